@@ -1,0 +1,173 @@
+//! What a driver implements.
+//!
+//! Three traits, from the outside in: an [`Engine`] is a driver and is registered once; a [`Backend`] is the database
+//! of one alias; a [`Session`] is one physical connection. None of them knows of registries, threads or requests: the
+//! core calls a session from one thread at a time, and decides when it is opened, checked and closed.
+
+use std::any::Any;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::settings::Settings;
+use crate::value::Value;
+
+/// A driver: which URLs are its own, and how it makes the [`Backend`] of an alias.
+pub trait Engine: Send + Sync + 'static {
+    /// The URL schemes that name this engine, the usual one first.
+    fn schemes(&self) -> &'static [&'static str];
+
+    /// The names of the [`options`](Settings::option) that it has; others are refused before
+    /// [`open`](Engine::open) is called.
+    fn options(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Checks the settings of an alias. Opens nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured), naming the setting and what would be right.
+    fn open(&self, settings: &Settings) -> Result<Box<dyn Backend>>;
+}
+
+/// The database of one alias.
+pub trait Backend: Send + Sync + 'static {
+    /// The kind of database, in Django's words: `sqlite`, `mysql`, `postgresql`.
+    fn vendor(&self) -> &'static str;
+
+    /// Opens a connection and sets it up: autocommit, isolation level, time zone, `init_sql`.
+    ///
+    /// It does not block for longer than the settings' limits, and does not panic.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's, mapped to the kinds of [`ErrorKind`](crate::ErrorKind).
+    fn connect(&self) -> Result<Box<dyn Session>>;
+}
+
+/// One physical connection.
+///
+/// SQL has `?` placeholders; [`placeholder::translate`](crate::placeholder::translate) turns them into the server's. An
+/// error states what is known by [`Fact`](crate::Fact)s: [`Disconnect`](crate::Fact::Disconnect) where the connection
+/// can no longer be trusted, [`MayHaveExecuted`](crate::Fact::MayHaveExecuted) where the server did not say that it
+/// refused the statement.
+pub trait Session: Send {
+    /// Runs a statement, and answers how many rows it inserted, updated or deleted. Rows that it gives are dropped.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's.
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64>;
+
+    /// Runs a statement and hands its rows to `sink`, one at a time, without keeping them.
+    ///
+    /// Where the sink stops early, the session comes to rest as far as that is cheap, by reading what remains up to a
+    /// limit of its own, and says whether it did.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's.
+    fn query(&mut self, sql: &str, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest>;
+
+    /// Runs a statement once for each row of parameters, prepared once, and answers how many rows it inserted, updated
+    /// or deleted in all.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's, at the first row that fails; it says which. Where rows before it may stand, it has
+    /// [`MayHaveExecuted`](crate::Fact::MayHaveExecuted).
+    fn execute_many(&mut self, sql: &str, rows: &mut dyn ParamRows) -> Result<u64>;
+
+    /// Switches autocommit. Switching it on commits what is open.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's.
+    fn set_autocommit(&mut self, on: bool) -> Result<()>;
+
+    /// Commits what is open; nothing where nothing is.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's.
+    fn commit(&mut self) -> Result<()>;
+
+    /// Rolls back what is open; nothing where nothing is.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's.
+    fn rollback(&mut self) -> Result<()>;
+
+    /// Whether a transaction is open, by the word of the server. Costs no round trip.
+    fn in_transaction(&self) -> bool;
+
+    /// Whether the server answers; a round trip, with a limit.
+    fn is_usable(&mut self) -> bool;
+
+    /// Whether it has state that a new connection would lack, as far as can be told: temporary tables, attached
+    /// databases, session variables.
+    fn has_state(&mut self) -> bool;
+
+    /// The number by which the server lists this connection; `None` for an embedded database.
+    fn server_connection_id(&self) -> Option<u64> {
+        None
+    }
+
+    /// What cancels the running statement from another thread; `None` where that cannot be done.
+    fn canceller(&self) -> Option<Arc<dyn Cancel>>;
+
+    /// The driver's own object. Where autocommit is off and the driver would not begin a transaction by itself, one is
+    /// begun.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's.
+    fn native(&mut self) -> Result<&mut dyn Any>;
+
+    /// The path of the type of [`native`](Session::native), for error messages.
+    fn native_type(&self) -> &'static str;
+
+    /// Closes the connection. It does not block for longer than 5 s, and does not panic, also on a thread that is
+    /// ending.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's; the connection is gone all the same.
+    fn close(self: Box<Self>) -> Result<()>;
+}
+
+/// Cancels the statement that a [`Session`] runs, from any thread.
+pub trait Cancel: Send + Sync {
+    /// Asks for it; the statement then fails with [`Fact::Cancelled`](crate::Fact::Cancelled), or ends before that.
+    ///
+    /// # Errors
+    ///
+    /// Where asking fails.
+    fn cancel(&self) -> Result<()>;
+}
+
+/// What takes the rows of a result.
+pub trait RowSink {
+    /// Is told the names of the columns, once before the rows of a result, also where there are none.
+    fn columns(&mut self, names: Vec<String>);
+
+    /// Takes a row. `Break`: it wants no more.
+    fn row(&mut self, values: Vec<Value>) -> ControlFlow<()>;
+}
+
+/// Rows of parameters, for [`Session::execute_many`]: an iterator that lends.
+pub trait ParamRows {
+    /// The next row of parameters.
+    fn next_row(&mut self) -> Option<&[Value]>;
+}
+
+/// How a [`Session::query`] left the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// The next statement can be sent.
+    Ready,
+    /// More remains than was worth reading; the connection can only be closed.
+    Spent,
+}

@@ -1,0 +1,431 @@
+//! The handle that programs use: one thread's connection for one alias.
+
+use std::any::type_name;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::backend::{ParamRows, Rest, RowSink};
+use crate::canceller::Canceller;
+use crate::error::{Error, ErrorKind, Fact, Result};
+use crate::hold::Hold;
+use crate::params::Params;
+use crate::query_log::LoggedQuery;
+use crate::row::{FromRow, Heading, Row};
+use crate::signals::CloseReason;
+use crate::slot::Slot;
+use crate::thread::Now;
+use crate::value::{FromValue, Value};
+
+/// This thread's connection for an alias (Django's `DatabaseWrapper`).
+///
+/// A cheap handle: clone it freely. It stays valid when the physical connection behind it is closed and replaced; the
+/// first statement opens one. It can be used on its own thread only, which the compiler checks: it is neither `Send`
+/// nor `Sync`.
+///
+/// SQL has `?` for each parameter, whatever the backend, and `??` for a literal question mark.
+#[derive(Clone)]
+pub struct Connection {
+    slot: Rc<Slot>,
+}
+
+/// The flags of a connection as they stand: see [`Connection::state`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionState {
+    /// Whether a physical connection is open, as far as this side knows.
+    pub connected: bool,
+    /// Whether an atomic block is open. This version has none, so it is false.
+    pub in_atomic_block: bool,
+    /// Whether the atomic block can only be rolled back. This version has none, so it is false.
+    pub needs_rollback: bool,
+    /// Whether an error has occurred that makes the next boundary check the connection (Django's `errors_occurred`).
+    pub errors_occurred: bool,
+    /// Whether autocommit is on. False before the first connection.
+    pub autocommit: bool,
+}
+
+/// Statements.
+impl Connection {
+    /// Runs a statement, and answers how many rows it inserted, updated or deleted. Rows that it gives are dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Programming`](ErrorKind::Programming) for a wrong number of parameters, for two statements in one text, and
+    /// where this connection is in the middle of another statement; else those of connecting and of the database.
+    pub fn execute(&self, sql: &str, params: impl Params) -> Result<u64> {
+        let params = params.into_values();
+        self.slot.statement(Some(sql), |session| session.execute(sql, params.as_ref()))
+    }
+
+    /// Runs a statement, and answers its rows. All of them are kept in memory: see
+    /// [`query_each`](Connection::query_each) for results that are large.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Connection::execute).
+    pub fn query(&self, sql: &str, params: impl Params) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        self.query_each(sql, params, |row| {
+            rows.push(row);
+            Ok(ControlFlow::<()>::Continue(()))
+        })?;
+        Ok(rows)
+    }
+
+    /// Runs a statement, and reads each of its rows as a type of yours or a tuple.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Connection::execute), and as the type's [`FromRow`].
+    pub fn query_as<T: FromRow>(&self, sql: &str, params: impl Params) -> Result<Vec<T>> {
+        let mut rows = Vec::new();
+        self.query_each(sql, params, |row| {
+            rows.push(row.decode()?);
+            Ok(ControlFlow::<()>::Continue(()))
+        })?;
+        Ok(rows)
+    }
+
+    /// Runs a statement that gives exactly one row.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](ErrorKind::Data) where it gives none, or more; else as [`execute`](Connection::execute).
+    pub fn query_one(&self, sql: &str, params: impl Params) -> Result<Row> {
+        self.query_opt(sql, params)?.ok_or_else(|| self.unexpected("the statement gave no row, and one is expected"))
+    }
+
+    /// Runs a statement that gives one row or none.
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](ErrorKind::Data) where it gives more; else as [`execute`](Connection::execute).
+    pub fn query_opt(&self, sql: &str, params: impl Params) -> Result<Option<Row>> {
+        let mut first = None;
+        let second = self.query_each(sql, params, |row| {
+            Ok(if first.is_none() {
+                first = Some(row);
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            })
+        })?;
+        match second {
+            None => Ok(first),
+            Some(()) => Err(self.unexpected("the statement gave more than one row, and one is expected")),
+        }
+    }
+
+    /// Runs a statement that gives exactly one row, and reads its first column.
+    ///
+    /// # Errors
+    ///
+    /// As [`query_one`](Connection::query_one), and as [`Row::get`].
+    pub fn query_value<T: FromValue>(&self, sql: &str, params: impl Params) -> Result<T> {
+        self.query_one(sql, params)?.take(0)
+    }
+
+    /// Runs a statement, and hands its rows to `call` one at a time, without keeping them. It stops where `call` says
+    /// `Break`, and answers what it broke with.
+    ///
+    /// A result that is left early costs what the backend has to do to come to rest: reading what remains, up to a
+    /// limit, or else closing the connection. While `call` runs, the connection is in use: `call` cannot run statements
+    /// on it. A panic of `call` ends the statement and goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Connection::execute), and those of `call`, at which it stops.
+    pub fn query_each<B>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        mut call: impl FnMut(Row) -> Result<ControlFlow<B>>,
+    ) -> Result<Option<B>> {
+        let params = params.into_values();
+        let mut ended = None;
+        let mut heading = self.heading(Vec::new());
+        let mut take = |row: Row| {
+            // The session gets to end its statement; then the panic goes on.
+            let next = match catch_unwind(AssertUnwindSafe(|| call(row))) {
+                Ok(Ok(ControlFlow::Continue(()))) => return ControlFlow::Continue(()),
+                Ok(Ok(ControlFlow::Break(value))) => Ended::Broken(value),
+                Ok(Err(error)) => Ended::Failed(error),
+                Err(panic) => Ended::Panicked(panic),
+            };
+            ended = Some(next);
+            ControlFlow::Break(())
+        };
+        let mut sink = Sink { connection: self, heading: &mut heading, take: &mut take };
+        let rest = self.slot.statement(Some(sql), |session| session.query(sql, params.as_ref(), &mut sink));
+        if matches!(rest, Ok(Rest::Spent)) {
+            self.slot.close(CloseReason::Unread);
+        }
+        match ended {
+            Some(Ended::Panicked(panic)) => resume_unwind(panic),
+            Some(Ended::Failed(error)) => {
+                Err(error.with_fact(Fact::MayHaveExecuted).with_alias(self.slot.alias_arc()))
+            }
+            Some(Ended::Broken(value)) => rest.map(|_| Some(value)),
+            None => rest.map(|_| None),
+        }
+    }
+
+    /// Runs a statement once for each row of parameters, prepared once, and answers how many rows it inserted, updated
+    /// or deleted in all.
+    ///
+    /// It is no transaction of its own: where autocommit is on, each row commits by itself. While it runs, the
+    /// connection is in use: the iterator cannot run statements on it.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Connection::execute), at the first row that fails; the message has its number, and
+    /// [`may_have_executed`](Error::may_have_executed) is true where rows before it may stand.
+    pub fn execute_many<I>(&self, sql: &str, rows: I) -> Result<u64>
+    where
+        I: IntoIterator,
+        I::Item: Params,
+    {
+        let mut rows = Rows { rows: rows.into_iter(), current: None };
+        self.slot.statement(Some(sql), |session| session.execute_many(sql, &mut rows))
+    }
+
+    /// Lends the driver's own object, so that nothing that the driver can do is out of reach. It opens a connection
+    /// where none is.
+    ///
+    /// State that the closure leaves on the connection is yours to care for: see [`hold`](Connection::hold).
+    ///
+    /// # Errors
+    ///
+    /// [`NotSupported`](ErrorKind::NotSupported) where the backend's object is of another type, naming that; else those
+    /// of connecting.
+    pub fn native<T: 'static, R>(&self, call: impl FnOnce(&mut T) -> R) -> Result<R> {
+        self.slot.statement(None, |session| {
+            let native_type = session.native_type();
+            match session.native()?.downcast_mut::<T>() {
+                Some(native) => Ok(call(native)),
+                None => {
+                    let message =
+                        format!("the driver's object is a {native_type} here, and no {}", type_name::<T>());
+                    Err(Error::new(ErrorKind::NotSupported, message))
+                }
+            }
+        })
+    }
+
+    fn heading(&self, columns: Vec<String>) -> Arc<Heading> {
+        Arc::new(Heading { alias: Some(self.slot.alias_arc()), columns })
+    }
+
+    /// The statement has run, and its result is not what was asked for.
+    fn unexpected(&self, message: &'static str) -> Error {
+        Error::new(ErrorKind::Data, message).with_fact(Fact::MayHaveExecuted).with_alias(self.slot.alias_arc())
+    }
+}
+
+/// How a callback ended a result.
+enum Ended<B> {
+    Broken(B),
+    Failed(Error),
+    Panicked(Box<dyn std::any::Any + Send>),
+}
+
+/// Makes rows of what a session gives.
+struct Sink<'a> {
+    connection: &'a Connection,
+    heading: &'a mut Arc<Heading>,
+    take: &'a mut dyn FnMut(Row) -> ControlFlow<()>,
+}
+
+impl RowSink for Sink<'_> {
+    fn columns(&mut self, names: Vec<String>) {
+        *self.heading = self.connection.heading(names);
+    }
+
+    fn row(&mut self, values: Vec<Value>) -> ControlFlow<()> {
+        (self.take)(Row::of(Arc::clone(self.heading), values))
+    }
+}
+
+struct Rows<I: Iterator>
+where
+    I::Item: Params,
+{
+    rows: I,
+    current: Option<<I::Item as Params>::Values>,
+}
+
+impl<I: Iterator> ParamRows for Rows<I>
+where
+    I::Item: Params,
+{
+    fn next_row(&mut self) -> Option<&[Value]> {
+        self.current = self.rows.next().map(Params::into_values);
+        self.current.as_ref().map(AsRef::as_ref)
+    }
+}
+
+/// Transactions by hand.
+impl Connection {
+    /// Whether autocommit is on (Django's `get_autocommit`). It opens a connection where none is.
+    ///
+    /// # Errors
+    ///
+    /// Those of connecting.
+    pub fn autocommit(&self) -> Result<bool> {
+        self.ensure_connection()?;
+        Ok(self.slot.flags.autocommit.get())
+    }
+
+    /// Switches autocommit (Django's `set_autocommit`). While it is off, the first statement begins a transaction, and
+    /// [`commit`](Connection::commit) or [`rollback`](Connection::rollback) ends it; switching it on commits what is
+    /// open. A connection on which it was not put back to the setting is closed at the next boundary, and what was open
+    /// is rolled back.
+    ///
+    /// # Errors
+    ///
+    /// Those of connecting and of the database.
+    pub fn set_autocommit(&self, on: bool) -> Result<()> {
+        self.slot.statement(None, |session| session.set_autocommit(on))?;
+        self.slot.flags.autocommit.set(on);
+        Ok(())
+    }
+
+    /// Commits what is open. It opens no connection.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database; [`is_commit_unknown`](Error::is_commit_unknown) where the connection was lost by it, so
+    /// that nobody can say if it took effect.
+    pub fn commit(&self) -> Result<()> {
+        let result = self.slot.statement_if_open("COMMIT", |session| session.commit());
+        match result {
+            Ok(()) => self.slot.flags.errors_occurred.set(false),
+            Err(error) if error.may_have_executed() => return Err(error.with_fact(Fact::CommitUnknown)),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Rolls back what is open. It opens no connection.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    pub fn rollback(&self) -> Result<()> {
+        self.slot.statement_if_open("ROLLBACK", |session| session.rollback())?;
+        self.slot.flags.errors_occurred.set(false);
+        Ok(())
+    }
+}
+
+/// The life of the physical connection.
+impl Connection {
+    #[inline]
+    pub(crate) fn new(slot: Rc<Slot>) -> Self {
+        Self { slot }
+    }
+
+    /// The alias.
+    pub fn alias(&self) -> &str {
+        self.slot.alias()
+    }
+
+    /// The kind of database, in Django's words: `sqlite`, `mysql`, `postgresql`.
+    pub fn vendor(&self) -> &str {
+        self.slot.vendor()
+    }
+
+    /// Opens a physical connection where none is. It does not ask whether one that is open still works.
+    ///
+    /// # Errors
+    ///
+    /// Those of connecting; [`Interface`](ErrorKind::Interface) after shutdown and on a thread that is ending;
+    /// [`ConnectionDoesNotExist`](ErrorKind::ConnectionDoesNotExist) where the alias was removed.
+    pub fn ensure_connection(&self) -> Result<()> {
+        self.slot.ensure_connection()
+    }
+
+    /// Whether a physical connection is open, as far as this side knows.
+    pub fn is_connected(&self) -> bool {
+        self.slot.serial().is_some()
+    }
+
+    /// Whether a physical connection is open and answers: a round trip. False where none is open.
+    pub fn is_usable(&self) -> bool {
+        self.slot.is_usable()
+    }
+
+    /// Closes the physical connection; what was open on it is rolled back. In the middle of a statement, it is closed
+    /// when that is over.
+    pub fn close(&self) {
+        self.slot.close(CloseReason::Asked);
+    }
+
+    /// Closes the physical connection where it is due: what
+    /// [`close_old_connections`](crate::Registry::close_old_connections) does for each.
+    pub fn close_if_unusable_or_obsolete(&self) {
+        self.slot.close_if_unusable_or_obsolete(&Now::default());
+    }
+
+    /// Whether an error has occurred that makes the next boundary check the connection: any but
+    /// [`Data`](ErrorKind::Data) and [`Integrity`](ErrorKind::Integrity).
+    pub fn errors_occurred(&self) -> bool {
+        self.slot.flags.errors_occurred.get()
+    }
+
+    /// The flags as they stand. It opens nothing, and asks nobody.
+    pub fn state(&self) -> ConnectionState {
+        ConnectionState {
+            connected: self.is_connected(),
+            in_atomic_block: false,
+            needs_rollback: false,
+            errors_occurred: self.errors_occurred(),
+            autocommit: self.slot.flags.autocommit.get(),
+        }
+    }
+
+    /// The number of the physical connection, counted from 1 in this process; `None` where none is open.
+    pub fn serial(&self) -> Option<u64> {
+        self.slot.serial()
+    }
+
+    /// The number by which the server lists the connection; `None` where none is open, and for an embedded database.
+    /// In the middle of a statement it is `None` too.
+    pub fn server_connection_id(&self) -> Option<u64> {
+        self.slot.turn().ok()?.link()?.session.server_connection_id()
+    }
+
+    /// Keeps the connection from being replaced by another, until the guard is dropped: for state that a new one would
+    /// lack, as temporary tables or what [`native`](Connection::native) set. Neither age nor idleness close it, and
+    /// where it is lost or closed, statements fail with [`is_disconnect`](Error::is_disconnect).
+    ///
+    /// It holds the connection that is open, or else the first that will be.
+    pub fn hold(&self) -> Hold {
+        Hold::new(Rc::clone(&self.slot))
+    }
+
+    /// What cancels the running statement of this connection from another thread: it is `Send` and `Sync`.
+    pub fn canceller(&self) -> Canceller {
+        Canceller::new(Arc::clone(self.slot.seat()))
+    }
+
+    /// Turns the query log on or off (Django's `force_debug_cursor`). It is kept over reconnects, and emptied by
+    /// `reset_queries` and by `request_started`.
+    pub fn force_query_log(&self, on: bool) {
+        self.slot.log().force(on);
+    }
+
+    /// What the query log has: the last 9,000 statements, the oldest first.
+    pub fn queries(&self) -> Vec<LoggedQuery> {
+        self.slot.log().entries()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.slot.fmt(f)
+    }
+}

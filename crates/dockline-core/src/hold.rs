@@ -1,0 +1,38 @@
+//! Holding a connection that has state of its own.
+
+use std::fmt;
+use std::rc::Rc;
+
+use crate::slot::Slot;
+
+/// Keeps a connection from being replaced, for as long as it lives: see [`Connection::hold`](crate::Connection::hold).
+///
+/// It belongs to its thread, and cannot be sent to another.
+#[must_use = "the connection is held until this is dropped"]
+pub struct Hold {
+    slot: Rc<Slot>,
+}
+
+impl Hold {
+    pub(crate) fn new(slot: Rc<Slot>) -> Self {
+        let holds = &slot.holds;
+        if !holds.any() {
+            holds.serial.set(slot.serial());
+        }
+        holds.count.set(holds.count.get() + 1);
+        Self { slot }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let holds = &self.slot.holds;
+        holds.count.set(holds.count.get() - 1);
+    }
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hold").field("alias", &self.slot.alias()).finish_non_exhaustive()
+    }
+}

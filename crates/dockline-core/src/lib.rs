@@ -1,0 +1,68 @@
+//! The core of [Dockline](https://docs.rs/dockline): a registry of per-thread database connections, when they are
+//! opened, checked and closed, and the hooks around requests and tasks. It knows no driver.
+//!
+//! Programs use the crate `dockline`, which adds the drivers and re-exports what is here. Use this one to write a
+//! backend (see [`backend`]), or an adapter that needs none.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `registry` | aliases and their settings, shared by all threads |
+//! | `thread` | what one thread has of a registry, and its end |
+//! | `slot`, `seat` | one thread and one alias: what the thread alone touches, and what others may see |
+//! | `lifecycle` | when a connection is checked, replaced and closed |
+//! | `connection`, `row`, `value`, `params` | the handle, and what goes in and out |
+//! | [`placeholder`] | `?` on every backend |
+//! | [`settings`](Settings) | URL, environment, TOML, builder |
+//! | [`signals`] , `scope` | hooks; requests and tasks |
+//! | [`backend`] | what a driver implements |
+//!
+//! # Features
+//!
+//! Each adds variants to [`Value`] and the conversions that belong to them:
+//!
+//! | feature | types |
+//! |---|---|
+//! | `chrono` | `NaiveDate`, `NaiveTime`, `NaiveDateTime`, `DateTime` |
+//! | `decimal` | `rust_decimal::Decimal` |
+//! | `json` | `serde_json::Value` |
+//! | `uuid` | `uuid::Uuid` |
+
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_auto_cfg))]
+
+pub mod backend;
+pub mod placeholder;
+pub mod signals;
+
+mod canceller;
+mod connection;
+mod error;
+mod hold;
+mod lifecycle;
+mod params;
+mod query_log;
+mod registry;
+mod row;
+mod scope;
+mod seat;
+mod settings;
+mod shutdown;
+mod slot;
+mod thread;
+mod value;
+
+pub use secrecy::{ExposeSecret, SecretString};
+
+pub use canceller::Canceller;
+pub use connection::{Connection, ConnectionState};
+pub use error::{Error, ErrorKind, Fact, Result};
+pub use hold::Hold;
+pub use params::Params;
+pub use query_log::LoggedQuery;
+pub use registry::{DEFAULT_ALIAS, Registry, RegistryBuilder};
+pub use row::{FromRow, Row, RowIndex};
+pub use scope::Request;
+pub use settings::{Databases, IsolationLevel, Liveness, Settings, Tls, TransactionMode};
+pub use shutdown::{Left, ShutdownReport};
+pub use signals::Signals;
+pub use value::{FromValue, ToValue, Value, ValueError};

@@ -1,0 +1,167 @@
+//! When a connection is checked, replaced and closed.
+//!
+//! Two moments. Before a statement, [`Slot::ready`] makes sure that there is a connection that is fit for it. At a
+//! boundary (`close_old_connections`, the ends of requests and tasks), [`Slot::close_if_unusable_or_obsolete`] closes
+//! what is due; it is Django's method of that name.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::error::{Error, ErrorKind, Fact, Result};
+use crate::seat::Link;
+use crate::settings::Liveness;
+use crate::signals::CloseReason;
+use crate::slot::{Holds, Slot, Turn};
+use crate::thread::Now;
+
+/// A receiver of `connection_created` may close the connection that it is told of; not for ever.
+const ATTEMPTS: usize = 3;
+
+impl Slot {
+    /// A turn on a connection that is open, and fit for a statement as far as can be told.
+    pub(crate) fn ready(self: &Rc<Self>) -> Result<Turn<'_>> {
+        for _ in 0..ATTEMPTS {
+            let mut turn = self.turn()?;
+            match turn.link() {
+                None => drop(turn),
+                Some(link) => match self.examine(link)? {
+                    None => return Ok(turn),
+                    Some(reason) => {
+                        let link = turn.take();
+                        drop(turn);
+                        self.retire(link, reason);
+                    }
+                },
+            }
+            self.connect()?;
+        }
+        let message = "the connection is closed again each time that it is opened, by a receiver of connection_created";
+        Err(Error::new(ErrorKind::Interface, message).with_alias(self.alias_arc()))
+    }
+
+    /// Why the connection has to be replaced before a statement; `None` where it is fit.
+    fn examine(&self, link: &mut Link) -> Result<Option<CloseReason>> {
+        let held = self.holds.any();
+        if let Some(poison) = &link.poison {
+            let replaces = link.config.settings.get_liveness() != Liveness::Off;
+            return if replaces && !held && !poison.in_transaction {
+                Ok(Some(CloseReason::Unusable))
+            } else {
+                Err(poison.error().with_alias(self.alias_arc()))
+            };
+        }
+        // Inside a transaction nothing is replaced, and so nothing needs to be asked.
+        if link.session.in_transaction() {
+            return Ok(None);
+        }
+        if self.shared.hot.is_closed() {
+            return Err(self.shut_down());
+        }
+        if link.config.settings.get_conn_health_checks() && !self.flags.health_check_done.replace(true) {
+            if !link.is_usable() {
+                return if held { Err(self.holds.lost(self)) } else { Ok(Some(CloseReason::Unusable)) };
+            }
+        }
+        let asks_the_clock = link.config.settings.get_conn_max_idle().is_some();
+        if asks_the_clock && !held && link.is_idle_too_long(Instant::now()) && !link.session.has_state() {
+            return Ok(Some(CloseReason::MaxIdle));
+        }
+        Ok(None)
+    }
+
+    /// Closes the connection where it is due: its alias has other settings, autocommit was changed and not restored, an
+    /// error has occurred and it does not answer, or it is too old or unused for too long (Django's
+    /// `close_if_unusable_or_obsolete`). One that is in the middle of a statement is left alone.
+    pub(crate) fn close_if_unusable_or_obsolete(&self, now: &Now) {
+        if self.is_busy() || self.serial().is_none() {
+            return;
+        }
+        let Ok(mut turn) = self.turn() else { return };
+        let Some(link) = turn.link() else { return };
+        if let Some(reason) = self.due(link, now) {
+            let link = turn.take();
+            drop(turn);
+            self.retire(link, reason);
+        }
+    }
+
+    fn due(&self, link: &mut Link, now: &Now) -> Option<CloseReason> {
+        let settings = &link.config.settings;
+        let timed = link.close_at.is_some() || settings.get_conn_max_idle().is_some();
+        self.flags.health_check_done.set(false);
+        if let Some(reason) = self.outdated(&link.config) {
+            return Some(reason);
+        }
+        if self.flags.autocommit.get() != settings.get_autocommit() {
+            return Some(CloseReason::Autocommit);
+        }
+        if link.poison.is_some() {
+            return Some(CloseReason::Unusable);
+        }
+        if self.flags.errors_occurred.get() {
+            if !link.is_usable() {
+                return Some(CloseReason::Unusable);
+            }
+            self.flags.errors_occurred.set(false);
+            self.flags.health_check_done.set(true);
+        }
+        // A BEGIN that was sent as text, and not ended: the next request must not run inside it.
+        if self.flags.autocommit.get() && link.session.in_transaction() {
+            log::warn!(
+                target: "dockline::connection",
+                "alias {:?}: a transaction was left open at the end of a request or task; it is rolled back", self.alias()
+            );
+            if let Err(error) = link.session.rollback() {
+                log::warn!(target: "dockline::connection", "alias {:?}: rolling back: {error}", self.alias());
+                return Some(CloseReason::Unusable);
+            }
+        }
+        if !timed || self.holds.any() {
+            return None;
+        }
+        if link.is_too_old(now.get()) {
+            return Some(CloseReason::MaxAge);
+        }
+        link.is_idle_too_long(now.get()).then_some(CloseReason::MaxIdle)
+    }
+
+    /// Whether there is a connection that answers (Django's `is_usable`). In the middle of a statement it is in use,
+    /// and not asked.
+    pub(crate) fn is_usable(&self) -> bool {
+        if self.is_busy() {
+            return true;
+        }
+        match self.turn() {
+            Ok(mut turn) => turn.link().is_some_and(Link::is_usable),
+            Err(_) => false,
+        }
+    }
+}
+
+impl Holds {
+    pub(crate) fn any(&self) -> bool {
+        self.count.get() > 0
+    }
+
+    /// The connection that is held from now on, where one is held.
+    pub(crate) fn bind(&self, serial: u64) {
+        if self.any() {
+            self.serial.set(Some(serial));
+        }
+    }
+
+    /// A connection that is held and gone must not be replaced in silence.
+    pub(crate) fn refuse_another(&self) -> Result<()> {
+        if self.any() && self.serial.get().is_some() { Err(gone()) } else { Ok(()) }
+    }
+
+    fn lost(&self, slot: &Slot) -> Error {
+        gone().with_alias(slot.alias_arc())
+    }
+}
+
+fn gone() -> Error {
+    let message = "the connection is held, and it is lost or closed; a new one would lack its state. \
+                   Drop the hold to get one";
+    Error::new(ErrorKind::Operational, message).with_fact(Fact::Disconnect)
+}

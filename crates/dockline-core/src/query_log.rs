@@ -1,0 +1,79 @@
+//! The query log of a connection (Django's `connection.queries`).
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// A statement of the log. Parameters are not kept: they may be secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LoggedQuery {
+    /// The statement, as the program gave it.
+    pub sql: String,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// Django's `queries_limit`.
+const LIMIT: usize = 9_000;
+
+#[derive(Default)]
+pub(crate) struct QueryLog {
+    forced: Cell<bool>,
+    entries: RefCell<VecDeque<LoggedQuery>>,
+}
+
+impl QueryLog {
+    pub(crate) fn is_on(&self) -> bool {
+        self.forced.get()
+    }
+
+    pub(crate) fn force(&self, on: bool) {
+        self.forced.set(on);
+    }
+
+    /// The oldest entry goes where the log is full.
+    pub(crate) fn record(&self, sql: &str, duration: Duration) {
+        let mut entries = self.entries.borrow_mut();
+        if entries.len() == LIMIT {
+            entries.pop_front();
+        }
+        entries.push_back(LoggedQuery { sql: sql.to_owned(), duration });
+    }
+
+    pub(crate) fn entries(&self) -> Vec<LoggedQuery> {
+        let entries = self.entries.borrow();
+        if entries.len() == LIMIT {
+            log::warn!(
+                target: "dockline::query",
+                "the query log is full: only the last {LIMIT} statements are kept; reset_queries empties it"
+            );
+        }
+        entries.iter().cloned().collect()
+    }
+
+    pub(crate) fn reset(&self) {
+        let mut entries = self.entries.borrow_mut();
+        // Asked at every request, and mostly there is nothing.
+        if !entries.is_empty() {
+            entries.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_log_keeps_the_newest() {
+        let log = QueryLog::default();
+        for n in 0..=LIMIT {
+            log.record(&n.to_string(), Duration::ZERO);
+        }
+        let entries = log.entries();
+        assert_eq!((entries.len(), entries[0].sql.as_str()), (LIMIT, "1"));
+        log.reset();
+        assert!(log.entries().is_empty());
+    }
+}

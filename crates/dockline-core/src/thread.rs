@@ -1,0 +1,272 @@
+//! What one thread has of every registry, and what becomes of it when the thread ends.
+//!
+//! Two halves. What others may see is the thread's [`Bucket`] in the registry's `ThreadLocal`. What only the thread
+//! may touch stands here, in a `thread_local!` of std, because that is dropped when the thread ends, which is when its
+//! connections are closed.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use thread_local::ThreadLocal;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::registry::{Shared, State};
+use crate::seat::{Bucket, Seat};
+use crate::signals::CloseReason;
+use crate::slot::Slot;
+
+/// Tells registries apart, also those that have gone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RegistryId(u64);
+
+impl RegistryId {
+    pub(crate) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Debug for RegistryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+thread_local! {
+    static LOCAL: Local = Local::new();
+}
+
+/// The registries that this thread has used: mostly one.
+struct Local {
+    registries: RefCell<Vec<Entry>>,
+}
+
+struct Entry {
+    id: RegistryId,
+    registry: Rc<ThreadRegistry>,
+}
+
+impl Local {
+    fn new() -> Self {
+        // Destructors run last-registered-first. With its own registered before ours, `thread_local` still knows this
+        // thread when we clean up after it. On a thread that is past that, it panics; then there is nothing to do.
+        static PRIMER: ThreadLocal<()> = ThreadLocal::new();
+        let _ = catch_unwind(|| PRIMER.get_or(|| ()));
+        Self { registries: RefCell::new(Vec::new()) }
+    }
+
+    #[inline]
+    fn find(&self, id: RegistryId) -> Option<Rc<ThreadRegistry>> {
+        let registries = self.registries.borrow();
+        registries.iter().find(|entry| entry.id == id).map(|entry| Rc::clone(&entry.registry))
+    }
+
+    #[cold]
+    fn join(&self, shared: &Arc<Shared>) -> Rc<ThreadRegistry> {
+        let registry = Rc::new(ThreadRegistry::join(shared));
+        let mut registries = self.registries.borrow_mut();
+        // Those that have gone left here when they could not reach this thread.
+        let (gone, mut here): (Vec<Entry>, Vec<Entry>) =
+            registries.drain(..).partition(|entry| entry.registry.is_over());
+        here.push(Entry { id: shared.hot.id, registry: Rc::clone(&registry) });
+        *registries = here;
+        drop(registries);
+        for entry in gone {
+            entry.registry.leave(CloseReason::Shutdown);
+        }
+        registry
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        // No `ThreadLocal::get` from here on: this thread's id may be another's already.
+        for entry in self.registries.take() {
+            // A panic that leaves a destructor of a thread-local ends the process; a logger may well panic here.
+            let _ = catch_unwind(AssertUnwindSafe(|| entry.registry.leave(CloseReason::ThreadExit)));
+        }
+    }
+}
+
+/// This thread's slot for an alias.
+#[inline]
+pub(crate) fn slot(shared: &Arc<Shared>, alias: &str) -> Result<Rc<Slot>> {
+    let known = LOCAL.try_with(|local| {
+        let registries = local.registries.borrow();
+        let entry = registries.iter().find(|entry| entry.id == shared.hot.id)?;
+        if entry.registry.generation.get() != shared.hot.generation() {
+            return None;
+        }
+        entry.registry.find(alias)
+    });
+    match known {
+        Ok(Some(slot)) => Ok(slot),
+        Ok(None) => slot_slowly(shared, alias),
+        Err(_) => Err(ending(alias)),
+    }
+}
+
+#[cold]
+fn slot_slowly(shared: &Arc<Shared>, alias: &str) -> Result<Rc<Slot>> {
+    let registry = join(shared).ok_or_else(|| ending(alias))?;
+    // Outside any borrow: the loader of the configuration is the program's code.
+    let config = shared.config(alias)?;
+    registry.refresh();
+    if let Some(slot) = registry.find(alias) {
+        return Ok(slot);
+    }
+    let seat = Arc::new(Seat::new(Arc::clone(&config.alias)));
+    registry.bucket.add(Arc::clone(&seat));
+    let slot = Rc::new(Slot::new(Arc::clone(shared), seat, config));
+    registry.slots.borrow_mut().push(Rc::clone(&slot));
+    Ok(slot)
+}
+
+/// What this thread has of a registry, where it has anything and is not ending.
+#[inline]
+pub(crate) fn find(id: RegistryId) -> Option<Rc<ThreadRegistry>> {
+    LOCAL.try_with(|local| local.find(id)).ok().flatten()
+}
+
+/// What this thread has of a registry; from now on it has something. `None` on a thread that is ending.
+#[inline]
+pub(crate) fn join(shared: &Arc<Shared>) -> Option<Rc<ThreadRegistry>> {
+    LOCAL.try_with(|local| local.find(shared.hot.id).unwrap_or_else(|| local.join(shared))).ok()
+}
+
+/// Takes this thread out of a registry that has gone.
+pub(crate) fn forget(id: RegistryId) {
+    let entry = LOCAL.try_with(|local| {
+        let mut registries = local.registries.borrow_mut();
+        let at = registries.iter().position(|entry| entry.id == id)?;
+        Some(registries.swap_remove(at))
+    });
+    if let Ok(Some(entry)) = entry {
+        entry.registry.leave(CloseReason::Shutdown);
+    }
+}
+
+fn ending(alias: &str) -> Error {
+    let message = "this thread is ending: its connections are closed, and it cannot open others";
+    Error::new(ErrorKind::Interface, message).with_alias(alias)
+}
+
+/// What one thread has of one registry.
+pub(crate) struct ThreadRegistry {
+    pub(crate) shared: Arc<Shared>,
+    /// Kept, so that leaving needs no look into the `ThreadLocal`.
+    bucket: Arc<Bucket>,
+    _state: Arc<State>,
+    /// The generation of the aliases that the slots know.
+    generation: Cell<u64>,
+    slots: RefCell<Vec<Rc<Slot>>>,
+}
+
+impl ThreadRegistry {
+    fn join(shared: &Arc<Shared>) -> Self {
+        let state = shared.state();
+        let bucket = Arc::clone(state.buckets.get_or_default());
+        Self {
+            shared: Arc::clone(shared),
+            bucket,
+            _state: state,
+            generation: Cell::new(0),
+            slots: RefCell::new(Vec::new()),
+        }
+    }
+
+    #[inline]
+    fn find(&self, alias: &str) -> Option<Rc<Slot>> {
+        let slots = self.slots.borrow();
+        slots.iter().find(|slot| slot.alias() == alias && !slot.is_removed()).map(Rc::clone)
+    }
+
+    pub(crate) fn aliases(&self) -> Vec<String> {
+        self.slots.borrow().iter().filter(|slot| !slot.is_removed()).map(|slot| slot.alias().to_owned()).collect()
+    }
+
+    /// Lets the slots know what has become of their aliases.
+    fn refresh(&self) {
+        let generation = self.shared.hot.generation();
+        if self.generation.get() == generation {
+            return;
+        }
+        if let Ok(table) = self.shared.table() {
+            self.each(|slot| slot.set_target(table.get(slot.alias()).cloned()));
+            self.generation.set(generation);
+        }
+    }
+
+    pub(crate) fn close_old_connections(&self) {
+        self.refresh();
+        let now = Now::default();
+        self.each(|slot| slot.close_if_unusable_or_obsolete(&now));
+        self.drop_removed();
+    }
+
+    pub(crate) fn close_all(&self) {
+        self.each(|slot| slot.close(CloseReason::Asked));
+    }
+
+    pub(crate) fn reset_queries(&self) {
+        self.each(|slot| slot.log().reset());
+    }
+
+    /// Calls with each slot, without a borrow: what closes a connection tells receivers of it, and they may use the
+    /// registry.
+    fn each(&self, mut call: impl FnMut(&Slot)) {
+        let mut at = 0;
+        loop {
+            let slot = self.slots.borrow().get(at).map(Rc::clone);
+            let Some(slot) = slot else { return };
+            call(&slot);
+            at += 1;
+        }
+    }
+
+    /// Slots of aliases that were removed go when nobody holds them.
+    fn drop_removed(&self) {
+        let is_unused = |slot: &Rc<Slot>| slot.is_removed() && slot.serial().is_none() && Rc::strong_count(slot) == 1;
+        if !self.slots.borrow().iter().any(is_unused) {
+            return;
+        }
+        self.slots.borrow_mut().retain(|slot| {
+            let unused = is_unused(slot);
+            if unused {
+                self.bucket.remove(slot.seat());
+            }
+            !unused
+        });
+    }
+
+    /// The registry was shut down or dropped.
+    fn is_over(&self) -> bool {
+        self.shared.hot.is_closed()
+    }
+
+    /// Closes what there is, and takes this thread's seats away.
+    fn leave(&self, reason: CloseReason) {
+        self.each(|slot| {
+            slot.end(reason);
+            self.bucket.remove(slot.seat());
+        });
+        self.slots.take();
+    }
+}
+
+/// The time of a boundary: the clock is read once, and only where something asks.
+#[derive(Default)]
+pub(crate) struct Now(Cell<Option<Instant>>);
+
+impl Now {
+    pub(crate) fn get(&self) -> Instant {
+        let now = self.0.get().unwrap_or_else(Instant::now);
+        self.0.set(Some(now));
+        now
+    }
+}

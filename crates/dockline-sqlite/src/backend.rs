@@ -1,0 +1,127 @@
+//! The engine, and the database of one alias.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use dockline_core::backend::{Backend, Engine, Session};
+use dockline_core::{Error, Result, Settings, TransactionMode};
+use once_cell::sync::OnceCell;
+use rusqlite::Connection;
+
+use crate::open;
+use crate::session::SqliteSession;
+
+/// The engine of the scheme `sqlite`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sqlite;
+
+const OPTIONS: &[&str] = &["busy_timeout", "foreign_keys", "journal_mode", "synchronous", "mode"];
+
+impl Engine for Sqlite {
+    fn schemes(&self) -> &'static [&'static str] {
+        &["sqlite"]
+    }
+
+    fn options(&self) -> &'static [&'static str] {
+        OPTIONS
+    }
+
+    fn open(&self, settings: &Settings) -> Result<Box<dyn Backend>> {
+        refuse_settings_of_servers(settings)?;
+        let place = match settings.get_name() {
+            None => return Err(Error::config("setting name: sqlite needs a path; write sqlite:path or sqlite::memory:")),
+            Some(":memory:") => Place::memory(),
+            Some(path) => Place::File(PathBuf::from(path)),
+        };
+        let statement_timeout = settings.get_statement_timeout();
+        let busy_timeout = settings.duration_option("busy_timeout")?.unwrap_or(Duration::from_secs(5));
+        let cache = if settings.get_prepared_statements() { settings.get_statement_cache() } else { 0 };
+        let plan = Plan {
+            place,
+            mode: settings.word_option("mode", &["rwc", "rw", "ro"])?.unwrap_or("rwc"),
+            // Waiting for a lock counts as running; SQLite's own counter has 31 bits of milliseconds.
+            busy_timeout: busy_timeout.min(statement_timeout.unwrap_or(busy_timeout)).min(Duration::from_secs(1 << 21)),
+            foreign_keys: settings.flag_option("foreign_keys")?.unwrap_or(true),
+            journal_mode: settings
+                .word_option("journal_mode", &["wal", "delete", "truncate", "persist"])?
+                .unwrap_or("wal"),
+            synchronous: settings.word_option("synchronous", &["off", "normal", "full", "extra"])?,
+            statement_timeout,
+            statement_cache: usize::try_from(cache).unwrap_or(usize::MAX),
+            autocommit: settings.get_autocommit(),
+            transaction_mode: settings.get_transaction_mode(),
+            init_sql: settings.get_init_sql().map(str::to_owned),
+        };
+        Ok(Box::new(SqliteBackend { plan, anchor: OnceCell::new() }))
+    }
+}
+
+/// A path that was meant as a host, or a server's URL with the wrong scheme.
+fn refuse_settings_of_servers(settings: &Settings) -> Result<()> {
+    if let Some(host) = settings.get_host() {
+        return Err(Error::config(format!("setting host: sqlite has none; for the file {host:?} write sqlite:{host}")));
+    }
+    if settings.get_user().is_some() || settings.get_password().is_some() || settings.get_port().is_some() {
+        return Err(Error::config("settings user, password, port: sqlite has none; write sqlite:path"));
+    }
+    Ok(())
+}
+
+/// How connections of one alias are made.
+pub(crate) struct Plan {
+    pub(crate) place: Place,
+    pub(crate) mode: &'static str,
+    pub(crate) busy_timeout: Duration,
+    pub(crate) foreign_keys: bool,
+    pub(crate) journal_mode: &'static str,
+    pub(crate) synchronous: Option<&'static str>,
+    pub(crate) statement_timeout: Option<Duration>,
+    pub(crate) statement_cache: usize,
+    pub(crate) autocommit: bool,
+    pub(crate) transaction_mode: TransactionMode,
+    pub(crate) init_sql: Option<String>,
+}
+
+pub(crate) enum Place {
+    File(PathBuf),
+    /// The URI of a database in SQLite's memdb VFS: connections that open the same name share it, without the locks of
+    /// shared-cache mode.
+    Memory(String),
+}
+
+impl Place {
+    fn memory() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self::Memory(format!("file:/dockline-{}-{number}?vfs=memdb", std::process::id()))
+    }
+
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Memory(_) => None,
+        }
+    }
+}
+
+struct SqliteBackend {
+    plan: Plan,
+    /// A database in memory lives as long as one connection to it is open: this one, as long as the alias.
+    anchor: OnceCell<Mutex<Connection>>,
+}
+
+impl Backend for SqliteBackend {
+    fn vendor(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn connect(&self) -> Result<Box<dyn Session>> {
+        if matches!(self.plan.place, Place::Memory(_)) {
+            self.anchor.get_or_try_init(|| open::open(&self.plan).map(Mutex::new))?;
+        }
+        let connection = open::open(&self.plan)?;
+        Ok(Box::new(SqliteSession::set_up(connection, &self.plan)?))
+    }
+}

@@ -1,0 +1,59 @@
+//! SQLite's errors as kinds and facts.
+
+use std::ffi::c_int;
+
+use dockline_core::{Error, ErrorKind, Fact};
+use rusqlite::ffi;
+
+/// Maps an error of the driver. The kinds are those of Python's `sqlite3` under Django.
+pub(crate) fn map(error: rusqlite::Error) -> Error {
+    match &error {
+        rusqlite::Error::SqliteFailure(code, message) => {
+            let message = message.clone().unwrap_or_else(|| code.to_string());
+            of_code(code.extended_code, message).with_source(error)
+        }
+        rusqlite::Error::SqlInputError { error: code, msg, .. } => {
+            of_code(code.extended_code, msg.clone()).with_source(error)
+        }
+        rusqlite::Error::MultipleStatement => Error::new(
+            ErrorKind::Programming,
+            "there is more than one statement in the text; run them one by one, or as a batch through native",
+        ),
+        rusqlite::Error::NulError(_) => {
+            Error::new(ErrorKind::Programming, "the statement has a NUL character").with_source(error)
+        }
+        _ => Error::new(ErrorKind::Interface, error.to_string()).with_source(error),
+    }
+}
+
+fn of_code(extended: c_int, message: String) -> Error {
+    let mut error = Error::new(kind(extended), message).with_code(extended.to_string());
+    for fact in facts(extended) {
+        error = error.with_fact(*fact);
+    }
+    error
+}
+
+fn kind(extended: c_int) -> ErrorKind {
+    match extended & 0xff {
+        ffi::SQLITE_CONSTRAINT | ffi::SQLITE_MISMATCH => ErrorKind::Integrity,
+        ffi::SQLITE_TOOBIG => ErrorKind::Data,
+        ffi::SQLITE_INTERNAL | ffi::SQLITE_NOTFOUND => ErrorKind::Internal,
+        ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB | ffi::SQLITE_FORMAT => ErrorKind::Database,
+        ffi::SQLITE_MISUSE | ffi::SQLITE_RANGE => ErrorKind::Interface,
+        _ => ErrorKind::Operational,
+    }
+}
+
+fn facts(extended: c_int) -> &'static [Fact] {
+    match extended {
+        // The file under an open connection was replaced or removed.
+        ffi::SQLITE_READONLY_DBMOVED => &[Fact::Disconnect],
+        _ => match extended & 0xff {
+            ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => &[Fact::Retryable],
+            ffi::SQLITE_INTERRUPT => &[Fact::Cancelled],
+            ffi::SQLITE_IOERR => &[Fact::Disconnect, Fact::MayHaveExecuted],
+            _ => &[],
+        },
+    }
+}

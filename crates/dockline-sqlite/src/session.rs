@@ -1,0 +1,270 @@
+//! One connection.
+
+use std::any::{Any, type_name};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use dockline_core::backend::{Cancel, ParamRows, Rest, RowSink, Session};
+use dockline_core::placeholder::{Syntax, translate};
+use dockline_core::{Error, ErrorKind, Fact, Result, TransactionMode, Value};
+use rusqlite::{CachedStatement, Connection, InterruptHandle};
+
+use crate::backend::Plan;
+use crate::error::map;
+use crate::value;
+
+const SYNTAX: Syntax = Syntax {
+    numbered: false,
+    backslash_escapes: false,
+    escape_strings: false,
+    dollar_quotes: false,
+    nested_comments: false,
+    hash_comments: false,
+    bracket_names: true,
+};
+
+pub(crate) struct SqliteSession {
+    connection: Connection,
+    interrupt: Arc<InterruptHandle>,
+    begin: &'static str,
+    /// Where it is off, the next statement begins a transaction.
+    autocommit: bool,
+    timeout: Option<Timeout>,
+}
+
+impl SqliteSession {
+    pub(crate) fn set_up(mut connection: Connection, plan: &Plan) -> Result<Self> {
+        connection.set_prepared_statement_cache_capacity(plan.statement_cache);
+        if let Some(init_sql) = &plan.init_sql {
+            connection.execute_batch(init_sql).map_err(|error| map(error).with_context("init_sql"))?;
+        }
+        let timeout = plan.statement_timeout.map(|limit| Timeout::watch(&mut connection, limit));
+        Ok(Self {
+            interrupt: Arc::new(connection.get_interrupt_handle()),
+            connection,
+            begin: match plan.transaction_mode {
+                TransactionMode::Immediate => "BEGIN IMMEDIATE",
+                TransactionMode::Exclusive => "BEGIN EXCLUSIVE",
+                _ => "BEGIN",
+            },
+            autocommit: plan.autocommit,
+            timeout,
+        })
+    }
+
+    /// Runs `call` as one statement: in a transaction where autocommit is off, and within the time limit. An error
+    /// says whether something of it stands.
+    fn statement<R>(&mut self, call: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
+        self.begin_where_manual()?;
+        if let Some(timeout) = &self.timeout {
+            timeout.start();
+        }
+        let before = self.connection.total_changes();
+        let result = call(&self.connection);
+        let timed_out = self.timeout.as_ref().and_then(Timeout::stop);
+        result.map_err(|error| {
+            // SQLite counts changes when a statement ends, and takes back what a failed one did, except after OR FAIL.
+            let error = match self.connection.total_changes() == before {
+                true => error,
+                false => error.with_fact(Fact::MayHaveExecuted),
+            };
+            match timed_out {
+                Some(limit) if error.is_cancelled() => {
+                    error.with_context(format_args!("the statement ran longer than statement_timeout ({limit:?})"))
+                }
+                _ => error,
+            }
+        })
+    }
+
+    fn begin_where_manual(&self) -> Result<()> {
+        if self.autocommit || self.in_transaction() { Ok(()) } else { self.run(self.begin) }
+    }
+
+    /// Runs a statement of our own.
+    fn run(&self, sql: &str) -> Result<()> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(map)?;
+        statement.raw_execute().map(drop).map_err(map)
+    }
+}
+
+/// Prepares a statement, or takes it from the cache, and binds its parameters.
+fn prepare<'c>(connection: &'c Connection, sql: &str, params: &[Value]) -> Result<CachedStatement<'c>> {
+    let sql = translate(sql, params.len(), &SYNTAX)?;
+    let mut statement = connection.prepare_cached(&sql).map_err(map)?;
+    if statement.parameter_count() != params.len() {
+        let message = "the statement has placeholders of SQLite's own, as ?1 or :name; write ? for each parameter";
+        return Err(Error::new(ErrorKind::Programming, message));
+    }
+    value::bind(&mut statement, params)?;
+    Ok(statement)
+}
+
+/// Runs a statement to its end, and answers how many rows it changed.
+fn run_to_end(connection: &Connection, statement: &mut CachedStatement<'_>) -> Result<u64> {
+    let before = connection.total_changes();
+    let mut rows = statement.raw_query();
+    while rows.next().map_err(map)?.is_some() {}
+    drop(rows);
+    // `changes` is that of the last statement that changed something, which need not be this one.
+    Ok(if connection.total_changes() == before { 0 } else { connection.changes() })
+}
+
+impl Session for SqliteSession {
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
+        self.statement(|connection| {
+            let mut statement = prepare(connection, sql, params)?;
+            run_to_end(connection, &mut statement)
+        })
+    }
+
+    fn query(&mut self, sql: &str, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
+        self.statement(|connection| {
+            let mut statement = prepare(connection, sql, params)?;
+            let width = statement.column_count();
+            let name = |at| statement.column_name(at).map(str::to_owned);
+            sink.columns((0..width).map(name).collect::<rusqlite::Result<_>>().map_err(map)?);
+            let mut rows = statement.raw_query();
+            while let Some(row) = rows.next().map_err(map)? {
+                let column = |at| row.get_ref(at).map(value::column);
+                let values = (0..width).map(column).collect::<rusqlite::Result<_>>().map_err(map)?;
+                if sink.row(values).is_break() {
+                    break;
+                }
+            }
+            // Nothing is left to read: an embedded database computes a row when it is asked for it.
+            Ok(Rest::Ready)
+        })
+    }
+
+    fn execute_many(&mut self, sql: &str, rows: &mut dyn ParamRows) -> Result<u64> {
+        let commits_each = self.autocommit && !self.in_transaction();
+        self.statement(|connection| {
+            let Some(first) = rows.next_row() else { return Ok(0) };
+            let width = first.len();
+            let mut done = 0;
+            let mut changed = 0;
+            let failed = |error: Error, done: u64| {
+                let error = error.with_context(format_args!("row {}", done + 1));
+                if done > 0 && commits_each { error.with_fact(Fact::MayHaveExecuted) } else { error }
+            };
+            let mut statement = prepare(connection, sql, first).map_err(|error| failed(error, done))?;
+            loop {
+                changed += run_to_end(connection, &mut statement).map_err(|error| failed(error, done))?;
+                done += 1;
+                let Some(row) = rows.next_row() else { return Ok(changed) };
+                let bound = if row.len() == width {
+                    value::bind(&mut statement, row)
+                } else {
+                    translate(sql, row.len(), &SYNTAX).map(drop)
+                };
+                bound.map_err(|error| failed(error, done))?;
+            }
+        })
+    }
+
+    fn set_autocommit(&mut self, on: bool) -> Result<()> {
+        if on {
+            self.commit()?;
+        }
+        self.autocommit = on;
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        if self.in_transaction() { self.run("COMMIT") } else { Ok(()) }
+    }
+
+    fn rollback(&mut self) -> Result<()> {
+        if self.in_transaction() { self.run("ROLLBACK") } else { Ok(()) }
+    }
+
+    fn in_transaction(&self) -> bool {
+        !self.connection.is_autocommit()
+    }
+
+    fn is_usable(&mut self) -> bool {
+        // As Django: a database that is part of the program is always there.
+        true
+    }
+
+    fn has_state(&mut self) -> bool {
+        const STATE: &str = "SELECT EXISTS (SELECT 1 FROM temp.sqlite_schema) \
+                             OR EXISTS (SELECT 1 FROM pragma_database_list WHERE name NOT IN ('main', 'temp'))";
+        self.connection.query_row(STATE, (), |row| row.get(0)).unwrap_or(true)
+    }
+
+    fn canceller(&self) -> Option<Arc<dyn Cancel>> {
+        Some(Arc::new(Interrupt(Arc::clone(&self.interrupt))))
+    }
+
+    fn native(&mut self) -> Result<&mut dyn Any> {
+        self.begin_where_manual()?;
+        Ok(&mut self.connection)
+    }
+
+    fn native_type(&self) -> &'static str {
+        type_name::<Connection>()
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        // Where it cannot be closed it comes back with the error, and is closed by being dropped.
+        self.connection.close().map_err(|(_connection, error)| map(error))
+    }
+}
+
+struct Interrupt(Arc<InterruptHandle>);
+
+impl Cancel for Interrupt {
+    fn cancel(&self) -> Result<()> {
+        self.0.interrupt();
+        Ok(())
+    }
+}
+
+/// `statement_timeout`: SQLite asks now and then, while it runs, whether to go on.
+struct Timeout {
+    limit: Duration,
+    clock: Arc<Clock>,
+}
+
+/// When the statement that runs has to end.
+struct Clock {
+    start: Instant,
+    /// In nanoseconds from `start`; `NEVER` while none runs.
+    deadline: AtomicU64,
+}
+
+const NEVER: u64 = u64::MAX;
+/// How many steps of SQLite's machine go by between two looks at the clock: some ten microseconds.
+const STEPS: i32 = 1_000;
+
+impl Timeout {
+    fn watch(connection: &mut Connection, limit: Duration) -> Self {
+        let clock = Arc::new(Clock { start: Instant::now(), deadline: AtomicU64::new(NEVER) });
+        let watched = Arc::clone(&clock);
+        // What it returns differs between the versions of rusqlite; it cannot fail on a connection that is open.
+        let _ = connection.progress_handler(STEPS, Some(move || watched.is_over()));
+        Self { limit, clock }
+    }
+
+    fn start(&self) {
+        let deadline = self.clock.start.elapsed().saturating_add(self.limit).as_nanos();
+        self.clock.deadline.store(u64::try_from(deadline).unwrap_or(NEVER), Ordering::Relaxed);
+    }
+
+    /// The limit, where it was exceeded.
+    fn stop(&self) -> Option<Duration> {
+        let over = self.clock.is_over();
+        self.clock.deadline.store(NEVER, Ordering::Relaxed);
+        over.then_some(self.limit)
+    }
+}
+
+impl Clock {
+    fn is_over(&self) -> bool {
+        let deadline = self.deadline.load(Ordering::Relaxed);
+        deadline != NEVER && self.start.elapsed().as_nanos() >= u128::from(deadline)
+    }
+}

@@ -1,0 +1,62 @@
+//! The registry with the engines that are built in.
+
+use std::ops::Deref;
+
+use dockline_core::{Databases, Registry, RegistryBuilder, Result};
+
+/// A [`Registry`] with the engines that are built in, by feature. Everything that it does is the [`Registry`]'s.
+///
+/// ```
+/// use dockline::{Connections, Databases, Settings};
+///
+/// let databases = Databases::new().with("default", Settings::from_url("sqlite::memory:")?);
+/// let connections = Connections::new(databases)?;
+/// assert_eq!(connections.aliases()?, ["default"]);
+/// # Ok::<_, dockline::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Connections {
+    registry: Registry,
+}
+
+impl Connections {
+    /// Makes the registry of a configuration. Opens nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured), naming the alias and the setting, where the
+    /// configuration is wrong: an unknown scheme or one whose feature is off, an impossible value, no alias `default`.
+    pub fn new(databases: Databases) -> Result<Self> {
+        Self::builder().build(databases).map(Self::from)
+    }
+
+    /// Makes a registry whose configuration is loaded by the first call that needs it: see
+    /// [`RegistryBuilder::build_lazily`].
+    pub fn lazy(load: impl Fn() -> Result<Databases> + Send + Sync + 'static) -> Self {
+        Self::from(Self::builder().build_lazily(load))
+    }
+
+    /// Begins a registry that has the engines that are built in, to add others to; what it builds becomes a
+    /// `Connections` by [`From`].
+    pub fn builder() -> RegistryBuilder {
+        #[cfg(feature = "sqlite")]
+        return Registry::builder().engine(dockline_sqlite::Sqlite);
+        #[cfg(not(feature = "sqlite"))]
+        return Registry::builder().feature_off(&["sqlite"], "sqlite");
+    }
+}
+
+impl From<Registry> for Connections {
+    fn from(registry: Registry) -> Self {
+        Self { registry }
+    }
+}
+
+impl Deref for Connections {
+    type Target = Registry;
+
+    #[inline]
+    fn deref(&self) -> &Registry {
+        &self.registry
+    }
+}

@@ -1,0 +1,68 @@
+//! The registry of the whole process, and its calls as functions.
+
+use dockline_core::{Connection, DEFAULT_ALIAS, Databases, Error, Request, Result};
+use once_cell::sync::OnceCell;
+
+use crate::connections::Connections;
+
+/// The registry of the process (Django's `django.db.connections`).
+///
+/// It never fails: the configuration is read by the first call that needs it, from [`init`] or else from the
+/// environment ([`Databases::from_env`]). Where that fails, that call has the error, and the next one tries again.
+#[inline]
+pub fn connections() -> &'static Connections {
+    static CONNECTIONS: OnceCell<Connections> = OnceCell::new();
+    CONNECTIONS.get_or_init(|| Connections::lazy(Databases::from_env))
+}
+
+/// Configures the registry of the process. Call it once, before the first connection is asked for.
+///
+/// # Errors
+///
+/// [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured) where the configuration is wrong, or there is one
+/// already.
+pub fn init(databases: Databases) -> Result<()> {
+    connections().configure(databases)
+}
+
+/// This thread's connection for the alias `default` (Django's `django.db.connection`). Opens nothing.
+///
+/// # Errors
+///
+/// As [`Registry::get`](crate::Registry::get).
+#[inline]
+pub fn connection() -> Result<Connection> {
+    connections().get(DEFAULT_ALIAS)
+}
+
+/// [`Registry::close_old_connections`](crate::Registry::close_old_connections) of the registry of the process.
+pub fn close_old_connections() {
+    connections().close_old_connections();
+}
+
+/// [`Registry::reset_queries`](crate::Registry::reset_queries) of the registry of the process.
+pub fn reset_queries() {
+    connections().reset_queries();
+}
+
+/// [`Registry::request`](crate::Registry::request) of the registry of the process.
+pub fn request() -> Request {
+    connections().request()
+}
+
+/// [`Registry::in_request`](crate::Registry::in_request) of the registry of the process.
+///
+/// # Errors
+///
+/// The closure's own.
+pub fn in_request<T, E: From<Error>>(call: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    connections().in_request(call)
+}
+
+/// [`Registry::task`](crate::Registry::task) of the registry of the process.
+pub fn task<T, F>(call: F) -> impl FnOnce() -> T + Send + use<T, F>
+where
+    F: FnOnce() -> T + Send,
+{
+    connections().task(call)
+}

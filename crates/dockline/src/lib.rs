@@ -1,0 +1,84 @@
+//! Dockline keeps every thread tied to its databases: Django's connection layer for threaded Rust.
+//!
+//! One connection for each thread and alias, opened by the first statement, kept for as long as it is good, and closed
+//! on time: at the ends of requests and tasks when it is too old or has failed, and when its thread ends. Nothing is
+//! checked out and nothing is given back, so the common path shares nothing with other threads.
+//!
+//! ```
+//! use dockline::{Connections, Databases, Settings, params};
+//!
+//! # fn main() -> dockline::Result<()> {
+//! let databases = Databases::new().with("default", Settings::from_url("sqlite::memory:")?);
+//! let connections = Connections::new(databases)?;
+//!
+//! let db = connections.get("default")?; // this thread's; nothing is opened yet
+//! db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT)", ())?;
+//! db.execute("INSERT INTO job (name) VALUES (?)", params!["resize"])?;
+//!
+//! // On another thread, another connection. What is due there is closed when the task is done, and all of it when the
+//! // thread ends.
+//! let task = connections.task({
+//!     let connections = connections.clone();
+//!     move || connections.get("default")?.query_value::<i64>("SELECT count(*) FROM job", ())
+//! });
+//! assert_eq!(std::thread::spawn(task).join().unwrap()?, 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A program with one configuration calls [`init`] once, or nothing at all: then the environment is read
+//! ([`Databases::from_env`]). From there on, [`connection`] and [`connections`] are enough:
+//!
+//! ```no_run
+//! # fn main() -> dockline::Result<()> {
+//! let _request = dockline::request(); // old connections are closed now, and when this is dropped
+//! let jobs: i64 = dockline::connection()?.query_value("SELECT count(*) FROM job", ())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to go from here
+//!
+//! | | |
+//! |---|---|
+//! | [`Connections`], [`Registry`] | the registry: aliases, boundaries, signals, shutdown |
+//! | [`Connection`] | statements, manual transactions, the life of the physical connection |
+//! | [`Settings`], [`Databases`] | what can be set, and where it is read from |
+//! | [`ToValue`], [`FromValue`], [`FromRow`] | your own types |
+//! | [`Error`], [`ErrorKind`] | what can go wrong, and what to do about it |
+//! | [`signals`] | hooks |
+//! | [`backend`] | writing a backend |
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `sqlite` | yes | the embedded backend; compiles SQLite in |
+//! | `chrono` | | dates and times as values |
+//! | `decimal` | | `rust_decimal::Decimal` as a value |
+//! | `json` | | `serde_json::Value` as a value |
+//! | `uuid` | | `uuid::Uuid` as a value |
+//!
+//! # Logs
+//!
+//! By the crate `log`: `dockline::connection` (opened and closed, at debug; what goes wrong at a boundary, at warn),
+//! `dockline::query` (each statement at debug; those slower than `slow_statement` at warn; never a parameter),
+//! `dockline::signals` (receivers that panic, at error).
+
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_auto_cfg))]
+
+mod connections;
+mod global;
+
+pub use dockline_core::{
+    Canceller, Connection, ConnectionState, DEFAULT_ALIAS, Databases, Error, ErrorKind, ExposeSecret, Fact, FromRow,
+    FromValue, Hold, IsolationLevel, Left, Liveness, LoggedQuery, Params, Registry, RegistryBuilder, Request, Result,
+    Row, RowIndex, SecretString, Settings, ShutdownReport, Signals, Tls, ToValue, TransactionMode, Value, ValueError,
+    backend, params, placeholder, signals,
+};
+#[cfg(feature = "sqlite")]
+pub use dockline_sqlite::{Sqlite, rusqlite};
+
+pub use connections::Connections;
+pub use global::{close_old_connections, connection, connections, in_request, init, request, reset_queries, task};
