@@ -25,6 +25,8 @@ pub(crate) struct Slot {
     config: RefCell<Arc<AliasConfig>>,
     /// What the alias is configured to now; `None` where it was removed.
     target: RefCell<Option<Arc<AliasConfig>>>,
+    /// `target` is none: looked at by every `get`.
+    removed: Cell<bool>,
     pub(crate) flags: Flags,
     pub(crate) holds: Holds,
     log: QueryLog,
@@ -59,6 +61,7 @@ impl Slot {
             shared,
             seat,
             target: RefCell::new(Some(Arc::clone(&config))),
+            removed: Cell::new(false),
             config: RefCell::new(config),
             flags: Flags::default(),
             holds: Holds::default(),
@@ -101,7 +104,7 @@ impl Slot {
 
     #[inline]
     pub(crate) fn is_removed(&self) -> bool {
-        self.target.borrow().is_none()
+        self.removed.get()
     }
 
     /// Says what the alias is configured to now. A connection that is open keeps what it was opened with.
@@ -109,6 +112,7 @@ impl Slot {
         if let (Some(target), None) = (&target, self.serial()) {
             *self.config.borrow_mut() = Arc::clone(target);
         }
+        self.removed.set(target.is_none());
         *self.target.borrow_mut() = target;
     }
 

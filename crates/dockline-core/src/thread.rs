@@ -123,7 +123,7 @@ fn slot_slowly(shared: &Arc<Shared>, alias: &str) -> Result<Rc<Slot>> {
     let seat = Arc::new(Seat::new(Arc::clone(&config.alias)));
     registry.bucket.add(Arc::clone(&seat));
     let slot = Rc::new(Slot::new(Arc::clone(shared), seat, config));
-    registry.slots.borrow_mut().push(Rc::clone(&slot));
+    registry.slots.borrow_mut().push(Named { key: AliasKey::of(alias), slot: Rc::clone(&slot) });
     Ok(slot)
 }
 
@@ -164,7 +164,46 @@ pub(crate) struct ThreadRegistry {
     _state: Arc<State>,
     /// The generation of the aliases that the slots know.
     generation: Cell<u64>,
-    slots: RefCell<Vec<Rc<Slot>>>,
+    slots: RefCell<Vec<Named>>,
+}
+
+/// A slot, with the key of its alias beside it: looking for one among ten then reads a few lines of memory in a row,
+/// and follows one pointer.
+struct Named {
+    key: AliasKey,
+    slot: Rc<Slot>,
+}
+
+/// The ends of an alias and its length: the whole of it, up to 16 bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct AliasKey {
+    first: u64,
+    last: u64,
+    length: usize,
+}
+
+impl AliasKey {
+    const WHOLE: usize = 16;
+
+    #[inline]
+    fn of(alias: &str) -> Self {
+        let bytes = alias.as_bytes();
+        let (first, last) = if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+            (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+        } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+            (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
+        } else {
+            (bytes.iter().fold(0, |key, byte| key << 8 | u64::from(*byte)), 0)
+        };
+        Self { first, last, length: bytes.len() }
+    }
+}
+
+impl Named {
+    #[inline]
+    fn is(&self, alias: &str, key: AliasKey) -> bool {
+        self.key == key && (key.length <= AliasKey::WHOLE || self.slot.alias() == alias) && !self.slot.is_removed()
+    }
 }
 
 impl ThreadRegistry {
@@ -182,12 +221,13 @@ impl ThreadRegistry {
 
     #[inline]
     fn find(&self, alias: &str) -> Option<Rc<Slot>> {
-        let slots = self.slots.borrow();
-        slots.iter().find(|slot| slot.alias() == alias && !slot.is_removed()).map(Rc::clone)
+        let key = AliasKey::of(alias);
+        self.slots.borrow().iter().find(|named| named.is(alias, key)).map(|named| Rc::clone(&named.slot))
     }
 
     pub(crate) fn aliases(&self) -> Vec<String> {
-        self.slots.borrow().iter().filter(|slot| !slot.is_removed()).map(|slot| slot.alias().to_owned()).collect()
+        let slots = self.slots.borrow();
+        slots.iter().filter(|named| !named.slot.is_removed()).map(|named| named.slot.alias().to_owned()).collect()
     }
 
     /// Lets the slots know what has become of their aliases.
@@ -222,7 +262,7 @@ impl ThreadRegistry {
     fn each(&self, mut call: impl FnMut(&Slot)) {
         let mut at = 0;
         loop {
-            let slot = self.slots.borrow().get(at).map(Rc::clone);
+            let slot = self.slots.borrow().get(at).map(|named| Rc::clone(&named.slot));
             let Some(slot) = slot else { return };
             call(&slot);
             at += 1;
@@ -231,14 +271,16 @@ impl ThreadRegistry {
 
     /// Slots of aliases that were removed go when nobody holds them.
     fn drop_removed(&self) {
-        let is_unused = |slot: &Rc<Slot>| slot.is_removed() && slot.serial().is_none() && Rc::strong_count(slot) == 1;
+        let is_unused = |named: &Named| {
+            named.slot.is_removed() && named.slot.serial().is_none() && Rc::strong_count(&named.slot) == 1
+        };
         if !self.slots.borrow().iter().any(is_unused) {
             return;
         }
-        self.slots.borrow_mut().retain(|slot| {
-            let unused = is_unused(slot);
+        self.slots.borrow_mut().retain(|named| {
+            let unused = is_unused(named);
             if unused {
-                self.bucket.remove(slot.seat());
+                self.bucket.remove(named.slot.seat());
             }
             !unused
         });
@@ -268,5 +310,22 @@ impl Now {
         let now = self.0.get().unwrap_or_else(Instant::now);
         self.0.set(Some(now));
         now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_tell_short_aliases_apart() {
+        let aliases = ["", "a", "b", "aa", "ab", "ba", "aaa", "aaaa", "aaab", "default", "replica", "aaaaaaa"];
+        let longer = ["aaaaaaaa", "aaaaaaaab", "baaaaaaaa", "tenant_1", "tenant_2", "aaaaaaaabbbbbbbb", "aaaaaaabbbbbbbbb"];
+        let all: Vec<&str> = aliases.into_iter().chain(longer).collect();
+        for one in &all {
+            for other in &all {
+                assert_eq!(AliasKey::of(one) == AliasKey::of(other), one == other, "{one:?} {other:?}");
+            }
+        }
     }
 }

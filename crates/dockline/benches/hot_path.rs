@@ -7,18 +7,19 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion};
+use criterion::Criterion;
 use dockline::{Connections, Databases, Settings};
 
 const THREADS: [usize; 3] = [1, 2, 64];
+const SAMPLES: usize = 20;
 
 fn main() {
     let mut criterion = Criterion::default()
-        .sample_size(20)
+        .sample_size(SAMPLES)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
         .configure_from_args();
@@ -36,9 +37,10 @@ fn main() {
 }
 
 fn cell(criterion: &mut Criterion, results: &Results, threads: usize) {
-    thread_local! { static CELL: Cell<u64> = const { Cell::new(0) }; }
+    thread_local! { static CELL: Cell<u64> = Cell::new(0); }
     results.measure(criterion, "cell", threads, || (), |()| {
-        CELL.with(|cell| cell.set(black_box(cell.get() + 1)));
+        // The inner black box keeps the look-up of the cell in the loop.
+        black_box(CELL.with(|cell| black_box(cell).get()));
     });
 }
 
@@ -118,8 +120,7 @@ impl Results {
         call: impl Fn(&S) + Sync,
     ) {
         let cores = thread::available_parallelism().map_or(1, usize::from).min(threads);
-        let id = BenchmarkId::new(name, format!("{threads} threads"));
-        criterion.bench_function(&id.to_string(), |bencher| {
+        criterion.bench_function(&format!("{name}, {threads} threads"), |bencher| {
             bencher.iter_custom(|calls| {
                 let elapsed = on_threads(threads, calls, &prepare, &call);
                 let share = elapsed.mul_f64(cores as f64 / threads as f64);
@@ -133,7 +134,7 @@ impl Results {
     fn median(&self, name: &str, threads: usize) -> Option<f64> {
         let mut samples = self.0.lock().unwrap().get(&(name.to_owned(), threads))?.clone();
         // Criterion warms up with few calls, whose figures are mostly the start of threads.
-        samples.drain(..samples.len() - 20.min(samples.len()));
+        samples.drain(..samples.len().saturating_sub(SAMPLES));
         samples.sort_by(f64::total_cmp);
         samples.get(samples.len() / 2).copied()
     }
@@ -162,25 +163,23 @@ impl Results {
     }
 }
 
+/// From when the first of them begins to when the last one ends.
 fn on_threads<S>(threads: usize, calls: u64, prepare: &(impl Fn() -> S + Sync), call: &(impl Fn(&S) + Sync)) -> Duration {
-    let start = Arc::new(Barrier::new(threads + 1));
+    let ready = Barrier::new(threads);
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|_| {
-                let start = Arc::clone(&start);
-                scope.spawn(move || {
-                    let state = prepare();
-                    start.wait();
-                    for _ in 0..calls {
-                        call(&state);
-                    }
-                    Instant::now()
-                })
-            })
-            .collect();
-        start.wait();
-        let began = Instant::now();
-        let ends = workers.into_iter().map(|worker| worker.join().unwrap());
-        ends.max().unwrap().saturating_duration_since(began)
+        let run = || {
+            let state = prepare();
+            ready.wait();
+            let began = Instant::now();
+            for _ in 0..calls {
+                call(&state);
+            }
+            (began, Instant::now())
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        let times: Vec<_> = workers.into_iter().map(|worker| worker.join().unwrap()).collect();
+        let began = times.iter().map(|(began, _)| *began).min().unwrap();
+        let ended = times.iter().map(|(_, ended)| *ended).max().unwrap();
+        ended - began
     })
 }
