@@ -20,10 +20,12 @@ const ATTEMPTS: usize = 3;
 impl Slot {
     /// A turn on a connection that is open, and fit for a statement as far as can be told.
     pub(crate) fn ready(self: &Rc<Self>) -> Result<Turn<'_>> {
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let mut turn = self.turn()?;
             match turn.link() {
                 None => drop(turn),
+                // Opened a moment ago: there is nothing to check.
+                Some(link) if attempt > 0 && link.poison.is_none() => return Ok(turn),
                 Some(link) => match self.examine(link)? {
                     None => return Ok(turn),
                     Some(reason) => {

@@ -315,6 +315,10 @@ impl Shared {
         Ok(table.load_full())
     }
 
+    pub(crate) fn table_if_loaded(&self) -> Option<Arc<Table>> {
+        self.state.load().table.get().map(ArcSwap::load_full)
+    }
+
     pub(crate) fn config(&self, alias: &str) -> Result<Arc<AliasConfig>> {
         let table = self.table()?;
         table.get(alias).cloned().ok_or_else(|| does_not_exist(alias, &table))

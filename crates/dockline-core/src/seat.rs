@@ -135,7 +135,7 @@ impl Link {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             opened_at,
             close_at,
-            last_used: opened_at,
+            last_used: Instant::now(),
             statements: 0,
             poison: None,
         }

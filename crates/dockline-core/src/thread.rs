@@ -226,6 +226,7 @@ impl ThreadRegistry {
     }
 
     pub(crate) fn aliases(&self) -> Vec<String> {
+        self.refresh();
         let slots = self.slots.borrow();
         slots.iter().filter(|named| !named.slot.is_removed()).map(|named| named.slot.alias().to_owned()).collect()
     }
@@ -236,7 +237,8 @@ impl ThreadRegistry {
         if self.generation.get() == generation {
             return;
         }
-        if let Ok(table) = self.shared.table() {
+        // A boundary must not load the configuration: its errors are those of `get`.
+        if let Some(table) = self.shared.table_if_loaded() {
             self.each(|slot| slot.set_target(table.get(slot.alias()).cloned()));
             self.generation.set(generation);
         }

@@ -19,9 +19,6 @@ pub(crate) fn map(error: rusqlite::Error) -> Error {
             ErrorKind::Programming,
             "there is more than one statement in the text; run them one by one, or as a batch through native",
         ),
-        rusqlite::Error::NulError(_) => {
-            Error::new(ErrorKind::Programming, "the statement has a NUL character").with_source(error)
-        }
         _ => Error::new(ErrorKind::Interface, error.to_string()).with_source(error),
     }
 }

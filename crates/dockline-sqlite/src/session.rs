@@ -91,11 +91,19 @@ impl SqliteSession {
 
 /// Prepares a statement, or takes it from the cache, and binds its parameters.
 fn prepare<'c>(connection: &'c Connection, sql: &str, params: &[Value]) -> Result<CachedStatement<'c>> {
+    // SQLite stops reading there, and what follows would not run.
+    if sql.as_bytes().contains(&0) {
+        return Err(Error::new(ErrorKind::Programming, "the statement has a NUL character"));
+    }
     let sql = translate(sql, params.len(), &SYNTAX)?;
     let mut statement = connection.prepare_cached(&sql).map_err(map)?;
     if statement.parameter_count() != params.len() {
         let message = "the statement has placeholders of SQLite's own, as ?1 or :name; write ? for each parameter";
         return Err(Error::new(ErrorKind::Programming, message));
+    }
+    // What gives nothing and changes nothing is rare, and only there can there be nothing at all.
+    if statement.column_count() == 0 && statement.readonly() && statement.expanded_sql().is_none() {
+        return Err(Error::new(ErrorKind::Programming, "there is no statement in the text"));
     }
     value::bind(&mut statement, params)?;
     Ok(statement)

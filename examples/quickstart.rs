@@ -1,0 +1,269 @@
+//! Counts the words of a directory tree, with a database as the job queue and a few threads as its workers.
+//!
+//! ```sh
+//! cargo run --example quickstart             # this repository, on an SQLite file of its own
+//! cargo run --example quickstart -- /some/folder
+//! DATABASE_URL=sqlite:words.db cargo run --example quickstart
+//! ```
+//!
+//! Each worker claims a job, reads the file and writes what it found back, and each job is a task: what is due is
+//! closed when it ends. No connection is handed around, given back or closed by hand. At the end stands what became of
+//! the connections.
+
+use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dockline::{Databases, Settings, params};
+use indicatif::{ProgressBar, ProgressStyle};
+use walkdir::WalkDir;
+
+const WORKERS: usize = 4;
+/// How many of its most frequent words each file contributes.
+const TOP: usize = 20;
+
+type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("quickstart: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Fallible<()> {
+    let root = root()?;
+    // Until this is dropped: the database of a run without DATABASE_URL.
+    let folder = tempfile::tempdir()?;
+    dockline::init(databases(folder.path())?)?;
+    let story = Story::begin();
+
+    let started = Instant::now();
+    let jobs = fill_queue(&root)?;
+    let progress = progress_bar(jobs);
+    let workers: Vec<_> = (1..=WORKERS)
+        .map(|n| {
+            let (progress, story) = (progress.clone(), Arc::clone(&story));
+            thread::Builder::new().name(format!("worker {n}")).spawn(move || work(&progress, &story))
+        })
+        .collect::<Result<_, _>>()?;
+    for worker in workers {
+        worker.join().map_err(|_| "a worker panicked")??;
+    }
+    progress.finish_and_clear();
+
+    print_summary(&root, started.elapsed())?;
+    // The workers' connections went with their threads; this thread's goes now.
+    dockline::connections().shutdown(Duration::from_secs(5));
+    story.print();
+    Ok(())
+}
+
+/// The folder to count: the argument, or this repository.
+fn root() -> Fallible<PathBuf> {
+    let mut arguments = std::env::args_os().skip(1);
+    let root = arguments.next().map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), PathBuf::from);
+    if arguments.next().is_some() {
+        return Err("usage: quickstart [FOLDER]".into());
+    }
+    root.canonicalize().map_err(|error| format!("{}: {error}", root.display()).into())
+}
+
+/// What the environment says; where it says nothing, a file of this run's own.
+fn databases(folder: &Path) -> Fallible<Databases> {
+    let databases = Databases::from_env()?;
+    if databases.aliases().next().is_some() {
+        return Ok(databases);
+    }
+    let path = folder.join("quickstart.db");
+    let path = path.to_str().ok_or("the temporary folder has a name that is not UTF-8")?;
+    Ok(databases.with("default", Settings::new().engine("sqlite").name(path)))
+}
+
+/// Puts one job for each text file into the table, and answers how many.
+fn fill_queue(root: &Path) -> Fallible<u64> {
+    let db = dockline::connection()?;
+    for table in ["quickstart_word", "quickstart_job"] {
+        db.execute(&format!("DROP TABLE IF EXISTS {table}"), ())?;
+    }
+    db.execute(
+        "CREATE TABLE quickstart_job (id INTEGER PRIMARY KEY, path TEXT NOT NULL, state VARCHAR(10) NOT NULL, \
+         worker VARCHAR(40), line_count INTEGER, word_count INTEGER)",
+        (),
+    )?;
+    db.execute("CREATE TABLE quickstart_word (job INTEGER NOT NULL, word VARCHAR(100) NOT NULL, times INTEGER NOT NULL)", ())?;
+
+    // One transaction for all of them, by hand.
+    db.set_autocommit(false)?;
+    let rows = text_files(root).enumerate().map(|(id, path)| params![id, path, "todo"]);
+    let jobs = db.execute_many("INSERT INTO quickstart_job (id, path, state) VALUES (?, ?, ?)", rows)?;
+    db.commit()?;
+    db.set_autocommit(true)?;
+    Ok(jobs)
+}
+
+/// The text files below a folder, without hidden ones and what cargo built.
+fn text_files(root: &Path) -> impl Iterator<Item = String> {
+    let wanted = |entry: &walkdir::DirEntry| {
+        let name = entry.file_name().to_string_lossy();
+        entry.depth() == 0 || !(name.starts_with('.') || name == "target")
+    };
+    let entries = WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(wanted).filter_map(Result::ok);
+    let files = entries.filter(|entry| entry.file_type().is_file() && is_text(entry.path()));
+    files.filter_map(|entry| entry.path().to_str().map(str::to_owned))
+}
+
+/// Whether the beginning of a file is UTF-8 without NUL.
+fn is_text(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(8192).read_to_end(&mut head));
+    // The last character may be cut.
+    let is_utf8 = std::str::from_utf8(&head).map_or_else(|error| error.error_len().is_none(), |_| true);
+    read.is_ok() && is_utf8 && !head.contains(&0)
+}
+
+/// Works until no job is left. Each job is a task of its own.
+fn work(progress: &ProgressBar, story: &Arc<Story>) -> Fallible<()> {
+    while dockline::task(next_job)()? {
+        progress.inc(1);
+        story.count_task();
+    }
+    Ok(())
+}
+
+/// Does one job; false where there was none.
+fn next_job() -> Fallible<bool> {
+    let Some((id, path)) = claim()? else { return Ok(false) };
+    let text = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
+    let mut times = HashMap::<String, i64>::new();
+    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| (3..=40).contains(&word.chars().count())) {
+        *times.entry(word.to_lowercase()).or_default() += 1;
+    }
+    let mut most: Vec<(String, i64)> = times.into_iter().collect();
+    most.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    most.truncate(TOP);
+
+    let db = dockline::connection()?;
+    let rows = most.iter().map(|(word, times)| params![id, word, times]);
+    db.execute_many("INSERT INTO quickstart_word (job, word, times) VALUES (?, ?, ?)", rows)?;
+    db.execute(
+        "UPDATE quickstart_job SET state = 'done', line_count = ?, word_count = ? WHERE id = ?",
+        params![text.lines().count(), text.split_whitespace().count(), id],
+    )?;
+    Ok(true)
+}
+
+/// Takes a job that nobody has. Two workers may see the same one; the database lets one of them take it.
+fn claim() -> Fallible<Option<(i64, String)>> {
+    let db = dockline::connection()?;
+    let worker = thread::current().name().unwrap_or_default().to_owned();
+    loop {
+        let todo = db.query_opt("SELECT id, path FROM quickstart_job WHERE state = 'todo' ORDER BY id LIMIT 1", ())?;
+        let Some(todo) = todo else { return Ok(None) };
+        let (id, path): (i64, String) = todo.decode()?;
+        let take = "UPDATE quickstart_job SET state = 'busy', worker = ? WHERE id = ? AND state = 'todo'";
+        if db.execute(take, params![worker, id])? == 1 {
+            return Ok(Some((id, path)));
+        }
+    }
+}
+
+fn progress_bar(jobs: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} files").unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(jobs).with_style(style)
+}
+
+fn print_summary(root: &Path, elapsed: Duration) -> Fallible<()> {
+    let db = dockline::connection()?;
+    let totals = "SELECT count(*), coalesce(sum(line_count), 0), coalesce(sum(word_count), 0) FROM quickstart_job WHERE state = 'done'";
+    let (files, lines, words): (i64, i64, i64) = db.query_one(totals, ())?.decode()?;
+    println!("{}, on {}, in {elapsed:.1?}", root.display(), db.vendor());
+    println!("{files} files, {lines} lines, {words} words");
+    let frequent = "SELECT word, sum(times) AS total FROM quickstart_word GROUP BY word ORDER BY total DESC, word LIMIT 10";
+    let frequent: Vec<(String, i64)> = db.query_as(frequent, ())?;
+    let mut line = String::new();
+    for (word, times) in frequent {
+        write!(line, "{}{word} {times}", if line.is_empty() { "" } else { ", " })?;
+    }
+    println!("most frequent, by each file's first {TOP}: {line}\n");
+    Ok(())
+}
+
+/// What became of the connections, by the registry's signals.
+#[derive(Default)]
+struct Story {
+    threads: Mutex<BTreeMap<String, Counts>>,
+    /// Which thread a connection was opened on: at its end a thread no longer knows its name.
+    opened_on: Mutex<HashMap<u64, String>>,
+}
+
+#[derive(Default)]
+struct Counts {
+    tasks: u64,
+    opened: u64,
+    closed: u64,
+    statements: u64,
+    reasons: Vec<String>,
+}
+
+impl Story {
+    fn begin() -> Arc<Self> {
+        let story = Arc::new(Self::default());
+        let signals = dockline::connections().signals();
+        let created = Arc::clone(&story);
+        signals.connection_created.connect(move |event| {
+            let thread = thread_name();
+            created.count(&thread, |counts| counts.opened += 1);
+            created.opened_on.lock().expect("no panic").insert(event.serial(), thread);
+        });
+        let closed = Arc::clone(&story);
+        signals.connection_closed.connect(move |event| {
+            let thread = closed.opened_on.lock().expect("no panic").remove(&event.serial()).unwrap_or_default();
+            closed.count(&thread, |counts| {
+                counts.closed += 1;
+                counts.statements += event.statements();
+                counts.reasons.push(event.reason().to_string());
+            });
+        });
+        story
+    }
+
+    fn count_task(&self) {
+        self.count(&thread_name(), |counts| counts.tasks += 1);
+    }
+
+    fn count(&self, thread: &str, change: impl FnOnce(&mut Counts)) {
+        change(self.threads.lock().expect("no panic").entry(thread.to_owned()).or_default());
+    }
+
+    fn print(&self) {
+        let threads = self.threads.lock().expect("no panic");
+        println!("{:<10} {:>6} {:>7} {:>7} {:>11} {:>7}  why", "thread", "tasks", "opened", "reused", "statements", "closed");
+        for (thread, counts) in threads.iter() {
+            let Counts { tasks, opened, closed, statements, reasons } = counts;
+            let reused = tasks.saturating_sub(*opened);
+            let reasons = reasons.join(", ");
+            println!("{thread:<10} {tasks:>6} {opened:>7} {reused:>7} {statements:>11} {closed:>7}  {reasons}");
+        }
+        let opened: u64 = threads.values().map(|counts| counts.opened).sum();
+        let closed: u64 = threads.values().map(|counts| counts.closed).sum();
+        println!("{opened} connections opened, {closed} closed, {} open at the end", opened - closed);
+    }
+}
+
+fn thread_name() -> String {
+    thread::current().name().unwrap_or("?").to_owned()
+}

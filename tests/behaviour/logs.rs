@@ -1,0 +1,52 @@
+use std::time::Duration;
+
+use dockline::{Connections, Databases, params};
+use dockline_tests::{log_capture, memory};
+use log::Level;
+
+/// A registry with an alias of the test's own, to find its lines by.
+fn with_alias(alias: &str, settings: dockline::Settings) -> Connections {
+    log_capture::start();
+    Connections::new(Databases::new().with("default", memory()).with(alias, settings)).unwrap()
+}
+
+#[test]
+fn opening_and_closing_are_logged_at_debug() {
+    let connections = with_alias("opening", memory());
+    connections.get("opening").unwrap().query("SELECT 1", ()).unwrap();
+    connections.close_all();
+    let lines = log_capture::lines("dockline::connection", "alias \"opening\"");
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].1.contains("opened connection") && lines[1].1.contains("closed connection"));
+    assert!(lines.iter().all(|(level, _)| *level == Level::Debug));
+}
+
+#[test]
+fn statements_are_logged_without_their_parameters() {
+    let connections = with_alias("statements", memory());
+    let db = connections.get("statements").unwrap();
+    db.query("SELECT ?", params!["hunter2"]).unwrap();
+    db.query("SELECT ? FROM nowhere", params!["hunter2"]).unwrap_err();
+    let lines = log_capture::lines("dockline::query", "alias \"statements\"");
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].1.ends_with("SELECT ?") && lines[1].1.contains("no such table"));
+    assert!(lines.iter().all(|(level, line)| *level == Level::Debug && !line.contains("hunter2")));
+}
+
+#[test]
+fn slow_statements_are_logged_at_warn() {
+    let connections = with_alias("slow", memory().slow_statement(Some(Duration::ZERO)));
+    connections.get("slow").unwrap().query("SELECT 1", ()).unwrap();
+    let lines = log_capture::lines("dockline::query", "alias \"slow\"");
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].0 == Level::Warn && lines[0].1.contains("slow statement"), "{lines:?}");
+}
+
+#[test]
+fn a_transaction_left_open_is_logged_at_warn() {
+    let connections = with_alias("left_open", memory());
+    connections.get("left_open").unwrap().execute("BEGIN", ()).unwrap();
+    connections.close_old_connections();
+    let lines = log_capture::lines("dockline::connection", "alias \"left_open\": a transaction was left open");
+    assert_eq!(lines.iter().map(|(level, _)| *level).collect::<Vec<_>>(), [Level::Warn]);
+}

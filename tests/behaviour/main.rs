@@ -1,0 +1,13 @@
+//! What Dockline promises, by theme. The tests are named after what must hold.
+
+mod bad_input;
+mod lifecycle;
+mod logs;
+mod registry;
+mod scopes;
+mod shutdown;
+mod signals;
+mod sqlite;
+mod statements;
+mod threads;
+mod values;

@@ -1,0 +1,258 @@
+use std::ops::ControlFlow;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use dockline::{ErrorKind, Settings, TransactionMode, params};
+use dockline_tests::{Database, Story, connections, in_memory, on_thread};
+
+const ENDLESS: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+
+#[test]
+fn a_file_has_the_write_ahead_log_a_busy_timeout_and_foreign_keys() {
+    let database = Database::new();
+    let db = database.connections().get("default").unwrap().alias().to_owned();
+    assert_eq!(db, "default");
+    let connections = database.connections();
+    let db = connections.get("default").unwrap();
+    assert_eq!(db.vendor(), "sqlite");
+    assert_eq!(db.query_value::<String>("PRAGMA journal_mode", ()).unwrap(), "wal");
+    assert_eq!(db.query_value::<i64>("PRAGMA busy_timeout", ()).unwrap(), 5000);
+    db.execute("CREATE TABLE parent (id INTEGER PRIMARY KEY)", ()).unwrap();
+    db.execute("CREATE TABLE child (parent REFERENCES parent)", ()).unwrap();
+    let error = db.execute("INSERT INTO child VALUES (1)", ()).unwrap_err();
+    assert_eq!((error.kind(), error.code().as_deref()), (ErrorKind::Integrity, Some("787")));
+}
+
+#[test]
+fn options_change_what_a_file_has() {
+    let database = Database::new();
+    let connections = database.connections_with(|settings| {
+        settings.option("journal_mode", "delete").option("foreign_keys", "false").option("synchronous", "off")
+    });
+    let db = connections.get("default").unwrap();
+    assert_eq!(db.query_value::<String>("PRAGMA journal_mode", ()).unwrap(), "delete");
+    assert!(!db.query_value::<bool>("PRAGMA foreign_keys", ()).unwrap());
+    assert_eq!(db.query_value::<i64>("PRAGMA synchronous", ()).unwrap(), 0);
+}
+
+#[test]
+fn memory_is_one_database_for_all_threads_and_outlives_their_connections() {
+    let connections = in_memory();
+    let worker = connections.clone();
+    on_thread(move || {
+        let db = worker.get("default").unwrap();
+        db.execute("CREATE TABLE t (a)", ()).unwrap();
+        db.execute("INSERT INTO t VALUES (7)", ()).unwrap();
+    });
+    let db = connections.get("default").unwrap();
+    assert_eq!(db.query_value::<i64>("SELECT a FROM t", ()).unwrap(), 7);
+    connections.close_all();
+    assert_eq!(db.query_value::<i64>("SELECT a FROM t", ()).unwrap(), 7);
+    assert!(in_memory().get("default").unwrap().query("SELECT a FROM t", ()).is_err(), "another registry has its own");
+}
+
+#[test]
+fn memory_is_written_by_many_threads() {
+    let connections = in_memory();
+    connections.get("default").unwrap().execute("CREATE TABLE t (n INTEGER)", ()).unwrap();
+    thread::scope(|scope| {
+        for n in 0..4 {
+            let connections = &connections;
+            scope.spawn(move || {
+                for _ in 0..50 {
+                    connections.get("default").unwrap().execute("INSERT INTO t VALUES (?)", params![n]).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(connections.get("default").unwrap().query_value::<i64>("SELECT count(*) FROM t", ()).unwrap(), 200);
+}
+
+#[test]
+fn transaction_mode_says_when_the_lock_is_taken() {
+    let database = Database::new();
+    let other = database.connections_with(|settings| settings.option("busy_timeout", "0"));
+    let other = other.get("default").unwrap();
+    other.execute("CREATE TABLE t (a)", ()).unwrap();
+    for (mode, blocks) in [(TransactionMode::Deferred, false), (TransactionMode::Immediate, true)] {
+        let connections = database.connections_with(|settings| settings.transaction_mode(mode));
+        let db = connections.get("default").unwrap();
+        db.set_autocommit(false).unwrap();
+        db.query("SELECT * FROM t", ()).unwrap();
+        let written = other.execute("INSERT INTO t VALUES (1)", ());
+        assert_eq!(written.is_err(), blocks, "{mode}");
+        if let Err(error) = written {
+            assert_eq!((error.kind(), error.code().as_deref()), (ErrorKind::Operational, Some("5")));
+            assert!(error.is_retryable() && !error.is_disconnect() && !error.may_have_executed());
+        }
+        db.rollback().unwrap();
+    }
+}
+
+#[test]
+fn a_statement_is_cancelled_from_another_thread() {
+    let connections = in_memory();
+    let db = connections.get("default").unwrap();
+    let canceller = db.canceller();
+    assert!(!canceller.cancel().unwrap(), "nothing runs");
+    let (first_row, wait) = mpsc::channel();
+    let killer = thread::spawn(move || {
+        wait.recv().unwrap();
+        assert!(canceller.cancel().unwrap());
+    });
+    let endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
+    let error = db
+        .query_each(endless, (), |_| {
+            let _ = first_row.send(());
+            Ok(ControlFlow::<()>::Continue(()))
+        })
+        .unwrap_err();
+    killer.join().unwrap();
+    assert_eq!((error.kind(), error.code().as_deref()), (ErrorKind::Operational, Some("9")));
+    assert!(error.is_cancelled() && !error.is_disconnect() && !error.may_have_executed());
+    db.query("SELECT 1", ()).unwrap();
+}
+
+#[test]
+fn a_canceller_follows_its_connection() {
+    let connections = in_memory();
+    let db = connections.get("default").unwrap();
+    let canceller = db.canceller();
+    db.query("SELECT 1", ()).unwrap();
+    db.close();
+    let (started, wait) = mpsc::channel();
+    let killer = thread::spawn(move || {
+        wait.recv().unwrap();
+        while !canceller.cancel().unwrap() {
+            thread::yield_now();
+        }
+    });
+    started.send(()).unwrap();
+    assert!(db.query(ENDLESS, ()).unwrap_err().is_cancelled());
+    killer.join().unwrap();
+}
+
+#[test]
+fn statement_timeout_ends_a_statement() {
+    let database = Database::new();
+    let connections =
+        database.connections_with(|settings| settings.statement_timeout(Some(Duration::from_millis(30))));
+    let db = connections.get("default").unwrap();
+    let error = db.query(ENDLESS, ()).unwrap_err();
+    assert!(error.is_cancelled() && error.message().contains("statement_timeout (30ms)"), "{error}");
+    db.query("SELECT 1", ()).unwrap();
+}
+
+#[test]
+fn a_cancelled_write_in_a_transaction_says_that_its_work_is_lost() {
+    let database = Database::new();
+    let connections =
+        database.connections_with(|settings| settings.statement_timeout(Some(Duration::from_millis(30))));
+    let db = connections.get("default").unwrap();
+    db.execute("CREATE TABLE t (a)", ()).unwrap();
+    db.execute("BEGIN", ()).unwrap();
+    db.execute("INSERT INTO t VALUES (1)", ()).unwrap();
+    let error = db.execute(&format!("INSERT INTO t {ENDLESS}"), ()).unwrap_err();
+    // SQLite rolls the whole transaction back when a write is interrupted.
+    assert!(error.is_cancelled() && error.is_work_lost(), "{error:?}");
+    assert_eq!(db.query_value::<i64>("SELECT count(*) FROM t", ()).unwrap(), 0);
+}
+
+#[test]
+fn a_missing_folder_is_a_clear_operational_error() {
+    let connections = connections(Settings::from_url("sqlite:/nonexistent/folder/app.db").unwrap());
+    let error = connections.get("default").unwrap().query("SELECT 1", ()).unwrap_err();
+    assert_eq!((error.kind(), error.alias()), (ErrorKind::Operational, Some("default")));
+    assert!(error.message().contains("the folder /nonexistent/folder does not exist"), "{error}");
+}
+
+#[test]
+fn a_folder_and_a_file_that_is_no_database_are_clear_errors() {
+    let database = Database::new();
+    let folder = database.path().parent().unwrap().to_str().unwrap().to_owned();
+    let error = connections(Settings::new().engine("sqlite").name(&folder)).get("default").unwrap().query("SELECT 1", ());
+    let error = error.unwrap_err();
+    assert!(error.kind() == ErrorKind::Operational && error.message().contains("it is a folder"), "{error}");
+
+    std::fs::write(database.path(), "this is a text, and long enough to be looked at as a database").unwrap();
+    let error = database.connections().get("default").unwrap().query("SELECT 1", ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Database, "{error}");
+}
+
+#[test]
+fn mode_ro_reads_and_does_not_write_and_mode_rw_does_not_create() {
+    let database = Database::new();
+    let missing = database.connections_with(|settings| settings.option("mode", "rw"));
+    let error = missing.get("default").unwrap().query("SELECT 1", ()).unwrap_err();
+    assert!(error.kind() == ErrorKind::Operational && !database.path().exists(), "{error}");
+
+    database.connections().get("default").unwrap().execute("CREATE TABLE t (a)", ()).unwrap();
+    let connections = database.connections_with(|settings| settings.option("mode", "ro"));
+    let db = connections.get("default").unwrap();
+    db.query("SELECT * FROM t", ()).unwrap();
+    assert_eq!(db.execute("INSERT INTO t VALUES (1)", ()).unwrap_err().kind(), ErrorKind::Operational);
+}
+
+#[test]
+fn errors_have_the_kinds_that_django_gives_them() {
+    let connections = in_memory();
+    let db = connections.get("default").unwrap();
+    db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE CHECK (name <> 'x'))", ()).unwrap();
+    db.execute("INSERT INTO t VALUES (1, 'a')", ()).unwrap();
+    for (sql, kind) in [
+        ("SELEC 1", ErrorKind::Operational),
+        ("SELECT * FROM missing", ErrorKind::Operational),
+        ("SELECT missing FROM t", ErrorKind::Operational),
+        ("INSERT INTO t VALUES (1, 'b')", ErrorKind::Integrity),
+        ("INSERT INTO t VALUES (2, 'a')", ErrorKind::Integrity),
+        ("INSERT INTO t VALUES (2, NULL)", ErrorKind::Integrity),
+        ("INSERT INTO t VALUES (2, 'x')", ErrorKind::Integrity),
+        ("INSERT INTO t VALUES ('text', 'b')", ErrorKind::Integrity),
+        ("SELECT zeroblob(2000000000)", ErrorKind::Data),
+        ("SELECT abs(-9223372036854775808)", ErrorKind::Operational),
+    ] {
+        let error = db.query(sql, ()).unwrap_err();
+        assert_eq!(error.kind(), kind, "{sql}: {error}");
+        assert!(error.code().is_some() && !error.may_have_executed() && std::error::Error::source(&error).is_some());
+    }
+}
+
+#[test]
+fn what_stands_after_a_failed_statement_may_have_executed() {
+    let connections = in_memory();
+    let db = connections.get("default").unwrap();
+    db.execute("CREATE TABLE t (a UNIQUE)", ()).unwrap();
+    let error = db.execute("INSERT INTO t VALUES (1), (1)", ()).unwrap_err();
+    assert!(!error.may_have_executed());
+    let error = db.execute("INSERT OR FAIL INTO t VALUES (1), (1)", ()).unwrap_err();
+    assert!(error.may_have_executed(), "one row stands");
+}
+
+#[test]
+fn prepared_statements_may_be_off() {
+    let database = Database::new();
+    let connections = database.connections_with(|settings| settings.prepared_statements(false));
+    let db = connections.get("default").unwrap();
+    for n in 0..3 {
+        assert_eq!(db.query_value::<i64>("SELECT ?", params![n]).unwrap(), n);
+    }
+}
+
+#[test]
+fn init_sql_runs_on_every_connection_and_its_errors_are_those_of_connecting() {
+    let database = Database::new();
+    let connections = database.connections_with(|settings| {
+        settings.init_sql("CREATE TEMPORARY TABLE a (b); INSERT INTO a VALUES (7);")
+    });
+    let db = connections.get("default").unwrap();
+    for _ in 0..2 {
+        assert_eq!(db.query_value::<i64>("SELECT b FROM a", ()).unwrap(), 7);
+        db.close();
+    }
+    let story = Story::of(&connections);
+    connections.replace("default", database.settings().init_sql("SELEC")).unwrap();
+    let error = db.query("SELECT 1", ()).unwrap_err();
+    assert!(error.message().starts_with("init_sql: "), "{error}");
+    assert_eq!((db.is_connected(), story.opened()), (false, 0));
+}

@@ -1,0 +1,67 @@
+//! The main job, run as a newcomer would.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use dockline_tests::Database;
+
+fn run(arguments: &[&str], database_url: Option<&str>) -> Output {
+    // Beside the tests' own folder, where cargo puts the examples of the workspace.
+    let deps = std::env::current_exe().unwrap();
+    let program: PathBuf = deps.parent().unwrap().with_file_name("examples").join("quickstart");
+    let mut command = Command::new(&program);
+    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("DATABASE_URL");
+    if let Some(url) = database_url {
+        command.env("DATABASE_URL", url);
+    }
+    command.output().unwrap_or_else(|error| panic!("{}: {error}; cargo builds it with the workspace", program.display()))
+}
+
+fn tree() -> tempfile::TempDir {
+    let tree = tempfile::tempdir().unwrap();
+    std::fs::create_dir(tree.path().join("inner")).unwrap();
+    std::fs::write(tree.path().join("a.txt"), "one two\ntwo three\n").unwrap();
+    std::fs::write(tree.path().join("inner/b.txt"), "three three\nthree").unwrap();
+    std::fs::write(tree.path().join("c.bin"), b"\0\xff").unwrap();
+    tree
+}
+
+#[test]
+fn it_counts_a_tree_and_leaves_nothing_open() {
+    let tree = tree();
+    let output = run(&[tree.path().to_str().unwrap()], None);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    for wanted in ["2 files", "4 lines", "7 words", "three 4", "two 2", "0 open at the end"] {
+        assert!(text.contains(wanted), "no {wanted:?} in\n{text}");
+    }
+}
+
+#[test]
+fn it_uses_the_database_that_it_is_given() {
+    let (tree, database) = (tree(), Database::new());
+    let url = format!("sqlite:{}", database.path().display());
+    for _ in 0..2 {
+        assert!(run(&[tree.path().to_str().unwrap()], Some(&url)).status.success());
+    }
+    let connections = database.connections();
+    let db = connections.get("default").unwrap();
+    let words: i64 = db.query_value("SELECT sum(word_count) FROM quickstart_job WHERE state = 'done'", ()).unwrap();
+    assert_eq!(words, 7, "the second run began anew");
+}
+
+#[test]
+fn wrong_inputs_are_one_clear_line() {
+    for (arguments, url, wanted) in [
+        (&["/nonexistent/tree"][..], None, "/nonexistent/tree"),
+        (&["."], Some("sqlit:x"), "did you mean \"sqlite\""),
+        (&["."], Some("sqlite:/nonexistent/folder/x.db"), "the folder /nonexistent/folder does not exist"),
+        (&["a", "b"], None, "usage"),
+    ] {
+        let output = run(arguments, url);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(text.contains(wanted) && text.lines().count() == 1, "{text}");
+        assert!(!text.contains("panicked"), "{text}");
+    }
+}

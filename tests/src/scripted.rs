@@ -1,0 +1,162 @@
+//! A backend that plays a script: for what the core does when a driver fails in ways that SQLite never does.
+
+use std::any::{Any, type_name};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use dockline::backend::{Backend, Cancel, Engine, ParamRows, Rest, RowSink, Session};
+use dockline::{Connections, Databases, Error, ErrorKind, Result, Settings, Value};
+
+/// What a statement does. One that is not in the script succeeds.
+pub enum Act {
+    Fail(Error),
+    Panic,
+    /// A result of one row that cannot be left with the connection in one piece.
+    Spent,
+}
+
+/// The other end of the backend.
+pub struct Script {
+    pub acts: Mutex<VecDeque<Act>>,
+    pub usable: AtomicBool,
+    pub connects: AtomicBool,
+    pub close_panics: AtomicBool,
+    pub in_transaction: AtomicBool,
+    pub has_state: AtomicBool,
+    /// How often statements reached the driver.
+    pub statements: AtomicUsize,
+    /// How often `is_usable` was asked.
+    pub checks: AtomicUsize,
+    pub closed: AtomicUsize,
+}
+
+impl Script {
+    /// A registry whose alias default plays a script.
+    pub fn connections(change: impl FnOnce(Settings) -> Settings) -> (Connections, Arc<Self>) {
+        let script = Arc::new(Self {
+            acts: Mutex::default(),
+            usable: AtomicBool::new(true),
+            connects: AtomicBool::new(true),
+            close_panics: AtomicBool::new(false),
+            in_transaction: AtomicBool::new(false),
+            has_state: AtomicBool::new(false),
+            statements: AtomicUsize::new(0),
+            checks: AtomicUsize::new(0),
+            closed: AtomicUsize::new(0),
+        });
+        let settings = change(Settings::new().engine("scripted"));
+        let registry = Connections::builder()
+            .engine(Scripted(Arc::clone(&script)))
+            .build(Databases::new().with("default", settings))
+            .expect("a registry");
+        (Connections::from(registry), script)
+    }
+
+    pub fn next(&self, act: Act) {
+        self.acts.lock().unwrap().push_back(act);
+    }
+
+    fn act(&self) -> Result<Rest> {
+        self.statements.fetch_add(1, Ordering::SeqCst);
+        let act = self.acts.lock().unwrap().pop_front();
+        match act {
+            None => Ok(Rest::Ready),
+            Some(Act::Spent) => Ok(Rest::Spent),
+            Some(Act::Fail(error)) => Err(error),
+            Some(Act::Panic) => panic!("the driver panics, as the script says"),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Scripted(Arc<Script>);
+
+impl Engine for Scripted {
+    fn schemes(&self) -> &'static [&'static str] {
+        &["scripted"]
+    }
+
+    fn open(&self, _: &Settings) -> Result<Box<dyn Backend>> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Backend for Scripted {
+    fn vendor(&self) -> &'static str {
+        "scripted"
+    }
+
+    fn connect(&self) -> Result<Box<dyn Session>> {
+        if self.0.connects.load(Ordering::SeqCst) {
+            Ok(Box::new(self.clone()))
+        } else {
+            Err(Error::new(ErrorKind::Operational, "cannot connect, as the script says").with_code("2003"))
+        }
+    }
+}
+
+impl Session for Scripted {
+    fn execute(&mut self, _: &str, _: &[Value]) -> Result<u64> {
+        self.0.act().map(|_| 1)
+    }
+
+    fn query(&mut self, _: &str, _: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
+        let rest = self.0.act()?;
+        sink.columns(vec!["n".to_owned()]);
+        let _ = sink.row(vec![Value::Int(1)]);
+        Ok(rest)
+    }
+
+    fn execute_many(&mut self, _: &str, rows: &mut dyn ParamRows) -> Result<u64> {
+        let mut count = 0;
+        while rows.next_row().is_some() {
+            self.0.act()?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn set_autocommit(&mut self, _: bool) -> Result<()> {
+        self.0.act().map(drop)
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        self.0.act().map(drop)
+    }
+
+    fn rollback(&mut self) -> Result<()> {
+        self.0.act().map(drop)
+    }
+
+    fn in_transaction(&self) -> bool {
+        self.0.in_transaction.load(Ordering::SeqCst)
+    }
+
+    fn is_usable(&mut self) -> bool {
+        self.0.checks.fetch_add(1, Ordering::SeqCst);
+        self.0.usable.load(Ordering::SeqCst)
+    }
+
+    fn has_state(&mut self) -> bool {
+        self.0.has_state.load(Ordering::SeqCst)
+    }
+
+    fn canceller(&self) -> Option<Arc<dyn Cancel>> {
+        None
+    }
+
+    fn native(&mut self) -> Result<&mut dyn Any> {
+        Ok(self)
+    }
+
+    fn native_type(&self) -> &'static str {
+        type_name::<Self>()
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        self.0.closed.fetch_add(1, Ordering::SeqCst);
+        assert!(!self.0.close_panics.load(Ordering::SeqCst), "closing panics, as the script says");
+        Ok(())
+    }
+}
