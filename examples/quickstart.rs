@@ -101,7 +101,10 @@ fn fill_queue(root: &Path) -> Fallible<u64> {
          worker VARCHAR(40), line_count INTEGER, word_count INTEGER)",
         (),
     )?;
-    db.execute("CREATE TABLE quickstart_word (job INTEGER NOT NULL, word VARCHAR(100) NOT NULL, times INTEGER NOT NULL)", ())?;
+    db.execute(
+        "CREATE TABLE quickstart_word (job INTEGER NOT NULL, word VARCHAR(100) NOT NULL, times INTEGER NOT NULL)",
+        (),
+    )?;
 
     // One transaction for all of them, by hand.
     db.set_autocommit(false)?;
@@ -182,7 +185,8 @@ fn progress_bar(jobs: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} files").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template("{bar:40} {pos}/{len} files").unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(jobs).with_style(style)
 }
 
@@ -192,7 +196,8 @@ fn print_summary(root: &Path, elapsed: Duration) -> Fallible<()> {
     let (files, lines, words): (i64, i64, i64) = db.query_one(totals, ())?.decode()?;
     println!("{}, on {}, in {elapsed:.1?}", root.display(), db.vendor());
     println!("{files} files, {lines} lines, {words} words");
-    let frequent = "SELECT word, sum(times) AS total FROM quickstart_word GROUP BY word ORDER BY total DESC, word LIMIT 10";
+    let frequent =
+        "SELECT word, sum(times) AS total FROM quickstart_word GROUP BY word ORDER BY total DESC, word LIMIT 10";
     let frequent: Vec<(String, i64)> = db.query_as(frequent, ())?;
     let mut line = String::new();
     for (word, times) in frequent {
@@ -251,7 +256,10 @@ impl Story {
 
     fn print(&self) {
         let threads = self.threads.lock().expect("no panic");
-        println!("{:<10} {:>6} {:>7} {:>7} {:>11} {:>7}  why", "thread", "tasks", "opened", "reused", "statements", "closed");
+        println!(
+            "{:<10} {:>6} {:>7} {:>7} {:>11} {:>7}  why",
+            "thread", "tasks", "opened", "reused", "statements", "closed"
+        );
         for (thread, counts) in threads.iter() {
             let Counts { tasks, opened, closed, statements, reasons } = counts;
             let reused = tasks.saturating_sub(*opened);

@@ -82,7 +82,10 @@ fn settings_that_this_version_cannot_keep_are_refused() {
 
 #[test]
 fn impossible_values_are_refused_when_they_are_read() {
-    assert_config(&refused(memory().statement_timeout(Some(Duration::ZERO))), &["default", "statement_timeout", "zero"]);
+    assert_config(
+        &refused(memory().statement_timeout(Some(Duration::ZERO))),
+        &["default", "statement_timeout", "zero"],
+    );
     for (url, words) in [
         ("sqlite:a?conn_max_age=soon", ["conn_max_age", "600s"]),
         ("sqlite:a?conn_max_age=600", ["conn_max_age", "600s"]),
@@ -108,7 +111,10 @@ fn a_toml_file_that_is_missing_or_broken_is_named() {
     assert_config(&error, &[shown, "line 3"]);
     assert!(!format!("{error:?}").contains("hunter2"));
     std::fs::write(&file, "[default]\nurl = \"sqlite::memory:\"\nconn_max_age = \"soon\"\n").unwrap();
-    assert_config(&Databases::from_toml_file(&file).unwrap_err(), &["alias \"default\"", shown, "line 3", "conn_max_age"]);
+    assert_config(
+        &Databases::from_toml_file(&file).unwrap_err(),
+        &["alias \"default\"", shown, "line 3", "conn_max_age"],
+    );
 }
 
 #[test]
@@ -132,7 +138,9 @@ fn a_wrong_number_of_parameters_is_programming() {
 fn sqlites_own_placeholders_are_refused() {
     let connections = in_memory();
     let db = connections.get("default").unwrap();
-    for (sql, params) in [("SELECT :name", vec![]), ("SELECT ?2", vec![Value::Int(1)]), ("SELECT ?, ?1", vec![Value::Int(1); 2])] {
+    for (sql, params) in
+        [("SELECT :name", vec![]), ("SELECT ?2", vec![Value::Int(1)]), ("SELECT ?, ?1", vec![Value::Int(1); 2])]
+    {
         let error = db.query(sql, params).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Programming, "{sql}: {error}");
     }

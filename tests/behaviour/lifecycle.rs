@@ -347,8 +347,9 @@ fn a_result_with_too_much_left_closes_the_connection() {
 
 #[test]
 fn what_is_held_is_neither_aged_nor_replaced() {
-    let (connections, script) =
-        Script::connections(|settings| settings.conn_max_age(Some(Duration::ZERO)).conn_max_idle(Some(Duration::from_nanos(1))));
+    let (connections, script) = Script::connections(|settings| {
+        settings.conn_max_age(Some(Duration::ZERO)).conn_max_idle(Some(Duration::from_nanos(1)))
+    });
     let story = Story::of(&connections);
     let db = connections.get("default").unwrap();
     let hold = db.hold();

@@ -75,9 +75,9 @@ fn aliases_are_those_of_the_configuration_and_initialized_those_of_the_thread() 
 #[test]
 fn many_aliases_are_told_apart() {
     let names: Vec<String> = (0..40).map(|n| format!("a_rather_long_prefix_for_tenant_{n}")).collect();
-    let databases = names.iter().fold(Databases::new().with("default", memory()), |databases, name| {
-        databases.with(name.clone(), memory())
-    });
+    let databases = names
+        .iter()
+        .fold(Databases::new().with("default", memory()), |databases, name| databases.with(name.clone(), memory()));
     let connections = Connections::new(databases).unwrap();
     for name in &names {
         assert_eq!(connections.get(name).unwrap().alias(), name);
@@ -261,7 +261,8 @@ fn nothing_configured_is_an_alias_default_that_says_so_when_it_is_used() {
 #[test]
 fn settings_reach_the_connection_from_a_url() {
     let database = Database::new();
-    let url = format!("sqlite:{}?options.busy_timeout=1234ms&init_sql=PRAGMA%20cache_size%3D123", database.path().display());
+    let url =
+        format!("sqlite:{}?options.busy_timeout=1234ms&init_sql=PRAGMA%20cache_size%3D123", database.path().display());
     let connections = connections(Settings::from_url(&url).unwrap());
     let db = connections.get("default").unwrap();
     assert_eq!(db.query_value::<i64>("PRAGMA busy_timeout", ()).unwrap(), 1234);

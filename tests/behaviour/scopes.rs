@@ -61,8 +61,7 @@ fn a_request_ends_also_by_a_panic() {
 fn in_request_answers_what_the_closure_does() {
     let connections = connections(closing_at_once());
     let (story, record) = (Story::of(&connections), record(&connections));
-    let n: dockline::Result<i64> =
-        connections.in_request(|| connections.get("default")?.query_value("SELECT 7", ()));
+    let n: dockline::Result<i64> = connections.in_request(|| connections.get("default")?.query_value("SELECT 7", ()));
     assert_eq!(n.unwrap(), 7);
     assert_eq!((story.opened(), story.open()), (1, 0));
 

@@ -86,7 +86,9 @@ fn shutdown_waits_for_a_transaction_and_lets_it_commit() {
 }
 
 fn on_another_thread_opens(connections: &dockline::Connections) -> bool {
-    thread::scope(|scope| scope.spawn(|| connections.get("default").unwrap().ensure_connection().is_ok()).join().unwrap())
+    thread::scope(|scope| {
+        scope.spawn(|| connections.get("default").unwrap().ensure_connection().is_ok()).join().unwrap()
+    })
 }
 
 #[test]

@@ -24,7 +24,9 @@ fn a_receiver_is_disconnected_once() {
     let calls = Arc::new(AtomicUsize::new(0));
     let receiver = signal.connect({
         let calls = Arc::clone(&calls);
-        move |_| drop(calls.fetch_add(1, Ordering::SeqCst))
+        move |_| {
+            calls.fetch_add(1, Ordering::SeqCst);
+        }
     });
     drop(connections.request());
     assert!(signal.disconnect(receiver));
@@ -41,7 +43,9 @@ fn a_receiver_that_panics_keeps_no_other_from_running() {
     let count = Arc::clone(&calls);
     let signals = connections.signals();
     signals.request_finished.connect(|_| panic!("the receiver of this test panics"));
-    signals.request_finished.connect(move |_| drop(count.fetch_add(1, Ordering::SeqCst)));
+    signals.request_finished.connect(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+    });
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let _request = connections.request();
         connections.get("default").unwrap().query("SELECT 1", ()).unwrap();

@@ -136,8 +136,7 @@ fn a_canceller_follows_its_connection() {
 #[test]
 fn statement_timeout_ends_a_statement() {
     let database = Database::new();
-    let connections =
-        database.connections_with(|settings| settings.statement_timeout(Some(Duration::from_millis(30))));
+    let connections = database.connections_with(|settings| settings.statement_timeout(Some(Duration::from_millis(30))));
     let db = connections.get("default").unwrap();
     let error = db.query(ENDLESS, ()).unwrap_err();
     assert!(error.is_cancelled() && error.message().contains("statement_timeout (30ms)"), "{error}");
@@ -147,8 +146,7 @@ fn statement_timeout_ends_a_statement() {
 #[test]
 fn a_cancelled_write_in_a_transaction_says_that_its_work_is_lost() {
     let database = Database::new();
-    let connections =
-        database.connections_with(|settings| settings.statement_timeout(Some(Duration::from_millis(30))));
+    let connections = database.connections_with(|settings| settings.statement_timeout(Some(Duration::from_millis(30))));
     let db = connections.get("default").unwrap();
     db.execute("CREATE TABLE t (a)", ()).unwrap();
     db.execute("BEGIN", ()).unwrap();
@@ -171,7 +169,8 @@ fn a_missing_folder_is_a_clear_operational_error() {
 fn a_folder_and_a_file_that_is_no_database_are_clear_errors() {
     let database = Database::new();
     let folder = database.path().parent().unwrap().to_str().unwrap().to_owned();
-    let error = connections(Settings::new().engine("sqlite").name(&folder)).get("default").unwrap().query("SELECT 1", ());
+    let error =
+        connections(Settings::new().engine("sqlite").name(&folder)).get("default").unwrap().query("SELECT 1", ());
     let error = error.unwrap_err();
     assert!(error.kind() == ErrorKind::Operational && error.message().contains("it is a folder"), "{error}");
 
@@ -242,9 +241,8 @@ fn prepared_statements_may_be_off() {
 #[test]
 fn init_sql_runs_on_every_connection_and_its_errors_are_those_of_connecting() {
     let database = Database::new();
-    let connections = database.connections_with(|settings| {
-        settings.init_sql("CREATE TEMPORARY TABLE a (b); INSERT INTO a VALUES (7);")
-    });
+    let connections = database
+        .connections_with(|settings| settings.init_sql("CREATE TEMPORARY TABLE a (b); INSERT INTO a VALUES (7);"));
     let db = connections.get("default").unwrap();
     for _ in 0..2 {
         assert_eq!(db.query_value::<i64>("SELECT b FROM a", ()).unwrap(), 7);

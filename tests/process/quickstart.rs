@@ -14,7 +14,9 @@ fn run(arguments: &[&str], database_url: Option<&str>) -> Output {
     if let Some(url) = database_url {
         command.env("DATABASE_URL", url);
     }
-    command.output().unwrap_or_else(|error| panic!("{}: {error}; cargo builds it with the workspace", program.display()))
+    command
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}; cargo builds it with the workspace", program.display()))
 }
 
 fn tree() -> tempfile::TempDir {

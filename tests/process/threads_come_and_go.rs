@@ -23,7 +23,8 @@ fn ten_thousand_threads_leave_no_connection_and_no_descriptor() {
             .map(|_| {
                 let connections = connections.clone();
                 thread::spawn(move || {
-                    let rows: i64 = connections.get("default").unwrap().query_value("SELECT count(*) FROM t", ()).unwrap();
+                    let rows: i64 =
+                        connections.get("default").unwrap().query_value("SELECT count(*) FROM t", ()).unwrap();
                     assert_eq!(rows, 0);
                 })
             })

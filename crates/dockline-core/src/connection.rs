@@ -165,9 +165,7 @@ impl Connection {
         }
         match ended {
             Some(Ended::Panicked(panic)) => resume_unwind(panic),
-            Some(Ended::Failed(error)) => {
-                Err(error.with_fact(Fact::MayHaveExecuted).with_alias(self.slot.alias_arc()))
-            }
+            Some(Ended::Failed(error)) => Err(error.with_fact(Fact::MayHaveExecuted).with_alias(self.slot.alias_arc())),
             Some(Ended::Broken(value)) => rest.map(|_| Some(value)),
             None => rest.map(|_| None),
         }
@@ -207,8 +205,7 @@ impl Connection {
             match session.native()?.downcast_mut::<T>() {
                 Some(native) => Ok(call(native)),
                 None => {
-                    let message =
-                        format!("the driver's object is a {native_type} here, and no {}", type_name::<T>());
+                    let message = format!("the driver's object is a {native_type} here, and no {}", type_name::<T>());
                     Err(Error::new(ErrorKind::NotSupported, message))
                 }
             }

@@ -59,10 +59,9 @@ impl Slot {
         if self.shared.hot.is_closed() {
             return Err(self.shut_down());
         }
-        if link.config.settings.get_conn_health_checks() && !self.flags.health_check_done.replace(true) {
-            if !link.is_usable() {
-                return if held { Err(self.holds.lost(self)) } else { Ok(Some(CloseReason::Unusable)) };
-            }
+        let checks = link.config.settings.get_conn_health_checks() && !self.flags.health_check_done.replace(true);
+        if checks && !link.is_usable() {
+            return if held { Err(self.holds.lost(self)) } else { Ok(Some(CloseReason::Unusable)) };
         }
         let asks_the_clock = link.config.settings.get_conn_max_idle().is_some();
         if asks_the_clock && !held && link.is_idle_too_long(Instant::now()) && !link.session.has_state() {

@@ -174,7 +174,7 @@ impl Scanner<'_> {
     fn starts_line_comment(&self) -> bool {
         let comment_needs_space = self.syntax.hash_comments;
         self.peek() == Some(b'-')
-            && (!comment_needs_space || self.bytes.get(self.at + 1).is_none_or(|b| b.is_ascii_whitespace()))
+            && (!comment_needs_space || self.bytes.get(self.at + 1).is_none_or(u8::is_ascii_whitespace))
     }
 
     /// Behind the `/`, before the `*`.

@@ -47,7 +47,7 @@ impl RegistryBuilder {
         self
     }
 
-    /// Names the feature of a crate that a scheme needs, for the error that a URL with that scheme gets.
+    /// Says which feature a scheme needs, `"name" of the crate x`, for the error that a URL with that scheme gets.
     #[must_use]
     pub fn feature_off(mut self, schemes: &'static [&'static str], feature: &'static str) -> Self {
         self.engines.absent.push((schemes, feature));
@@ -411,7 +411,9 @@ impl Engines {
             return Ok(&**engine);
         }
         if let Some((_, feature)) = self.absent.iter().find(|(schemes, _)| schemes.contains(&scheme)) {
-            return Err(Error::config(format!("{scheme}: needs the feature {feature:?}, which is off in this program")));
+            return Err(Error::config(format!(
+                "{scheme}: needs the feature {feature}, which is off in this program"
+            )));
         }
         let known: Vec<&str> = self.present.iter().flat_map(|engine| engine.schemes()).copied().collect();
         Err(unknown_setting("scheme", scheme, &known))

@@ -368,7 +368,9 @@ impl Settings {
         ];
         for (name, value) in never_zero {
             if value == Some(Duration::ZERO) {
-                return Err(Error::config(format!("setting {name}: it cannot be zero; leave it out or write a duration")));
+                return Err(Error::config(format!(
+                    "setting {name}: it cannot be zero; leave it out or write a duration"
+                )));
             }
         }
         if plain.port == Some(0) {

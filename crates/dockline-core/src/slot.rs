@@ -137,11 +137,7 @@ impl Slot {
     }
 
     /// As [`statement`](Slot::statement), for what needs no connection where none is open.
-    pub(crate) fn statement_if_open(
-        &self,
-        sql: &str,
-        call: impl FnOnce(&mut dyn Session) -> Result<()>,
-    ) -> Result<()> {
+    pub(crate) fn statement_if_open(&self, sql: &str, call: impl FnOnce(&mut dyn Session) -> Result<()>) -> Result<()> {
         let mut turn = self.turn()?;
         match turn.link() {
             None => Ok(()),

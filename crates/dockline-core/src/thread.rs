@@ -322,7 +322,8 @@ mod tests {
     #[test]
     fn keys_tell_short_aliases_apart() {
         let aliases = ["", "a", "b", "aa", "ab", "ba", "aaa", "aaaa", "aaab", "default", "replica", "aaaaaaa"];
-        let longer = ["aaaaaaaa", "aaaaaaaab", "baaaaaaaa", "tenant_1", "tenant_2", "aaaaaaaabbbbbbbb", "aaaaaaabbbbbbbbb"];
+        let longer =
+            ["aaaaaaaa", "aaaaaaaab", "baaaaaaaa", "tenant_1", "tenant_2", "aaaaaaaabbbbbbbb", "aaaaaaabbbbbbbbb"];
         let all: Vec<&str> = aliases.into_iter().chain(longer).collect();
         for one in &all {
             for other in &all {

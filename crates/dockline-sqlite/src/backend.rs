@@ -31,7 +31,9 @@ impl Engine for Sqlite {
     fn open(&self, settings: &Settings) -> Result<Box<dyn Backend>> {
         refuse_settings_of_servers(settings)?;
         let place = match settings.get_name() {
-            None => return Err(Error::config("setting name: sqlite needs a path; write sqlite:path or sqlite::memory:")),
+            None => {
+                return Err(Error::config("setting name: sqlite needs a path; write sqlite:path or sqlite::memory:"));
+            }
             Some(":memory:") => Place::memory(),
             Some(path) => Place::File(PathBuf::from(path)),
         };

@@ -37,11 +37,17 @@ fn main() {
 }
 
 fn cell(criterion: &mut Criterion, results: &Results, threads: usize) {
-    thread_local! { static CELL: Cell<u64> = Cell::new(0); }
-    results.measure(criterion, "cell", threads, || (), |()| {
-        // The inner black box keeps the look-up of the cell in the loop.
-        black_box(CELL.with(|cell| black_box(cell).get()));
-    });
+    thread_local! { static CELL: Cell<u64> = const { Cell::new(0) }; }
+    results.measure(
+        criterion,
+        "cell",
+        threads,
+        || (),
+        |()| {
+            // The inner black box keeps the look-up of the cell in the loop.
+            black_box(CELL.with(|cell| black_box(cell).get()));
+        },
+    );
 }
 
 fn get(criterion: &mut Criterion, results: &Results, threads: usize, aliases: usize) {
@@ -91,9 +97,15 @@ fn r2d2_get(criterion: &mut Criterion, results: &Results, threads: usize) {
 
     let size = u32::try_from(threads).unwrap();
     let pool = r2d2::Pool::builder().max_size(size).test_on_check_out(false).build(Nothing).unwrap();
-    results.measure(criterion, "r2d2", threads, || (), |()| {
-        black_box(pool.get()).unwrap();
-    });
+    results.measure(
+        criterion,
+        "r2d2",
+        threads,
+        || (),
+        |()| {
+            black_box(pool.get()).unwrap();
+        },
+    );
 }
 
 fn registry(aliases: usize) -> Connections {
@@ -143,28 +155,32 @@ impl Results {
         println!("\n{:<18} {:>12} {:>12} {:>12}", "ns a call", "1 thread", "2 threads", "64 threads");
         for name in ["cell", "get, 1 aliases", "get, 10 aliases", "request", "r2d2"] {
             print!("{name:<18}");
-            THREADS.map(|threads| print!(" {:>12.1}", self.median(name, threads).unwrap_or(f64::NAN)));
+            for threads in THREADS {
+                print!(" {:>12.1}", self.median(name, threads).unwrap_or(f64::NAN));
+            }
             println!();
         }
         println!("\n{:<34} {:>12} {:>12} {:>12}", "ratio", "1 thread", "2 threads", "64 threads");
-        for (name, peer) in [
-            ("get, 1 aliases", "cell"),
-            ("get, 10 aliases", "cell"),
-            ("r2d2", "get, 1 aliases"),
-            ("r2d2", "request"),
-        ] {
+        for (name, peer) in
+            [("get, 1 aliases", "cell"), ("get, 10 aliases", "cell"), ("r2d2", "get, 1 aliases"), ("r2d2", "request")]
+        {
             print!("{:<34}", format!("{name} / {peer}"));
-            THREADS.map(|threads| {
+            for threads in THREADS {
                 let ratio = self.median(name, threads).zip(self.median(peer, threads)).map(|(a, b)| a / b);
                 print!(" {:>12.2}", ratio.unwrap_or(f64::NAN));
-            });
+            }
             println!();
         }
     }
 }
 
 /// From when the first of them begins to when the last one ends.
-fn on_threads<S>(threads: usize, calls: u64, prepare: &(impl Fn() -> S + Sync), call: &(impl Fn(&S) + Sync)) -> Duration {
+fn on_threads<S>(
+    threads: usize,
+    calls: u64,
+    prepare: &(impl Fn() -> S + Sync),
+    call: &(impl Fn(&S) + Sync),
+) -> Duration {
     let ready = Barrier::new(threads);
     thread::scope(|scope| {
         let run = || {

@@ -42,7 +42,7 @@ impl Connections {
         #[cfg(feature = "sqlite")]
         return Registry::builder().engine(dockline_sqlite::Sqlite);
         #[cfg(not(feature = "sqlite"))]
-        return Registry::builder().feature_off(&["sqlite"], "sqlite");
+        return Registry::builder().feature_off(&["sqlite"], "\"sqlite\" of the crate dockline");
     }
 }
 

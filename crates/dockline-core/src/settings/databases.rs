@@ -109,9 +109,8 @@ impl Databases {
     /// an unknown setting or a value that a setting cannot have; with the line.
     pub fn from_toml_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            Error::config(format!("{} cannot be read: {error}", path.display())).with_source(error)
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::config(format!("{} cannot be read: {error}", path.display())).with_source(error))?;
         Self::from_toml_str(&text).map_err(|error| error.with_context(path.display()))
     }
 
@@ -170,7 +169,10 @@ mod tests {
     fn a_wrong_variable_is_named_with_its_alias() {
         let error = Databases::from_vars([("DATABASE_URL_REPLICA", "sqlite:b.db?conn_max_age=x")]).unwrap_err();
         assert_eq!(error.alias(), Some("replica"));
-        assert!(error.to_string().starts_with(r#"alias "replica": DATABASE_URL_REPLICA: setting conn_max_age"#), "{error}");
+        assert!(
+            error.to_string().starts_with(r#"alias "replica": DATABASE_URL_REPLICA: setting conn_max_age"#),
+            "{error}"
+        );
     }
 
     #[cfg(unix)]

@@ -73,7 +73,9 @@ fn scalar<'a>(value: &'a DeValue<'_>) -> Option<Cow<'a, str>> {
     match value {
         DeValue::String(text) => Some(Cow::Borrowed(text)),
         DeValue::Boolean(flag) => Some(Cow::Owned(flag.to_string())),
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().map(|n| n.to_string().into()),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).ok().map(|n| n.to_string().into())
+        }
         _ => None,
     }
 }

@@ -35,11 +35,8 @@ pub(super) fn read(text: &str) -> Result<Settings> {
 /// that of a file.
 fn database_name(url: &Url) -> Result<Option<String>> {
     let path = url.path();
-    let name = if url.host_str().is_some_and(|host| !host.is_empty()) {
-        path.strip_prefix('/').unwrap_or(path)
-    } else {
-        path
-    };
+    let name =
+        if url.host_str().is_some_and(|host| !host.is_empty()) { path.strip_prefix('/').unwrap_or(path) } else { path };
     Ok(not_empty(decode("name", name)?))
 }
 

@@ -9,10 +9,6 @@ impl Value {
     ///
     /// It sorts as the values do where that can be (dates, times), is what SQLite's own functions read, and
     /// [`FromValue`](crate::FromValue) reads it back to the same value.
-    #[cfg_attr(
-        not(any(feature = "chrono", feature = "decimal", feature = "uuid", feature = "json")),
-        allow(clippy::unused_self)
-    )]
     pub fn portable_text(&self) -> Option<Cow<'static, str>> {
         match self {
             #[cfg(feature = "decimal")]

@@ -1,0 +1,23 @@
+//! What a program gets that was built without the backend of its URL.
+
+#![cfg(not(feature = "sqlite"))]
+
+use dockline::{Connections, Databases, ErrorKind, Settings};
+
+#[test]
+fn a_scheme_whose_feature_is_off_names_the_feature() {
+    let databases = Databases::new().with("default", Settings::from_url("sqlite::memory:").unwrap());
+    let error = Connections::new(databases).unwrap_err();
+    assert_eq!((error.kind(), error.alias()), (ErrorKind::ImproperlyConfigured, Some("default")));
+    assert_eq!(
+        error.message(),
+        r#"sqlite: needs the feature "sqlite" of the crate dockline, which is off in this program"#
+    );
+}
+
+#[test]
+fn without_any_backend_nothing_is_known() {
+    let databases = Databases::new().with("default", Settings::from_url("oracle://host/db").unwrap());
+    let error = Connections::new(databases).unwrap_err();
+    assert!(error.message().contains("unknown scheme \"oracle\""), "{error}");
+}
