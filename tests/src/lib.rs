@@ -4,6 +4,15 @@
 pub mod log_capture;
 pub mod scripted;
 
+/// The code in the documents is code that runs.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/guide.md")]
+    struct Guide;
+}
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
