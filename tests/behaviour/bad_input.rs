@@ -64,6 +64,7 @@ fn settings_of_servers_are_refused_for_sqlite() {
     assert_config(&refused(Settings::from_url("sqlite://app.db").unwrap()), &["sqlite:app.db"]);
     assert_config(&refused(memory().user("me")), &["user", "sqlite:path"]);
     assert_config(&refused(Settings::from_url("sqlite:").unwrap()), &["setting name", "sqlite:path"]);
+    assert_config(&refused(Settings::new().name("app.db")), &["setting engine", "missing"]);
 }
 
 #[test]
@@ -170,6 +171,9 @@ fn a_text_without_a_statement_is_one_clear_error() {
 }
 
 #[test]
-fn an_in_memory_password_file_that_is_missing_does_not_matter_to_sqlite() {
-    connections(memory().password_file("/nonexistent")).get("default").unwrap().query("SELECT 1", ()).unwrap();
+fn a_key_in_init_sql_is_in_no_error() {
+    let connections = connections(memory().init_sql("PRAGMA key = 'hunter2' SELEC"));
+    let error = connections.get("default").unwrap().query("SELECT 1", ()).unwrap_err();
+    assert!(error.message().starts_with("init_sql: "), "{error}");
+    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
 }

@@ -254,17 +254,98 @@ fn where_the_setting_says_off_autocommit_on_is_what_was_changed() {
 }
 
 #[test]
-fn a_begin_sent_as_text_and_not_ended_is_rolled_back_at_the_boundary() {
+fn a_begin_sent_as_text_and_not_ended_is_rolled_back_at_the_end_of_the_request_or_task() {
     let database = Database::new();
     let connections = database.connections();
     let db = connections.get("default").unwrap();
     db.execute("CREATE TABLE t (a)", ()).unwrap();
     let serial = db.serial();
-    db.execute("BEGIN", ()).unwrap();
-    db.execute("INSERT INTO t VALUES (1)", ()).unwrap();
-    connections.close_old_connections();
-    assert_eq!(db.query_value::<i64>("SELECT count(*) FROM t", ()).unwrap(), 0);
+    let count = || db.query_value::<i64>("SELECT count(*) FROM t", ()).unwrap();
+    let leave_open = || {
+        db.execute("BEGIN", ()).unwrap();
+        db.execute("INSERT INTO t VALUES (1)", ()).unwrap();
+        // Inside, neither the call nor a request or task of its own ends it.
+        connections.close_old_connections();
+        drop(connections.request());
+        connections.in_request(|| Ok::<_, Error>(())).unwrap();
+        assert_eq!(count(), 1);
+    };
+    let request = connections.request();
+    leave_open();
+    drop(request);
+    assert_eq!(count(), 0);
+    dockline_tests::on_thread({
+        let connections = connections.clone();
+        connections.clone().task(move || connections.get("default").unwrap().execute("BEGIN", ()).map(drop))
+    })
+    .unwrap();
     assert_eq!(db.serial(), serial, "the connection is kept");
+}
+
+#[test]
+fn an_idle_connection_with_autocommit_off_stays_in_manual_mode() {
+    let database = Database::new();
+    let connections = database.connections_with(|settings| settings.conn_max_idle(Some(Duration::from_nanos(1))));
+    let db = connections.get("default").unwrap();
+    db.execute("CREATE TABLE t (a)", ()).unwrap();
+    db.set_autocommit(false).unwrap();
+    db.execute("INSERT INTO t VALUES (1)", ()).unwrap();
+    db.rollback().unwrap();
+    assert_eq!(db.query_value::<i64>("SELECT count(*) FROM t", ()).unwrap(), 0, "the insert was in a transaction");
+    assert!(!db.autocommit().unwrap());
+}
+
+#[test]
+fn what_replaces_a_connection_has_its_autocommit() {
+    let (connections, script) = Script::connections(|settings| settings);
+    let db = connections.get("default").unwrap();
+    db.set_autocommit(false).unwrap();
+    script.next(Act::Fail(disconnect()));
+    db.execute("x", ()).unwrap_err();
+    let before = script.statements.load(Ordering::SeqCst);
+    db.execute("x", ()).unwrap();
+    assert!(!db.autocommit().unwrap());
+    assert_eq!(
+        script.statements.load(Ordering::SeqCst),
+        before + 2,
+        "autocommit is switched off, and the statement run"
+    );
+    db.close();
+    assert!(db.autocommit().unwrap(), "after close it is as the setting says");
+}
+
+#[test]
+fn a_receiver_that_opens_what_was_closed_leaves_one_connection() {
+    let (connections, script) = Script::connections(|settings| settings);
+    let story = Story::of(&connections);
+    let inside = connections.clone();
+    let receiver = connections.signals().connection_closed.connect(move |_| {
+        inside.get("default").unwrap().execute("audit", ()).unwrap();
+    });
+    let db = connections.get("default").unwrap();
+    script.next(Act::Fail(disconnect()));
+    db.execute("x", ()).unwrap_err();
+    db.execute("x", ()).unwrap();
+    assert_eq!((story.opened(), story.open()), (2, 1));
+    connections.signals().connection_closed.disconnect(receiver);
+}
+
+#[test]
+fn a_connection_lost_with_its_state_is_not_replaced_in_silence() {
+    let (connections, script) = Script::connections(|settings| settings.conn_health_checks(true));
+    let db = connections.get("default").unwrap();
+    db.execute("x", ()).unwrap();
+    script.has_state.store(true, Ordering::SeqCst);
+    script.next(Act::Fail(disconnect()));
+    db.execute("x", ()).unwrap_err();
+    let error = db.execute("x", ()).unwrap_err();
+    assert!(error.is_disconnect() && !error.is_work_lost() && error.message().contains("its state"), "{error}");
+    connections.close_old_connections();
+    db.execute("x", ()).unwrap();
+
+    connections.close_old_connections();
+    script.usable.store(false, Ordering::SeqCst);
+    assert!(db.execute("x", ()).unwrap_err().is_disconnect(), "nor where the health check finds it out");
 }
 
 #[test]
@@ -314,12 +395,35 @@ fn a_connection_lost_in_a_transaction_is_not_replaced_in_silence() {
 }
 
 #[test]
-fn a_commit_that_loses_the_connection_is_unknown() {
+fn a_commit_that_loses_the_connection_is_unknown_or_lost_and_the_connection_recovers() {
+    let ends: [fn(&dockline::Connection) -> dockline::Result<()>; 2] =
+        [dockline::Connection::commit, |db| db.set_autocommit(true)];
+    for end in ends {
+        for (sent, unknown) in [(true, true), (false, false)] {
+            let (connections, script) = Script::connections(|settings| settings);
+            let db = connections.get("default").unwrap();
+            db.execute("begin", ()).unwrap();
+            script.in_transaction.store(true, Ordering::SeqCst);
+            script.next(Act::Fail(if sent { disconnect().with_fact(Fact::MayHaveExecuted) } else { disconnect() }));
+            let error = end(&db).unwrap_err();
+            assert_eq!((error.is_commit_unknown(), error.is_work_lost()), (unknown, !unknown), "{error:?}");
+            script.in_transaction.store(false, Ordering::SeqCst);
+            db.execute("x", ()).expect("the transaction has been ended, so the next statement has a new connection");
+        }
+    }
+}
+
+#[test]
+fn who_rolls_back_a_lost_transaction_has_a_new_connection_afterwards() {
     let (connections, script) = Script::connections(|settings| settings);
     let db = connections.get("default").unwrap();
     db.execute("begin", ()).unwrap();
-    script.next(Act::Fail(disconnect().with_fact(Fact::MayHaveExecuted)));
-    assert!(db.commit().unwrap_err().is_commit_unknown());
+    script.in_transaction.store(true, Ordering::SeqCst);
+    script.next(Act::Fail(disconnect()));
+    assert!(db.execute("x", ()).unwrap_err().is_work_lost());
+    script.in_transaction.store(false, Ordering::SeqCst);
+    assert!(db.rollback().unwrap_err().is_disconnect());
+    db.execute("x", ()).unwrap();
 }
 
 #[test]
@@ -462,4 +566,65 @@ fn the_query_log_is_off_kept_and_emptied() {
     db.query("SELECT 5", ()).unwrap();
     drop(request);
     assert_eq!(db.queries().len(), 1, "and leaves it");
+}
+
+#[test]
+fn what_is_held_survives_a_replaced_alias() {
+    let (old, new) = (Database::new(), Database::new());
+    let connections = old.connections();
+    let story = Story::of(&connections);
+    let db = connections.get("default").unwrap();
+    db.query("SELECT 1", ()).unwrap();
+    let hold = db.hold();
+    connections.replace("default", new.settings()).unwrap();
+    connections.close_old_connections();
+    assert_eq!(story.closed(), 0);
+    drop(hold);
+    connections.close_old_connections();
+    assert_eq!(story.reasons(), [CloseReason::Replaced]);
+}
+
+#[test]
+fn a_panic_of_the_iterator_of_parameters_goes_on_and_costs_no_connection() {
+    let connections = connections(memory());
+    let story = Story::of(&connections);
+    let db = connections.get("default").unwrap();
+    db.execute("CREATE TABLE t (a)", ()).unwrap();
+    let rows = (0..3).map(|n| if n == 2 { panic!("the iterator panics") } else { params![n] });
+    let panic =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| db.execute_many("INSERT INTO t VALUES (?)", rows)));
+    assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"the iterator panics"));
+    assert_eq!(db.query_value::<i64>("SELECT count(*) FROM t", ()).unwrap(), 2);
+    assert_eq!(story.closed(), 0);
+}
+
+#[test]
+fn close_asked_in_a_statement_that_panics_is_not_asked_of_the_next_connection() {
+    let connections = connections(memory());
+    let story = Story::of(&connections);
+    let db = connections.get("default").unwrap();
+    let inside = db.clone();
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        db.native::<dockline::rusqlite::Connection, ()>(|_| {
+            inside.close();
+            panic!("the closure panics");
+        })
+    }));
+    assert!(panic.is_err());
+    db.query("SELECT 1", ()).unwrap();
+    db.query("SELECT 1", ()).unwrap();
+    assert_eq!((story.opened(), story.reasons()), (2, vec![CloseReason::Unusable]));
+}
+
+#[test]
+fn manual_transactions_are_in_the_query_log_as_in_django() {
+    let connections = connections(memory());
+    let db = connections.get("default").unwrap();
+    db.force_query_log(true);
+    db.set_autocommit(false).unwrap();
+    db.query("SELECT 1", ()).unwrap();
+    db.rollback().unwrap();
+    db.set_autocommit(true).unwrap();
+    let sql: Vec<String> = db.queries().into_iter().map(|query| query.sql).collect();
+    assert_eq!(sql, ["BEGIN", "SELECT 1", "ROLLBACK"]);
 }

@@ -45,8 +45,22 @@ fn slow_statements_are_logged_at_warn() {
 #[test]
 fn a_transaction_left_open_is_logged_at_warn() {
     let connections = with_alias("left_open", memory());
-    connections.get("left_open").unwrap().execute("BEGIN", ()).unwrap();
-    connections.close_old_connections();
+    connections.in_request(|| connections.get("left_open")?.execute("BEGIN", ())).unwrap();
     let lines = log_capture::lines("dockline::connection", "alias \"left_open\": a transaction was left open");
     assert_eq!(lines.iter().map(|(level, _)| *level).collect::<Vec<_>>(), [Level::Warn]);
+}
+
+#[test]
+fn a_full_query_log_says_so_and_its_logger_may_use_the_connection() {
+    let connections = with_alias("full", memory());
+    let db = connections.get("full").unwrap();
+    db.force_query_log(true);
+    let insert = "INSERT INTO t VALUES (1)";
+    db.execute("CREATE TABLE t (a)", ()).unwrap();
+    for _ in 0..9_000 {
+        db.execute(insert, ()).unwrap();
+    }
+    let queries = db.queries();
+    assert_eq!((queries.len(), queries[0].sql.as_str()), (9_000, insert), "the oldest has gone");
+    assert_eq!(log_capture::lines("dockline::query", "the query log is full")[0].0, Level::Warn);
 }

@@ -268,3 +268,70 @@ fn settings_reach_the_connection_from_a_url() {
     assert_eq!(db.query_value::<i64>("PRAGMA busy_timeout", ()).unwrap(), 1234);
     assert_eq!(db.query_value::<i64>("PRAGMA cache_size", ()).unwrap(), 123);
 }
+
+#[test]
+fn a_loader_that_uses_its_own_registry_gets_an_error_and_no_deadlock() {
+    let inner = Arc::new(std::sync::OnceLock::<Connections>::new());
+    let connections = Connections::lazy({
+        let inner = Arc::clone(&inner);
+        move || {
+            let error = inner.get().unwrap().get("default").unwrap_err();
+            assert!(error.message().contains("loader"), "{error}");
+            Ok(Databases::new().with("default", memory()))
+        }
+    });
+    inner.set(connections.clone()).unwrap();
+    connections.get("default").unwrap().query("SELECT 1", ()).unwrap();
+}
+
+#[test]
+fn a_boundary_reads_no_configuration() {
+    let connections = Connections::lazy(|| panic!("nobody asked for a connection"));
+    connections.close_old_connections();
+    connections.close_all();
+    connections.reset_queries();
+    drop(connections.request());
+    connections.task(|| ())();
+    assert!(connections.initialized().is_empty());
+}
+
+#[test]
+fn dropping_the_registry_lets_a_transaction_of_this_thread_end() {
+    let database = Database::new();
+    let connections = database.connections();
+    let story = Story::of(&connections);
+    let db = connections.get("default").unwrap();
+    db.execute("CREATE TABLE t (a)", ()).unwrap();
+    db.execute("BEGIN", ()).unwrap();
+    db.execute("INSERT INTO t VALUES (1)", ()).unwrap();
+    drop(connections);
+    // Another registry on this thread does not end it either.
+    in_memory().get("default").unwrap().query("SELECT 1", ()).unwrap();
+    assert_eq!(story.open(), 1);
+    db.execute("COMMIT", ()).unwrap();
+    assert_eq!(story.reasons(), [CloseReason::Shutdown]);
+    assert_eq!(db.query("SELECT 1", ()).unwrap_err().kind(), ErrorKind::Interface);
+    let other = database.connections();
+    assert_eq!(other.get("default").unwrap().query_value::<i64>("SELECT count(*) FROM t", ()).unwrap(), 1);
+}
+
+#[test]
+fn settings_of_a_removed_alias_are_dropped_where_their_closures_may_use_the_registry() {
+    struct OnDrop(Connections);
+    impl Drop for OnDrop {
+        fn drop(&mut self) {
+            self.0.get("default").unwrap();
+        }
+    }
+    let connections = in_memory();
+    let on_drop = OnDrop(connections.clone());
+    let provider = move || {
+        let _kept = &on_drop;
+        Err("no password".into())
+    };
+    connections.add("tenant", memory().password_provider(provider)).unwrap();
+    drop(connections.get("tenant").unwrap());
+    connections.remove("tenant").unwrap();
+    connections.close_old_connections();
+    connections.get("default").unwrap().query("SELECT 1", ()).unwrap();
+}

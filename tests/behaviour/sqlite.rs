@@ -254,3 +254,57 @@ fn init_sql_runs_on_every_connection_and_its_errors_are_those_of_connecting() {
     assert!(error.message().starts_with("init_sql: "), "{error}");
     assert_eq!((db.is_connected(), story.opened()), (false, 0));
 }
+
+#[test]
+fn a_cached_statement_sees_a_changed_schema() {
+    let connections = in_memory();
+    let db = connections.get("default").unwrap();
+    db.execute("CREATE TABLE t (a, b)", ()).unwrap();
+    db.execute("INSERT INTO t VALUES (1, 2)", ()).unwrap();
+    let columns = || db.query_one("SELECT * FROM t", ()).unwrap().columns().to_vec();
+    assert_eq!(columns(), ["a", "b"]);
+    db.execute("ALTER TABLE t DROP COLUMN a", ()).unwrap();
+    db.execute("ALTER TABLE t ADD COLUMN c", ()).unwrap();
+    assert_eq!(columns(), ["b", "c"]);
+    db.execute("ALTER TABLE t ADD COLUMN d", ()).unwrap();
+    db.execute("DELETE FROM t", ()).unwrap();
+    assert!(db.query("SELECT * FROM t", ()).unwrap().is_empty());
+}
+
+#[test]
+fn a_write_that_is_left_early_and_cannot_commit_is_an_error() {
+    let connections = in_memory();
+    let db = connections.get("default").unwrap();
+    db.execute("CREATE TABLE parent (id INTEGER PRIMARY KEY)", ()).unwrap();
+    db.execute("CREATE TABLE child (parent REFERENCES parent DEFERRABLE INITIALLY DEFERRED)", ()).unwrap();
+    let insert = "INSERT INTO child VALUES (7), (8) RETURNING parent";
+    let error = db.query_each(insert, (), |_| Ok(ControlFlow::Break(()))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Integrity);
+    assert_eq!(db.query_value::<i64>("SELECT count(*) FROM child", ()).unwrap(), 0);
+}
+
+#[test]
+fn state_that_init_sql_makes_anew_keeps_no_idle_connection() {
+    let database = Database::new();
+    let connections = database.connections_with(|settings| {
+        settings.init_sql("CREATE TEMPORARY TABLE a (b)").conn_max_idle(Some(Duration::from_nanos(1)))
+    });
+    let db = connections.get("default").unwrap();
+    db.execute("INSERT INTO a VALUES (1)", ()).unwrap();
+    let serial = db.serial();
+    db.query("SELECT * FROM a", ()).unwrap();
+    assert_ne!(db.serial(), serial);
+}
+
+#[test]
+fn statement_timeout_counts_for_each_row_of_execute_many() {
+    let database = Database::new();
+    let connections = database.connections_with(|settings| settings.statement_timeout(Some(Duration::from_millis(50))));
+    let db = connections.get("default").unwrap();
+    db.execute("CREATE TABLE t (a)", ()).unwrap();
+    let rows = (0..4).map(|n| {
+        thread::sleep(Duration::from_millis(30));
+        params![n]
+    });
+    assert_eq!(db.execute_many("INSERT INTO t VALUES (?)", rows).unwrap(), 4);
+}

@@ -77,7 +77,7 @@ impl Engine for Scripted {
         &["scripted"]
     }
 
-    fn open(&self, _: &Settings) -> Result<Box<dyn Backend>> {
+    fn open(&self, _: &str, _: &Settings) -> Result<Box<dyn Backend>> {
         Ok(Box::new(self.clone()))
     }
 }

@@ -23,12 +23,13 @@ pub trait Engine: Send + Sync + 'static {
         &[]
     }
 
-    /// Checks the settings of an alias. Opens nothing.
+    /// Checks the settings of an alias. Opens nothing. (The alias is for what a server lists as the client's name; the
+    /// core adds it to errors.)
     ///
     /// # Errors
     ///
     /// [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured), naming the setting and what would be right.
-    fn open(&self, settings: &Settings) -> Result<Box<dyn Backend>>;
+    fn open(&self, alias: &str, settings: &Settings) -> Result<Box<dyn Backend>>;
 }
 
 /// The database of one alias.
@@ -107,7 +108,8 @@ pub trait Session: Send {
     fn is_usable(&mut self) -> bool;
 
     /// Whether it has state that a new connection would lack, as far as can be told: temporary tables, attached
-    /// databases, session variables.
+    /// databases, session variables; not what `init_sql` makes anew. Costs no round trip, and answers for a connection
+    /// that was lost too.
     fn has_state(&mut self) -> bool;
 
     /// The number by which the server lists this connection; `None` for an embedded database.

@@ -1,6 +1,6 @@
 //! The handle that programs use: one thread's connection for one alias.
 
-use std::any::type_name;
+use std::any::{Any, type_name};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -17,6 +17,7 @@ use crate::row::{FromRow, Heading, Row};
 use crate::signals::CloseReason;
 use crate::slot::Slot;
 use crate::thread::Now;
+use crate::turn::Work;
 use crate::value::{FromValue, Value};
 
 /// This thread's connection for an alias (Django's `DatabaseWrapper`).
@@ -57,7 +58,7 @@ impl Connection {
     /// where this connection is in the middle of another statement; else those of connecting and of the database.
     pub fn execute(&self, sql: &str, params: impl Params) -> Result<u64> {
         let params = params.into_values();
-        self.slot.statement(Some(sql), |session| session.execute(sql, params.as_ref()))
+        self.slot.run(Work::Statement(sql), |session| Ok((session.execute(sql, params.as_ref())?, Rest::Ready)))
     }
 
     /// Runs a statement, and answers its rows. All of them are kept in memory: see
@@ -159,15 +160,14 @@ impl Connection {
             ControlFlow::Break(())
         };
         let mut sink = Sink { connection: self, heading: &mut heading, take: &mut take };
-        let rest = self.slot.statement(Some(sql), |session| session.query(sql, params.as_ref(), &mut sink));
-        if matches!(rest, Ok(Rest::Spent)) {
-            self.slot.close(CloseReason::Unread);
-        }
+        let result = self
+            .slot
+            .run(Work::Statement(sql), |session| session.query(sql, params.as_ref(), &mut sink).map(|rest| ((), rest)));
         match ended {
             Some(Ended::Panicked(panic)) => resume_unwind(panic),
             Some(Ended::Failed(error)) => Err(error.with_fact(Fact::MayHaveExecuted).with_alias(self.slot.alias_arc())),
-            Some(Ended::Broken(value)) => rest.map(|_| Some(value)),
-            None => rest.map(|_| None),
+            Some(Ended::Broken(value)) => result.map(|()| Some(value)),
+            None => result.map(|()| None),
         }
     }
 
@@ -186,8 +186,13 @@ impl Connection {
         I: IntoIterator,
         I::Item: Params,
     {
-        let mut rows = Rows { rows: rows.into_iter(), current: None };
-        self.slot.statement(Some(sql), |session| session.execute_many(sql, &mut rows))
+        let mut rows = Rows { rows: rows.into_iter(), current: None, panic: None };
+        let result =
+            self.slot.run(Work::Statement(sql), |session| Ok((session.execute_many(sql, &mut rows)?, Rest::Ready)));
+        match rows.panic {
+            Some(panic) => resume_unwind(panic),
+            None => result,
+        }
     }
 
     /// Lends the driver's own object, so that nothing that the driver can do is out of reach. It opens a connection
@@ -200,10 +205,10 @@ impl Connection {
     /// [`NotSupported`](ErrorKind::NotSupported) where the backend's object is of another type, naming that; else those
     /// of connecting.
     pub fn native<T: 'static, R>(&self, call: impl FnOnce(&mut T) -> R) -> Result<R> {
-        self.slot.statement(None, |session| {
+        self.slot.run(Work::Native, |session| {
             let native_type = session.native_type();
             match session.native()?.downcast_mut::<T>() {
-                Some(native) => Ok(call(native)),
+                Some(native) => Ok((call(native), Rest::Ready)),
                 None => {
                     let message = format!("the driver's object is a {native_type} here, and no {}", type_name::<T>());
                     Err(Error::new(ErrorKind::NotSupported, message))
@@ -226,7 +231,7 @@ impl Connection {
 enum Ended<B> {
     Broken(B),
     Failed(Error),
-    Panicked(Box<dyn std::any::Any + Send>),
+    Panicked(Box<dyn Any + Send>),
 }
 
 /// Makes rows of what a session gives.
@@ -252,6 +257,7 @@ where
 {
     rows: I,
     current: Option<<I::Item as Params>::Values>,
+    panic: Option<Box<dyn Any + Send>>,
 }
 
 impl<I: Iterator> ParamRows for Rows<I>
@@ -259,7 +265,12 @@ where
     I::Item: Params,
 {
     fn next_row(&mut self) -> Option<&[Value]> {
-        self.current = self.rows.next().map(Params::into_values);
+        // As for row callbacks: the session gets to end its statement; then the panic goes on.
+        self.current =
+            catch_unwind(AssertUnwindSafe(|| self.rows.next().map(Params::into_values))).unwrap_or_else(|panic| {
+                self.panic = Some(panic);
+                None
+            });
         self.current.as_ref().map(AsRef::as_ref)
     }
 }
@@ -285,7 +296,7 @@ impl Connection {
     ///
     /// Those of connecting and of the database.
     pub fn set_autocommit(&self, on: bool) -> Result<()> {
-        self.slot.statement(None, |session| session.set_autocommit(on))?;
+        self.slot.run(Work::SetAutocommit(on), |session| Ok((session.set_autocommit(on)?, Rest::Ready)))?;
         self.slot.flags.autocommit.set(on);
         Ok(())
     }
@@ -297,12 +308,8 @@ impl Connection {
     /// Those of the database; [`is_commit_unknown`](Error::is_commit_unknown) where the connection was lost by it, so
     /// that nobody can say if it took effect.
     pub fn commit(&self) -> Result<()> {
-        let result = self.slot.statement_if_open("COMMIT", |session| session.commit());
-        match result {
-            Ok(()) => self.slot.flags.errors_occurred.set(false),
-            Err(error) if error.may_have_executed() => return Err(error.with_fact(Fact::CommitUnknown)),
-            Err(error) => return Err(error),
-        }
+        self.slot.run_if_open(Work::Commit, |session| session.commit())?;
+        self.slot.flags.errors_occurred.set(false);
         Ok(())
     }
 
@@ -312,7 +319,7 @@ impl Connection {
     ///
     /// Those of the database.
     pub fn rollback(&self) -> Result<()> {
-        self.slot.statement_if_open("ROLLBACK", |session| session.rollback())?;
+        self.slot.run_if_open(Work::Rollback, |session| session.rollback())?;
         self.slot.flags.errors_occurred.set(false);
         Ok(())
     }
@@ -396,8 +403,9 @@ impl Connection {
     }
 
     /// Keeps the connection from being replaced by another, until the guard is dropped: for state that a new one would
-    /// lack, as temporary tables or what [`native`](Connection::native) set. Neither age nor idleness close it, and
-    /// where it is lost or closed, statements fail with [`is_disconnect`](Error::is_disconnect).
+    /// lack, as temporary tables or what [`native`](Connection::native) set. Neither age nor idleness nor other settings
+    /// of its alias close it, and where it is lost or closed, statements fail with
+    /// [`is_disconnect`](Error::is_disconnect).
     ///
     /// It holds the connection that is open, or else the first that will be.
     pub fn hold(&self) -> Hold {

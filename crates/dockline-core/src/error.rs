@@ -31,7 +31,7 @@ struct Inner {
     message: Cow<'static, str>,
     alias: Option<Arc<str>>,
     code: Option<String>,
-    facts: u8,
+    facts: u16,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -84,7 +84,7 @@ pub enum Fact {
 }
 
 impl Fact {
-    const fn bit(self) -> u8 {
+    const fn bit(self) -> u16 {
         1 << self as u8
     }
 }

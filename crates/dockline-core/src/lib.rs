@@ -9,6 +9,7 @@
 //! | `registry` | aliases and their settings, shared by all threads |
 //! | `thread` | what one thread has of a registry, and its end |
 //! | `slot`, `seat` | one thread and one alias: what the thread alone touches, and what others may see |
+//! | `turn` | one statement: what runs while a connection is locked |
 //! | `lifecycle` | when a connection is checked, replaced and closed |
 //! | `connection`, `row`, `value`, `params` | the handle, and what goes in and out |
 //! | [`placeholder`] | `?` on every backend |
@@ -28,7 +29,7 @@
 //! | `uuid` | `uuid::Uuid` |
 
 #![forbid(unsafe_code)]
-#![cfg_attr(docsrs, feature(doc_auto_cfg))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod backend;
 pub mod placeholder;
@@ -49,6 +50,7 @@ mod settings;
 mod shutdown;
 mod slot;
 mod thread;
+mod turn;
 mod value;
 
 pub use secrecy::{ExposeSecret, SecretString};

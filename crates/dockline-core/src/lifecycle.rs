@@ -11,33 +11,39 @@ use crate::error::{Error, ErrorKind, Fact, Result};
 use crate::seat::Link;
 use crate::settings::Liveness;
 use crate::signals::CloseReason;
-use crate::slot::{Holds, Slot, Turn};
+use crate::slot::{Holds, Slot};
 use crate::thread::Now;
+use crate::turn::Turn;
 
-/// A receiver of `connection_created` may close the connection that it is told of; not for ever.
-const ATTEMPTS: usize = 3;
+/// Receivers of `connection_created` and `connection_closed` may close and open what they are told of; not for ever.
+const ATTEMPTS: usize = 6;
 
 impl Slot {
     /// A turn on a connection that is open, and fit for a statement as far as can be told.
     pub(crate) fn ready(self: &Rc<Self>) -> Result<Turn<'_>> {
-        for attempt in 0..ATTEMPTS {
+        let mut opened = false;
+        let mut autocommit = None;
+        for _ in 0..ATTEMPTS {
             let mut turn = self.turn()?;
-            match turn.link() {
-                None => drop(turn),
-                // Opened a moment ago: there is nothing to check.
-                Some(link) if attempt > 0 && link.poison.is_none() => return Ok(turn),
-                Some(link) => match self.examine(link)? {
-                    None => return Ok(turn),
-                    Some(reason) => {
-                        let link = turn.take();
-                        drop(turn);
-                        self.retire(link, reason);
-                    }
-                },
+            let Some(link) = turn.link() else {
+                drop(turn);
+                self.connect(autocommit)?;
+                opened = true;
+                continue;
+            };
+            // Where it was opened a moment ago, there is nothing to check.
+            if opened && link.poison.is_none() {
+                return Ok(turn);
             }
-            self.connect()?;
+            let Some(reason) = self.examine(link)? else { return Ok(turn) };
+            // What replaces it is to behave alike.
+            autocommit = Some(self.flags.autocommit.get());
+            let link = turn.take();
+            drop(turn);
+            self.retire(link, reason);
         }
-        let message = "the connection is closed again each time that it is opened, by a receiver of connection_created";
+        let message = "the connection is closed again each time that it is opened, by a receiver of connection_created \
+                       or connection_closed";
         Err(Error::new(ErrorKind::Interface, message).with_alias(self.alias_arc()))
     }
 
@@ -46,7 +52,7 @@ impl Slot {
         let held = self.holds.any();
         if let Some(poison) = &link.poison {
             let replaces = link.config.settings.get_liveness() != Liveness::Off;
-            return if replaces && !held && !poison.in_transaction {
+            return if replaces && !held && !poison.in_transaction && !poison.has_state {
                 Ok(Some(CloseReason::Unusable))
             } else {
                 Err(poison.error().with_alias(self.alias_arc()))
@@ -56,12 +62,17 @@ impl Slot {
         if link.session.in_transaction() {
             return Ok(None);
         }
+        // Connecting then says that nothing is opened any more.
         if self.shared.hot.is_closed() {
-            return Err(self.shut_down());
+            return Ok(Some(CloseReason::Shutdown));
         }
         let checks = link.config.settings.get_conn_health_checks() && !self.flags.health_check_done.replace(true);
         if checks && !link.is_usable() {
-            return if held { Err(self.holds.lost(self)) } else { Ok(Some(CloseReason::Unusable)) };
+            if held || link.session.has_state() {
+                link.poison("it does not answer", None, false);
+                return self.examine(link);
+            }
+            return Ok(Some(CloseReason::Unusable));
         }
         let asks_the_clock = link.config.settings.get_conn_max_idle().is_some();
         if asks_the_clock && !held && link.is_idle_too_long(Instant::now()) && !link.session.has_state() {
@@ -89,9 +100,12 @@ impl Slot {
     fn due(&self, link: &mut Link, now: &Now) -> Option<CloseReason> {
         let settings = &link.config.settings;
         let timed = link.close_at.is_some() || settings.get_conn_max_idle().is_some();
+        let held = self.holds.any();
         self.flags.health_check_done.set(false);
-        if let Some(reason) = self.outdated(&link.config) {
-            return Some(reason);
+        if !held {
+            if let Some(reason) = self.outdated(&link.config) {
+                return Some(reason);
+            }
         }
         if self.flags.autocommit.get() != settings.get_autocommit() {
             return Some(CloseReason::Autocommit);
@@ -106,24 +120,39 @@ impl Slot {
             self.flags.errors_occurred.set(false);
             self.flags.health_check_done.set(true);
         }
-        // A BEGIN that was sent as text, and not ended: the next request must not run inside it.
-        if self.flags.autocommit.get() && link.session.in_transaction() {
-            log::warn!(
-                target: "dockline::connection",
-                "alias {:?}: a transaction was left open at the end of a request or task; it is rolled back", self.alias()
-            );
-            if let Err(error) = link.session.rollback() {
-                log::warn!(target: "dockline::connection", "alias {:?}: rolling back: {error}", self.alias());
-                return Some(CloseReason::Unusable);
-            }
-        }
-        if !timed || self.holds.any() {
+        if !timed || held {
             return None;
         }
         if link.is_too_old(now.get()) {
             return Some(CloseReason::MaxAge);
         }
         link.is_idle_too_long(now.get()).then_some(CloseReason::MaxIdle)
+    }
+
+    /// Rolls back a transaction that a request or task left open: a BEGIN that was sent as text, and not ended. The next
+    /// request must not run inside it. Where autocommit is off, Django keeps it or closes the connection, and so does
+    /// the boundary here.
+    pub(crate) fn roll_back_left_open(&self) {
+        if self.is_busy() || self.serial().is_none() || !self.flags.autocommit.get() {
+            return;
+        }
+        let Ok(mut turn) = self.turn() else { return };
+        let Some(link) = turn.link().filter(|link| link.poison.is_none() && link.session.in_transaction()) else {
+            return;
+        };
+        let result = link.session.rollback();
+        if let Err(error) = &result {
+            link.poison(error.message().to_owned(), error.code(), false);
+        }
+        drop(turn);
+        let alias = self.alias();
+        log::warn!(
+            target: "dockline::connection",
+            "alias {alias:?}: a transaction was left open at the end of a request or task; it is rolled back"
+        );
+        if let Err(error) = result {
+            log::warn!(target: "dockline::connection", "alias {alias:?}: rolling back: {error}");
+        }
     }
 
     /// Whether there is a connection that answers (Django's `is_usable`). In the middle of a statement it is in use,
@@ -154,10 +183,6 @@ impl Holds {
     /// A connection that is held and gone must not be replaced in silence.
     pub(crate) fn refuse_another(&self) -> Result<()> {
         if self.any() && self.serial.get().is_some() { Err(gone()) } else { Ok(()) }
-    }
-
-    fn lost(&self, slot: &Slot) -> Error {
-        gone().with_alias(slot.alias_arc())
     }
 }
 

@@ -56,9 +56,13 @@ pub fn translate<'sql>(sql: &'sql str, parameters: usize, syntax: &Syntax) -> Re
     while let Some(mark) = scanner.next_mark() {
         let (start, replacement) = match mark {
             Mark::Literal(start) => (start, Some(Cow::Borrowed("?"))),
+            Mark::Placeholder(_) if scanner.peek().is_some_and(|byte| byte.is_ascii_digit()) => {
+                let message = "a placeholder has a number; write ? alone, once for each parameter";
+                return Err(Error::new(ErrorKind::Programming, message));
+            }
             Mark::Placeholder(start) => {
                 found += 1;
-                (start, syntax.numbered.then(|| format!("${found}").into()))
+                (start, syntax.numbered.then(|| scanner.numbered(start, found).into()))
             }
         };
         if let Some(replacement) = replacement {
@@ -132,6 +136,13 @@ impl Scanner<'_> {
             }
         }
         None
+    }
+
+    /// `$n`, with space where it would run into its neighbours: `LIKE?` is a statement, `LIKE$1` a name.
+    fn numbered(&self, start: usize, number: usize) -> String {
+        let before = if self.continues_name(start) { " " } else { "" };
+        let after = if self.peek().is_some_and(is_name_byte) { " " } else { "" };
+        format!("{before}${number}{after}")
     }
 
     fn peek(&self) -> Option<u8> {
@@ -277,6 +288,15 @@ mod tests {
     fn placeholders_are_numbered_where_the_server_wants_it() {
         assert_eq!(translate("a = ? AND b = ?", 2, &POSTGRES).unwrap(), "a = $1 AND b = $2");
         assert!(matches!(translate("a = ? AND b = ?", 2, &SQLITE).unwrap(), Cow::Borrowed(_)));
+        assert_eq!(translate("a LIKE?AND b=?", 2, &POSTGRES).unwrap(), "a LIKE $1 AND b=$2");
+    }
+
+    #[test]
+    fn a_placeholder_with_a_number_is_refused() {
+        for syntax in [SQLITE, POSTGRES, MYSQL] {
+            let error = translate("SELECT ?1", 1, &syntax).unwrap_err();
+            assert!(error.message().contains("write ? alone"), "{error}");
+        }
     }
 
     #[test]
@@ -298,7 +318,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_to_its_end(sql in r#"[?'"`$eE/*#a1\\\[\]é \n-]{0,40}"#) {
+        fn any_text_is_read_to_its_end(sql in r#"[?'"`$eE/*#a\\\[\]é \n-]{0,40}"#) {
             for syntax in [SQLITE, POSTGRES, MYSQL] {
                 let found = (0..=sql.len()).filter(|n| translate(&sql, *n, &syntax).is_ok()).count();
                 prop_assert_eq!(found, 1);

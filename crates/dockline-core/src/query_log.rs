@@ -42,14 +42,15 @@ impl QueryLog {
     }
 
     pub(crate) fn entries(&self) -> Vec<LoggedQuery> {
-        let entries = self.entries.borrow();
+        let entries: Vec<LoggedQuery> = self.entries.borrow().iter().cloned().collect();
+        // Outside the borrow: the logger may run a statement that is logged here.
         if entries.len() == LIMIT {
             log::warn!(
                 target: "dockline::query",
                 "the query log is full: only the last {LIMIT} statements are kept; reset_queries empties it"
             );
         }
-        entries.iter().cloned().collect()
+        entries
     }
 
     pub(crate) fn reset(&self) {

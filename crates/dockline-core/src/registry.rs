@@ -1,5 +1,6 @@
 //! The registry: aliases and their settings, shared by all threads.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -69,7 +70,7 @@ impl RegistryBuilder {
     /// Makes a registry whose configuration is loaded by the first call that needs it. Where that fails, the call
     /// has its error, and the next one tries again.
     ///
-    /// `load` must not use the registry that it loads.
+    /// A `load` that uses the registry that it loads gets an error from it.
     pub fn build_lazily(self, load: impl Fn() -> Result<Databases> + Send + Sync + 'static) -> Registry {
         let id = RegistryId::next();
         let shared = Arc::new(Shared {
@@ -247,7 +248,8 @@ pub(crate) struct Shared {
     pub(crate) hot: Hot,
     engines: Engines,
     load: Box<dyn Fn() -> Result<Databases> + Send + Sync>,
-    // Everything that has a lock hangs on this one pointer, so that a process that forked can leave it all behind.
+    // What threads share behind locks hangs on this one pointer, so that a process that forked can leave it all behind: the
+    // table is read without one, and can be copied.
     state: ArcSwap<State>,
     pub(crate) signals: Signals,
 }
@@ -311,7 +313,12 @@ impl Shared {
     /// The aliases as they are now; loads the configuration where that has not been done.
     pub(crate) fn table(&self) -> Result<Arc<Table>> {
         let state = self.state.load();
+        if let Some(table) = state.table.get() {
+            return Ok(table.load_full());
+        }
+        let loading = Loading::begin(self.hot.id)?;
         let table = state.table.get_or_try_init(|| self.table_of((self.load)()?))?;
+        drop(loading);
         Ok(table.load_full())
     }
 
@@ -371,6 +378,33 @@ impl Shared {
     }
 }
 
+thread_local! {
+    static LOADING: Cell<Option<RegistryId>> = const { Cell::new(None) };
+}
+
+/// This thread loads the configuration of a registry. A loader that uses its own registry, be it by way of a logger,
+/// would wait for itself.
+struct Loading(Option<RegistryId>);
+
+impl Loading {
+    fn begin(id: RegistryId) -> Result<Self> {
+        let outer = LOADING.get();
+        if outer == Some(id) {
+            return Err(Error::config(
+                "the configuration is being loaded, and its loader uses the registry that it loads",
+            ));
+        }
+        LOADING.set(Some(id));
+        Ok(Self(outer))
+    }
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        LOADING.set(self.0);
+    }
+}
+
 fn does_not_exist(alias: &str, table: &Table) -> Error {
     let message = format!("the alias does not exist; configured are: {}", join(table));
     Error::new(ErrorKind::ConnectionDoesNotExist, message).with_alias(alias)
@@ -389,21 +423,27 @@ struct Engines {
 
 impl Engines {
     fn configure(&self, alias: &str, settings: Settings) -> Result<Arc<AliasConfig>> {
-        let backend = self.open(&settings).map_err(|error| error.with_alias(alias))?;
+        let backend = self.open(alias, &settings).map_err(|error| error.with_alias(alias))?;
         Ok(Arc::new(AliasConfig { alias: alias.into(), settings, backend }))
     }
 
-    fn open(&self, settings: &Settings) -> Result<Box<dyn Backend>> {
+    fn open(&self, alias: &str, settings: &Settings) -> Result<Box<dyn Backend>> {
         settings.check()?;
         refuse_what_is_not_there(settings)?;
-        let Some(scheme) = settings.get_engine() else { return Ok(Box::new(Unconfigured)) };
+        let Some(scheme) = settings.get_engine() else {
+            let parts = [settings.get_name(), settings.get_host(), settings.get_user()];
+            if parts.iter().any(Option::is_some) {
+                return Err(Error::config("setting engine: it is missing; write it, or a url"));
+            }
+            return Ok(Box::new(Unconfigured));
+        };
         let engine = self.find(scheme)?;
         for option in settings.option_names() {
             if !engine.options().contains(&option) {
                 return Err(unknown_setting(&format!("option of {scheme}"), option, engine.options()));
             }
         }
-        engine.open(settings)
+        engine.open(alias, settings)
     }
 
     fn find(&self, scheme: &str) -> Result<&dyn Engine> {
@@ -411,9 +451,7 @@ impl Engines {
             return Ok(&**engine);
         }
         if let Some((_, feature)) = self.absent.iter().find(|(schemes, _)| schemes.contains(&scheme)) {
-            return Err(Error::config(format!(
-                "{scheme}: needs the feature {feature}, which is off in this program"
-            )));
+            return Err(Error::config(format!("{scheme}: needs the feature {feature}, which is off in this program")));
         }
         let known: Vec<&str> = self.present.iter().flat_map(|engine| engine.schemes()).copied().collect();
         Err(unknown_setting("scheme", scheme, &known))

@@ -13,13 +13,15 @@ use crate::thread::{self, ThreadRegistry};
 
 impl Registry {
     /// Begins a request on this thread: sends `request_started` now, and `request_finished` when the guard is dropped,
-    /// also by a panic. So old connections are closed at both ends.
+    /// also by a panic. So old connections are closed at both ends. A transaction that was begun by a `BEGIN` sent as
+    /// text and left open is rolled back, with a warning in the log.
     ///
     /// It never fails: errors of the configuration are those of the first [`get`](Registry::get). On a thread that is
     /// ending it does nothing.
     pub fn request(&self) -> Request {
         let registry = thread::join(self.shared());
         if let Some(registry) = &registry {
+            registry.enter();
             registry.shared.signals.request_started.send(&RequestStarted::new());
         }
         Request { registry, was_panicking: panicking() }
@@ -36,7 +38,8 @@ impl Registry {
     }
 
     /// Wraps a closure for a thread pool: when it has run, and also when it panics, `task_done` is sent on the thread
-    /// that ran it, and what is due there is closed.
+    /// that ran it, and what is due there is closed. A transaction that was left open is rolled back, as at the end of
+    /// a request; a task inside a request or another task leaves that to them.
     ///
     /// The closure does not keep the registry alive.
     pub fn task<T, F>(&self, call: F) -> impl FnOnce() -> T + Send + use<T, F>
@@ -45,7 +48,7 @@ impl Registry {
     {
         let shared = Arc::clone(self.shared());
         move || {
-            let _task = Task { shared, started: Instant::now(), was_panicking: panicking() };
+            let _task = Task::begin(shared);
             call()
         }
     }
@@ -63,6 +66,7 @@ pub struct Request {
 impl Drop for Request {
     fn drop(&mut self) {
         if let Some(registry) = &self.registry {
+            registry.exit();
             let event = RequestFinished::new(panicking() && !self.was_panicking);
             registry.shared.signals.request_finished.send(&event);
         }
@@ -78,13 +82,27 @@ impl fmt::Debug for Request {
 /// A task that runs; dropped on the thread that ran it.
 struct Task {
     shared: Arc<Shared>,
+    registry: Option<Rc<ThreadRegistry>>,
     started: Instant,
     was_panicking: bool,
+}
+
+impl Task {
+    fn begin(shared: Arc<Shared>) -> Self {
+        let registry = thread::join(&shared);
+        if let Some(registry) = &registry {
+            registry.enter();
+        }
+        Self { shared, registry, started: Instant::now(), was_panicking: panicking() }
+    }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
         let report = TaskReport::new(self.started.elapsed(), panicking() && !self.was_panicking);
+        if let Some(registry) = &self.registry {
+            registry.exit();
+        }
         self.shared.signals.task_done.send(&report);
     }
 }

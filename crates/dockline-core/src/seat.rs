@@ -117,6 +117,8 @@ pub(crate) struct Poison {
     code: Option<String>,
     /// There was a transaction, so replacing the connection would hide that its work is gone.
     pub(crate) in_transaction: bool,
+    /// There was state that a new connection would lack.
+    pub(crate) has_state: bool,
 }
 
 impl Link {
@@ -156,7 +158,10 @@ impl Link {
 
     /// After this, every statement answers with the same error, without touching the connection.
     pub(crate) fn poison(&mut self, message: impl Into<String>, code: Option<String>, in_transaction: bool) {
-        self.poison.get_or_insert(Poison { message: message.into(), code, in_transaction });
+        if self.poison.is_none() {
+            let has_state = self.session.has_state();
+            self.poison = Some(Poison { message: message.into(), code, in_transaction, has_state });
+        }
     }
 
     pub(crate) fn age(&self) -> Duration {
@@ -173,6 +178,8 @@ impl Poison {
         }
         if self.in_transaction {
             error = error.with_fact(Fact::WorkLost).with_context("the transaction is gone");
+        } else if self.has_state {
+            error = error.with_context("its state, as temporary tables, is gone, until close or the next boundary");
         }
         error
     }

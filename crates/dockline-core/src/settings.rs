@@ -218,7 +218,8 @@ impl Settings {
     }
 
     /// Reads a URL: `sqlite:path`, `sqlite::memory:`, or `scheme://user:password@host:port/name`, each with settings
-    /// by name in its query: `?conn_max_age=10m&options.busy_timeout=10s`. Special characters are percent-encoded.
+    /// by name in its query: `?conn_max_age=10m&options.busy_timeout=10s`. Special characters are percent-encoded. Where
+    /// there is no host, as in `scheme:///path`, the name is the path with its slash.
     ///
     /// # Errors
     ///
@@ -410,8 +411,10 @@ pub(crate) fn unknown_setting(what: &str, name: &str, known: &[&str]) -> Error {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Its statements may set a key.
+        let text = Text { init_sql: self.text.init_sql.as_ref().map(|_| "***".to_owned()), ..self.text.clone() };
         f.debug_struct("Settings")
-            .field("text", &self.text)
+            .field("text", &text)
             .field("plain", &self.plain)
             .field("password", &self.password.as_ref().map(|_| "***"))
             .field("password_provider", &self.password_provider.as_ref().map(|_| "***"))
@@ -456,6 +459,7 @@ mod tests {
         let settings = Settings::new()
             .password("hunter2")
             .option("sslpassword", "hunter3")
+            .init_sql("PRAGMA key = 'hunter5'")
             .password_provider(|| Ok(SecretString::from("hunter4")));
         let text = format!("{settings:?}");
         assert!(!text.contains("hunter"), "{text}");

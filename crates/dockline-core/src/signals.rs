@@ -87,6 +87,8 @@ impl<E: 'static> Signal<E> {
     }
 
     /// Connects a receiver, behind those that are connected already. What it returns disconnects it.
+    ///
+    /// A receiver that captures a clone of its registry keeps that alive until it is disconnected.
     pub fn connect(&self, receiver: impl Fn(&E) + Send + Sync + 'static) -> ReceiverId {
         static NEXT: AtomicU64 = AtomicU64::new(ReceiverId::FIRST_OF_USERS);
         let id = ReceiverId(NEXT.fetch_add(1, Ordering::Relaxed));

@@ -1,21 +1,23 @@
-//! One thread and one alias: the flags that Django keeps on a connection, and the way of every statement.
+//! One thread and one alias: the flags that Django keeps on a connection, and how it is opened and closed.
 //!
-//! The physical connection itself sits in the slot's [`Seat`]. When it is closed is decided in `lifecycle`.
+//! The physical connection itself sits in the slot's [`Seat`]. When it is closed is decided in `lifecycle`, and what runs
+//! on it is in `turn`.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::backend::Session;
+use crate::backend::{Rest, Session};
 use crate::connection::Connection;
-use crate::error::{Error, ErrorKind, Fact, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::query_log::QueryLog;
 use crate::registry::{AliasConfig, Shared};
-use crate::seat::{Link, LinkGuard, Seat};
+use crate::seat::{Link, Seat};
 use crate::signals::{CloseReason, ConnectionClosed, ConnectionCreated, panic_text};
+use crate::turn::{Turn, Work};
 
 /// What one thread has for one alias. Only that thread touches it.
 pub(crate) struct Slot {
@@ -31,11 +33,9 @@ pub(crate) struct Slot {
     pub(crate) holds: Holds,
     log: QueryLog,
     /// A statement is running, or the connection is being opened or checked.
-    busy: Cell<bool>,
-    /// A statement has begun and not come back: where its turn ends all the same, it panicked.
-    unfinished: Cell<bool>,
-    /// `close` was called in the middle of a statement.
-    close_when_free: Cell<bool>,
+    pub(crate) busy: Cell<bool>,
+    /// The connection was to be closed in the middle of a statement.
+    pub(crate) close_when_free: Cell<Option<CloseReason>>,
     /// The thread is ending, or the registry has gone.
     ended: Cell<Option<CloseReason>>,
 }
@@ -67,8 +67,7 @@ impl Slot {
             holds: Holds::default(),
             log: QueryLog::default(),
             busy: Cell::new(false),
-            unfinished: Cell::new(false),
-            close_when_free: Cell::new(false),
+            close_when_free: Cell::new(None),
             ended: Cell::new(None),
         }
     }
@@ -109,11 +108,14 @@ impl Slot {
 
     /// Says what the alias is configured to now. A connection that is open keeps what it was opened with.
     pub(crate) fn set_target(&self, target: Option<Arc<AliasConfig>>) {
-        if let (Some(target), None) = (&target, self.serial()) {
-            *self.config.borrow_mut() = Arc::clone(target);
-        }
         self.removed.set(target.is_none());
-        *self.target.borrow_mut() = target;
+        // Not assigned: what was there is dropped after the borrow, for it may be the last of its kind, and holds closures
+        // of the program.
+        let before = match (&target, self.serial()) {
+            (Some(target), None) => Some(self.config.replace(Arc::clone(target))),
+            _ => None,
+        };
+        drop((before, self.target.replace(target)));
     }
 
     /// Why a connection that was opened with this configuration is out of date, where it is.
@@ -125,52 +127,51 @@ impl Slot {
         }
     }
 
-    /// Runs a statement: makes sure that there is a connection that is fit for it, hands the session to `call`, and
-    /// keeps the books. No code of the program runs while the link is locked, except what `call` itself calls.
-    /// Without `sql` it is not logged.
-    pub(crate) fn statement<R>(
+    /// Runs something: makes sure that there is a connection that is fit for it, hands the session to `call`, and keeps
+    /// the books. No code of the program runs while the link is locked, except what `call` itself calls.
+    pub(crate) fn run<R>(
         self: &Rc<Self>,
-        sql: Option<&str>,
-        call: impl FnOnce(&mut dyn Session) -> Result<R>,
+        work: Work<'_>,
+        call: impl FnOnce(&mut dyn Session) -> Result<(R, Rest)>,
     ) -> Result<R> {
-        self.ready()?.run(sql, call)
+        self.ready()?.run(work, call)
     }
 
-    /// As [`statement`](Slot::statement), for what needs no connection where none is open.
-    pub(crate) fn statement_if_open(&self, sql: &str, call: impl FnOnce(&mut dyn Session) -> Result<()>) -> Result<()> {
+    /// As [`run`](Slot::run), for what needs no connection where none is open.
+    pub(crate) fn run_if_open(&self, work: Work<'_>, call: impl FnOnce(&mut dyn Session) -> Result<()>) -> Result<()> {
         let mut turn = self.turn()?;
-        match turn.link() {
-            None => Ok(()),
-            Some(link) => {
-                self.refuse_poisoned(link)?;
-                turn.run(Some(sql), call)
-            }
+        let Some(link) = turn.link() else { return Ok(()) };
+        if let Some(poison) = &mut link.poison {
+            let error = poison.error();
+            // Who ends the transaction has been told that it is gone.
+            poison.in_transaction = false;
+            return Err(error.with_alias(self.alias_arc()));
         }
+        turn.run(work, |session| call(session).map(|()| ((), Rest::Ready)))
     }
 
     /// Makes sure that there is a connection, without a statement.
     pub(crate) fn ensure_connection(self: &Rc<Self>) -> Result<()> {
         let open = self.turn()?.link().is_some();
-        if open { Ok(()) } else { self.connect() }
+        if open { Ok(()) } else { self.connect(None) }
     }
 
-    /// Opens a connection (Django's `connect`). Only where none is open.
-    pub(crate) fn connect(self: &Rc<Self>) -> Result<()> {
+    /// Opens a connection, where none is (Django's `connect`). `autocommit` is what it has instead of the setting: what
+    /// the one had that it replaces.
+    pub(crate) fn connect(self: &Rc<Self>, autocommit: Option<bool>) -> Result<()> {
         let started = Instant::now();
-        let serial = {
-            let mut turn = self.turn()?;
-            let link = self.open(started).map_err(|error| error.with_alias(self.alias_arc()))?;
-            let serial = link.serial;
-            turn.put(link);
-            // Either this sees that the registry was closed meanwhile, or who closed it sees the link.
-            if self.shared.hot.is_closed() {
-                let link = turn.take();
-                drop(turn);
-                self.retire(link, CloseReason::Shutdown);
-                return Err(self.shut_down());
-            }
-            serial
-        };
+        let mut turn = self.turn()?;
+        if turn.link().is_some() {
+            return Ok(());
+        }
+        let link = self.open(started, autocommit).map_err(|error| error.with_alias(self.alias_arc()))?;
+        let serial = link.serial;
+        turn.put(link);
+        drop(turn);
+        // Either this sees that the registry was closed meanwhile, or who closed it sees the link.
+        if self.close_after_shutdown() {
+            return Err(self.shut_down());
+        }
         let elapsed = started.elapsed();
         log::debug!(
             target: "dockline::connection",
@@ -181,7 +182,7 @@ impl Slot {
         Ok(())
     }
 
-    fn open(&self, started: Instant) -> Result<Link> {
+    fn open(&self, started: Instant, autocommit: Option<bool>) -> Result<Link> {
         if self.shared.hot.is_closed() {
             return Err(self.shut_down());
         }
@@ -192,9 +193,14 @@ impl Slot {
         // Django sets the flags before it connects; that connecting failed is an error that occurred.
         self.flags.errors_occurred.set(true);
         self.flags.health_check_done.set(true);
-        let session = config.backend.connect()?;
+        let mut session = config.backend.connect()?;
+        let setting = config.settings.get_autocommit();
+        let autocommit = autocommit.unwrap_or(setting);
+        if autocommit != setting {
+            session.set_autocommit(autocommit)?;
+        }
         self.flags.errors_occurred.set(false);
-        self.flags.autocommit.set(config.settings.get_autocommit());
+        self.flags.autocommit.set(autocommit);
         let link = Link::new(session, config, started);
         self.holds.bind(link.serial);
         Ok(link)
@@ -210,14 +216,25 @@ impl Slot {
     /// Takes the connection out and closes it; in the middle of a statement, when that is over.
     pub(crate) fn close(&self, reason: CloseReason) {
         if self.is_busy() {
-            self.close_when_free.set(true);
-            return;
+            self.close_when_free.set(Some(reason));
+        } else if self.serial().is_some() {
+            let link = self.seat.lock().take();
+            self.retire(link, reason);
         }
-        if self.serial().is_none() {
-            return;
+    }
+
+    /// After shutdown, closes what is in no transaction. Whether the registry is shut down.
+    pub(crate) fn close_after_shutdown(&self) -> bool {
+        if !self.shared.hot.is_closed() {
+            return false;
         }
-        let link = self.seat.lock().take();
-        self.retire(link, reason);
+        if let Ok(mut turn) = self.turn() {
+            let idles = turn.link().is_some_and(|link| !link.session.in_transaction());
+            let link = if idles { turn.take() } else { None };
+            drop(turn);
+            self.retire(link, CloseReason::Shutdown);
+        }
+        true
     }
 
     /// Closes the connection for good: nothing opens one here again.
@@ -229,13 +246,6 @@ impl Slot {
     pub(crate) fn shut_down(&self) -> Error {
         let message = "the registry has been shut down, and opens and runs nothing any more";
         Error::new(ErrorKind::Interface, message).with_alias(self.alias_arc())
-    }
-
-    pub(crate) fn refuse_poisoned(&self, link: &Link) -> Result<()> {
-        match &link.poison {
-            Some(poison) => Err(poison.error().with_alias(self.alias_arc())),
-            None => Ok(()),
-        }
     }
 
     /// Locks the link. While the turn lives, the slot is busy: whoever comes back to it on this thread gets an error
@@ -254,7 +264,7 @@ impl Slot {
                            a closure of native cannot use it";
             return Err(Error::new(ErrorKind::Programming, message).with_alias(self.alias_arc()));
         }
-        Ok(Turn { slot: self, link: Some(self.seat.lock()) })
+        Ok(Turn::new(self, self.seat.lock()))
     }
 }
 
@@ -296,117 +306,4 @@ pub(crate) fn retire(shared: &Shared, link: Link, reason: CloseReason) {
         event.serial, event.age, event.statements
     );
     shared.signals.connection_closed.send(&event);
-}
-
-/// The slot, busy, with its link locked.
-pub(crate) struct Turn<'a> {
-    slot: &'a Slot,
-    // Some, until the turn is dropped: it goes before the slot is free again.
-    link: Option<LinkGuard<'a>>,
-}
-
-impl Turn<'_> {
-    pub(crate) fn link(&mut self) -> Option<&mut Link> {
-        self.link.as_mut()?.get()
-    }
-
-    pub(crate) fn take(&mut self) -> Option<Link> {
-        self.link.as_mut()?.take()
-    }
-
-    fn put(&mut self, link: Link) {
-        if let Some(guard) = &mut self.link {
-            guard.put(link);
-        }
-    }
-
-    fn run<R>(mut self, sql: Option<&str>, call: impl FnOnce(&mut dyn Session) -> Result<R>) -> Result<R> {
-        let slot = self.slot;
-        // `ready` gives no turn without a link.
-        let Some(link) = self.link() else { return Err(slot.shut_down()) };
-        let settings = &link.config.settings;
-        let (slow, keeps_time) = (settings.get_slow_statement(), settings.get_conn_max_idle().is_some());
-        let in_transaction = link.session.in_transaction();
-        let told = sql.filter(|_| slow.is_some() || slot.log.is_on() || is_query_log_enabled());
-        let started = told.map(|sql| (sql, Instant::now()));
-
-        slot.seat.set_running(true);
-        slot.unfinished.set(true);
-        let result = call(&mut *link.session);
-        slot.unfinished.set(false);
-        slot.seat.set_running(false);
-
-        let started = started.map(|(sql, started)| (sql, started.elapsed()));
-        link.statements += 1;
-        if keeps_time {
-            link.last_used = Instant::now();
-        }
-        let result = result.map_err(|error| slot.judge(error, link, in_transaction));
-        // After shutdown, what was in a transaction may end it, and nothing more.
-        let over = slot.shared.hot.is_closed() && !link.session.in_transaction();
-        let asked = slot.close_when_free.take();
-        let closing = (asked || over).then(|| self.take());
-        drop(self);
-
-        // From here on nothing is locked: loggers and receivers are the program's code.
-        if let Some(link) = closing {
-            slot.retire(link, if asked { CloseReason::Asked } else { CloseReason::Shutdown });
-        }
-        if let Some((sql, elapsed)) = started {
-            slot.tell(sql, elapsed, slow, result.as_ref().err());
-        }
-        result
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        if self.slot.unfinished.take() {
-            self.slot.seat.set_running(false);
-            if let Some(link) = self.link() {
-                let in_transaction = link.session.in_transaction();
-                link.poison("a statement panicked", None, in_transaction);
-            }
-        }
-        self.link = None;
-        self.slot.busy.set(false);
-    }
-}
-
-impl Slot {
-    /// What an error of the session says of the connection.
-    fn judge(&self, mut error: Error, link: &mut Link, in_transaction: bool) -> Error {
-        if error.questions_the_connection() {
-            self.flags.errors_occurred.set(true);
-        }
-        let lost = error.is_disconnect() || !link.session.in_transaction();
-        if in_transaction && lost {
-            error = error.with_fact(Fact::WorkLost);
-        }
-        if error.is_disconnect() {
-            link.poison(error.message().to_owned(), error.code(), in_transaction);
-        }
-        error.with_alias(self.alias_arc())
-    }
-
-    /// Logs a statement that has run. Parameters are not logged: they may be secret.
-    fn tell(&self, sql: &str, elapsed: Duration, slow: Option<Duration>, error: Option<&Error>) {
-        if self.log.is_on() {
-            self.log.record(sql, elapsed);
-        }
-        let alias = self.alias();
-        if slow.is_some_and(|slow| elapsed >= slow) {
-            log::warn!(target: QUERY_LOG, "alias {alias:?}: slow statement, {elapsed:.1?}: {sql}");
-        } else if let Some(error) = error {
-            log::debug!(target: QUERY_LOG, "alias {alias:?}: failed after {elapsed:.1?}: {sql}: {}", error.message());
-        } else {
-            log::debug!(target: QUERY_LOG, "alias {alias:?}: {elapsed:.1?}: {sql}");
-        }
-    }
-}
-
-const QUERY_LOG: &str = "dockline::query";
-
-fn is_query_log_enabled() -> bool {
-    log::log_enabled!(target: QUERY_LOG, log::Level::Debug)
 }

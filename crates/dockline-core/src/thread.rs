@@ -72,7 +72,7 @@ impl Local {
         let mut registries = self.registries.borrow_mut();
         // Those that have gone left here when they could not reach this thread.
         let (gone, mut here): (Vec<Entry>, Vec<Entry>) =
-            registries.drain(..).partition(|entry| entry.registry.is_over());
+            registries.drain(..).partition(|entry| entry.registry.is_over() && entry.registry.is_vacant());
         here.push(Entry { id: shared.hot.id, registry: Rc::clone(&registry) });
         *registries = here;
         drop(registries);
@@ -87,8 +87,9 @@ impl Drop for Local {
     fn drop(&mut self) {
         // No `ThreadLocal::get` from here on: this thread's id may be another's already.
         for entry in self.registries.take() {
-            // A panic that leaves a destructor of a thread-local ends the process; a logger may well panic here.
-            let _ = catch_unwind(AssertUnwindSafe(|| entry.registry.leave(CloseReason::ThreadExit)));
+            // A panic that leaves a destructor of a thread-local ends the process; a logger may well panic here, and so
+            // may what the program gave to a registry of which this is the last.
+            let _ = catch_unwind(AssertUnwindSafe(move || entry.registry.leave(CloseReason::ThreadExit)));
         }
     }
 }
@@ -115,8 +116,8 @@ pub(crate) fn slot(shared: &Arc<Shared>, alias: &str) -> Result<Rc<Slot>> {
 fn slot_slowly(shared: &Arc<Shared>, alias: &str) -> Result<Rc<Slot>> {
     let registry = join(shared).ok_or_else(|| ending(alias))?;
     // Outside any borrow: the loader of the configuration is the program's code.
-    let config = shared.config(alias)?;
     registry.refresh();
+    let config = shared.config(alias)?;
     if let Some(slot) = registry.find(alias) {
         return Ok(slot);
     }
@@ -139,11 +140,11 @@ pub(crate) fn join(shared: &Arc<Shared>) -> Option<Rc<ThreadRegistry>> {
     LOCAL.try_with(|local| local.find(shared.hot.id).unwrap_or_else(|| local.join(shared))).ok()
 }
 
-/// Takes this thread out of a registry that has gone.
+/// Takes this thread out of a registry that has gone, unless something of it is in use here.
 pub(crate) fn forget(id: RegistryId) {
     let entry = LOCAL.try_with(|local| {
         let mut registries = local.registries.borrow_mut();
-        let at = registries.iter().position(|entry| entry.id == id)?;
+        let at = registries.iter().position(|entry| entry.id == id && entry.registry.is_vacant())?;
         Some(registries.swap_remove(at))
     });
     if let Ok(Some(entry)) = entry {
@@ -165,6 +166,8 @@ pub(crate) struct ThreadRegistry {
     /// The generation of the aliases that the slots know.
     generation: Cell<u64>,
     slots: RefCell<Vec<Named>>,
+    /// How many requests and tasks run here, one inside the other.
+    depth: Cell<u32>,
 }
 
 /// A slot, with the key of its alias beside it: looking for one among ten then reads a few lines of memory in a row,
@@ -216,6 +219,7 @@ impl ThreadRegistry {
             _state: state,
             generation: Cell::new(0),
             slots: RefCell::new(Vec::new()),
+            depth: Cell::new(0),
         }
     }
 
@@ -271,6 +275,19 @@ impl ThreadRegistry {
         }
     }
 
+    /// A request or a task begins.
+    pub(crate) fn enter(&self) {
+        self.depth.set(self.depth.get() + 1);
+    }
+
+    /// A request or a task ends. One inside another leaves transactions to that.
+    pub(crate) fn exit(&self) {
+        self.depth.set(self.depth.get() - 1);
+        if self.depth.get() == 0 {
+            self.each(Slot::roll_back_left_open);
+        }
+    }
+
     /// Slots of aliases that were removed go when nobody holds them.
     fn drop_removed(&self) {
         let is_unused = |named: &Named| {
@@ -279,13 +296,17 @@ impl ThreadRegistry {
         if !self.slots.borrow().iter().any(is_unused) {
             return;
         }
-        self.slots.borrow_mut().retain(|named| {
-            let unused = is_unused(named);
-            if unused {
-                self.bucket.remove(named.slot.seat());
-            }
-            !unused
-        });
+        let (unused, used) = self.slots.borrow_mut().drain(..).partition(is_unused);
+        *self.slots.borrow_mut() = used;
+        // Dropped outside the borrow: settings may hold closures of the program.
+        for named in Vec::<Named>::from(unused) {
+            self.bucket.remove(named.slot.seat());
+        }
+    }
+
+    /// No connection is open here, and none is being opened.
+    fn is_vacant(&self) -> bool {
+        self.slots.borrow().iter().all(|named| named.slot.serial().is_none() && !named.slot.is_busy())
     }
 
     /// The registry was shut down or dropped.
@@ -299,7 +320,7 @@ impl ThreadRegistry {
             slot.end(reason);
             self.bucket.remove(slot.seat());
         });
-        self.slots.take();
+        drop(self.slots.take());
     }
 }
 

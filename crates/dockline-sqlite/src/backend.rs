@@ -28,7 +28,7 @@ impl Engine for Sqlite {
         OPTIONS
     }
 
-    fn open(&self, settings: &Settings) -> Result<Box<dyn Backend>> {
+    fn open(&self, _alias: &str, settings: &Settings) -> Result<Box<dyn Backend>> {
         refuse_settings_of_servers(settings)?;
         let place = match settings.get_name() {
             None => {

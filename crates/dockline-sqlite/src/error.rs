@@ -36,7 +36,9 @@ fn kind(extended: c_int) -> ErrorKind {
         ffi::SQLITE_CONSTRAINT | ffi::SQLITE_MISMATCH => ErrorKind::Integrity,
         ffi::SQLITE_TOOBIG => ErrorKind::Data,
         ffi::SQLITE_INTERNAL | ffi::SQLITE_NOTFOUND => ErrorKind::Internal,
-        ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB | ffi::SQLITE_FORMAT => ErrorKind::Database,
+        ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB | ffi::SQLITE_FORMAT | ffi::SQLITE_AUTH | ffi::SQLITE_NOLFS => {
+            ErrorKind::Database
+        }
         ffi::SQLITE_MISUSE | ffi::SQLITE_RANGE => ErrorKind::Interface,
         _ => ErrorKind::Operational,
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use dockline_core::backend::{Cancel, ParamRows, Rest, RowSink, Session};
 use dockline_core::placeholder::{Syntax, translate};
 use dockline_core::{Error, ErrorKind, Fact, Result, TransactionMode, Value};
-use rusqlite::{CachedStatement, Connection, InterruptHandle};
+use rusqlite::{CachedStatement, Connection, InterruptHandle, Statement};
 
 use crate::backend::Plan;
 use crate::error::map;
@@ -31,17 +31,20 @@ pub(crate) struct SqliteSession {
     /// Where it is off, the next statement begins a transaction.
     autocommit: bool,
     timeout: Option<Timeout>,
+    /// How much state `init_sql` made.
+    initial_state: i64,
 }
 
 impl SqliteSession {
     pub(crate) fn set_up(mut connection: Connection, plan: &Plan) -> Result<Self> {
         connection.set_prepared_statement_cache_capacity(plan.statement_cache);
         if let Some(init_sql) = &plan.init_sql {
-            connection.execute_batch(init_sql).map_err(|error| map(error).with_context("init_sql"))?;
+            connection.execute_batch(init_sql).map_err(failed_init)?;
         }
         let timeout = plan.statement_timeout.map(|limit| Timeout::watch(&mut connection, limit));
         Ok(Self {
             interrupt: Arc::new(connection.get_interrupt_handle()),
+            initial_state: amount_of_state(&connection).map_err(map)?,
             connection,
             begin: match plan.transaction_mode {
                 TransactionMode::Immediate => "BEGIN IMMEDIATE",
@@ -55,20 +58,16 @@ impl SqliteSession {
 
     /// Runs `call` as one statement: in a transaction where autocommit is off, and within the time limit. An error
     /// says whether something of it stands.
-    fn statement<R>(&mut self, call: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
+    fn statement<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
         self.begin_where_manual()?;
-        if let Some(timeout) = &self.timeout {
-            timeout.start();
-        }
         let before = self.connection.total_changes();
-        let result = call(&self.connection);
+        self.start_clock();
+        let result = call();
         let timed_out = self.timeout.as_ref().and_then(Timeout::stop);
         result.map_err(|error| {
             // SQLite counts changes when a statement ends, and takes back what a failed one did, except after OR FAIL.
-            let error = match self.connection.total_changes() == before {
-                true => error,
-                false => error.with_fact(Fact::MayHaveExecuted),
-            };
+            let nothing_stands = self.connection.total_changes() == before;
+            let error = if nothing_stands { error } else { error.with_fact(Fact::MayHaveExecuted) };
             match timed_out {
                 Some(limit) if error.is_cancelled() => {
                     error.with_context(format_args!("the statement ran longer than statement_timeout ({limit:?})"))
@@ -76,6 +75,12 @@ impl SqliteSession {
                 _ => error,
             }
         })
+    }
+
+    fn start_clock(&self) {
+        if let Some(timeout) = &self.timeout {
+            timeout.start();
+        }
     }
 
     fn begin_where_manual(&self) -> Result<()> {
@@ -109,6 +114,28 @@ fn prepare<'c>(connection: &'c Connection, sql: &str, params: &[Value]) -> Resul
     Ok(statement)
 }
 
+fn columns(statement: &Statement<'_>) -> Result<Vec<String>> {
+    let name = |at| statement.column_name(at).map(str::to_owned);
+    (0..statement.column_count()).map(name).collect::<rusqlite::Result<_>>().map_err(map)
+}
+
+/// How many temporary tables and attached databases there are.
+fn amount_of_state(connection: &Connection) -> rusqlite::Result<i64> {
+    const AMOUNT: &str = "SELECT (SELECT count(*) FROM temp.sqlite_schema) \
+                          + (SELECT count(*) FROM pragma_database_list WHERE name NOT IN ('main', 'temp'))";
+    connection.prepare_cached(AMOUNT)?.query_row((), |row| row.get(0))
+}
+
+/// Without the driver's error, which has the statement: it may set a key.
+fn failed_init(error: rusqlite::Error) -> Error {
+    let mapped = map(error);
+    let error = Error::new(mapped.kind(), format!("init_sql: {}", mapped.message()));
+    match mapped.code() {
+        Some(code) => error.with_code(code),
+        None => error,
+    }
+}
+
 /// Runs a statement to its end, and answers how many rows it changed.
 fn run_to_end(connection: &Connection, statement: &mut CachedStatement<'_>) -> Result<u64> {
     let before = connection.total_changes();
@@ -121,34 +148,46 @@ fn run_to_end(connection: &Connection, statement: &mut CachedStatement<'_>) -> R
 
 impl Session for SqliteSession {
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
-        self.statement(|connection| {
-            let mut statement = prepare(connection, sql, params)?;
-            run_to_end(connection, &mut statement)
+        self.statement(|| {
+            let mut statement = prepare(&self.connection, sql, params)?;
+            run_to_end(&self.connection, &mut statement)
         })
     }
 
     fn query(&mut self, sql: &str, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
-        self.statement(|connection| {
-            let mut statement = prepare(connection, sql, params)?;
-            let width = statement.column_count();
-            let name = |at| statement.column_name(at).map(str::to_owned);
-            sink.columns((0..width).map(name).collect::<rusqlite::Result<_>>().map_err(map)?);
+        self.statement(|| {
+            let mut statement = prepare(&self.connection, sql, params)?;
+            let writes = !statement.readonly();
             let mut rows = statement.raw_query();
-            while let Some(row) = rows.next().map_err(map)? {
-                let column = |at| row.get_ref(at).map(value::column);
+            // The first step comes before the columns: it is what notices that the schema has changed.
+            let mut row = rows.next().map_err(map)?;
+            let Some(first) = row else {
+                drop(rows);
+                sink.columns(columns(&statement)?);
+                return Ok(Rest::Ready);
+            };
+            let names = columns(first.as_ref())?;
+            let width = names.len();
+            sink.columns(names);
+            while let Some(current) = row {
+                let column = |at| current.get_ref(at).map(value::column);
                 let values = (0..width).map(column).collect::<rusqlite::Result<_>>().map_err(map)?;
                 if sink.row(values).is_break() {
                     break;
                 }
+                row = rows.next().map_err(map)?;
             }
-            // Nothing is left to read: an embedded database computes a row when it is asked for it.
+            // A statement that is left early commits when it is reset, and that error would be lost. What it changes it has
+            // changed by its first step, so going on to its end costs little; else there is nothing left to read, for
+            // an embedded database computes a row when it is asked for it.
+            while writes && rows.next().map_err(map)?.is_some() {}
             Ok(Rest::Ready)
         })
     }
 
     fn execute_many(&mut self, sql: &str, rows: &mut dyn ParamRows) -> Result<u64> {
         let commits_each = self.autocommit && !self.in_transaction();
-        self.statement(|connection| {
+        self.statement(|| {
             let Some(first) = rows.next_row() else { return Ok(0) };
             let width = first.len();
             let mut done = 0;
@@ -157,9 +196,11 @@ impl Session for SqliteSession {
                 let error = error.with_context(format_args!("row {}", done + 1));
                 if done > 0 && commits_each { error.with_fact(Fact::MayHaveExecuted) } else { error }
             };
-            let mut statement = prepare(connection, sql, first).map_err(|error| failed(error, done))?;
+            let mut statement = prepare(&self.connection, sql, first).map_err(|error| failed(error, done))?;
             loop {
-                changed += run_to_end(connection, &mut statement).map_err(|error| failed(error, done))?;
+                // The limit is that of a statement, and each row is one.
+                self.start_clock();
+                changed += run_to_end(&self.connection, &mut statement).map_err(|error| failed(error, done))?;
                 done += 1;
                 let Some(row) = rows.next_row() else { return Ok(changed) };
                 let bound = if row.len() == width {
@@ -198,9 +239,7 @@ impl Session for SqliteSession {
     }
 
     fn has_state(&mut self) -> bool {
-        const STATE: &str = "SELECT EXISTS (SELECT 1 FROM temp.sqlite_schema) \
-                             OR EXISTS (SELECT 1 FROM pragma_database_list WHERE name NOT IN ('main', 'temp'))";
-        self.connection.query_row(STATE, (), |row| row.get(0)).unwrap_or(true)
+        amount_of_state(&self.connection).map_or(true, |state| state != self.initial_state)
     }
 
     fn canceller(&self) -> Option<Arc<dyn Cancel>> {

@@ -66,7 +66,7 @@
 //! `dockline::signals` (receivers that panic, at error).
 
 #![forbid(unsafe_code)]
-#![cfg_attr(docsrs, feature(doc_auto_cfg))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod connections;
 mod global;

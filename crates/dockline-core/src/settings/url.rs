@@ -16,6 +16,12 @@ pub(super) fn read(text: &str) -> Result<Settings> {
     if url.fragment().is_some() {
         return Err(Error::config(format!("malformed URL: it has a #, which is written %23; {FORM}")));
     }
+    // A / in a password ends the part with the host, and the rest of it would be taken for the name.
+    if url.has_authority() && url.path().contains('@') {
+        return Err(Error::config(format!(
+            "malformed URL: there is an @ behind the host; {FORM} (/ as %2F, @ as %40)"
+        )));
+    }
     let mut settings = Settings::new().engine(url.scheme());
     settings.text.name = database_name(&url)?;
     settings.text.user = not_empty(decode("user", url.username())?);
@@ -132,6 +138,8 @@ mod tests {
             "postgres://user:hunter2@host:99999/db",
             "postgres://user:hun#ter2@host/db",
             "postgres://user:12?hunter2@host/db",
+            "postgres://user:12/hunter2@host/db",
+            "postgres://user:/hunter2@host/db",
             "postgres://user:12?hunter2=1@host/db",
             "postgres://user:hunter2@host/db?conn_max_agee=1s",
             "postgres://user:hunter2@host/db?conn_max_age=1",
