@@ -27,8 +27,6 @@ pub(crate) struct Slot {
     config: RefCell<Arc<AliasConfig>>,
     /// What the alias is configured to now; `None` where it was removed.
     target: RefCell<Option<Arc<AliasConfig>>>,
-    /// `target` is none: looked at by every `get`.
-    removed: Cell<bool>,
     pub(crate) flags: Flags,
     pub(crate) holds: Holds,
     log: QueryLog,
@@ -61,7 +59,6 @@ impl Slot {
             shared,
             seat,
             target: RefCell::new(Some(Arc::clone(&config))),
-            removed: Cell::new(false),
             config: RefCell::new(config),
             flags: Flags::default(),
             holds: Holds::default(),
@@ -101,14 +98,12 @@ impl Slot {
         self.busy.get()
     }
 
-    #[inline]
     pub(crate) fn is_removed(&self) -> bool {
-        self.removed.get()
+        self.target.borrow().is_none()
     }
 
     /// Says what the alias is configured to now. A connection that is open keeps what it was opened with.
     pub(crate) fn set_target(&self, target: Option<Arc<AliasConfig>>) {
-        self.removed.set(target.is_none());
         // Not assigned: what was there is dropped after the borrow, for it may be the last of its kind, and holds closures
         // of the program.
         let before = match (&target, self.serial()) {

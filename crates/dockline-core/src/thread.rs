@@ -15,7 +15,7 @@ use std::time::Instant;
 use thread_local::ThreadLocal;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::registry::{Shared, State};
+use crate::registry::{AliasConfig, Shared, State};
 use crate::seat::{Bucket, Seat};
 use crate::signals::CloseReason;
 use crate::slot::Slot;
@@ -49,6 +49,54 @@ struct Local {
 struct Entry {
     id: RegistryId,
     registry: Rc<ThreadRegistry>,
+    names: Names,
+}
+
+/// The aliases of a registry that this thread has looked up, for as long as the registry's aliases do not change. All that
+/// `get` reads stands here, in one piece.
+#[derive(Default)]
+struct Names {
+    generation: u64,
+    known: Vec<Named>,
+}
+
+/// A slot, with the key of its alias beside it: looking for one among ten then reads a few lines of memory in a row,
+/// and follows no pointer.
+struct Named {
+    key: AliasKey,
+    slot: Rc<Slot>,
+}
+
+/// The ends of an alias and its length: the whole of it, up to 16 bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct AliasKey {
+    first: u64,
+    last: u64,
+    length: usize,
+}
+
+impl AliasKey {
+    const WHOLE: usize = 16;
+
+    #[inline]
+    fn of(alias: &str) -> Self {
+        let bytes = alias.as_bytes();
+        let (first, last) = if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+            (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+        } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+            (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
+        } else {
+            (bytes.iter().fold(0, |key, byte| (key << 8) | u64::from(*byte)), 0)
+        };
+        Self { first, last, length: bytes.len() }
+    }
+}
+
+impl Named {
+    #[inline]
+    fn is(&self, alias: &str, key: AliasKey) -> bool {
+        self.key == key && (key.length <= AliasKey::WHOLE || self.slot.alias() == alias)
+    }
 }
 
 impl Local {
@@ -73,7 +121,7 @@ impl Local {
         // Those that have gone left here when they could not reach this thread.
         let (gone, mut here): (Vec<Entry>, Vec<Entry>) =
             registries.drain(..).partition(|entry| entry.registry.is_over() && entry.registry.is_vacant());
-        here.push(Entry { id: shared.hot.id, registry: Rc::clone(&registry) });
+        here.push(Entry { id: shared.hot.id, registry: Rc::clone(&registry), names: Names::default() });
         *registries = here;
         drop(registries);
         for entry in gone {
@@ -100,10 +148,11 @@ pub(crate) fn slot(shared: &Arc<Shared>, alias: &str) -> Result<Rc<Slot>> {
     let known = LOCAL.try_with(|local| {
         let registries = local.registries.borrow();
         let entry = registries.iter().find(|entry| entry.id == shared.hot.id)?;
-        if entry.registry.generation.get() != shared.hot.generation() {
+        if entry.names.generation != shared.hot.generation() {
             return None;
         }
-        entry.registry.find(alias)
+        let key = AliasKey::of(alias);
+        entry.names.known.iter().find(|named| named.is(alias, key)).map(|named| Rc::clone(&named.slot))
     });
     match known {
         Ok(Some(slot)) => Ok(slot),
@@ -118,14 +167,24 @@ fn slot_slowly(shared: &Arc<Shared>, alias: &str) -> Result<Rc<Slot>> {
     // Outside any borrow: the loader of the configuration is the program's code.
     registry.refresh();
     let config = shared.config(alias)?;
-    if let Some(slot) = registry.find(alias) {
-        return Ok(slot);
-    }
-    let seat = Arc::new(Seat::new(Arc::clone(&config.alias)));
-    registry.bucket.add(Arc::clone(&seat));
-    let slot = Rc::new(Slot::new(Arc::clone(shared), seat, config));
-    registry.slots.borrow_mut().push(Named { key: AliasKey::of(alias), slot: Rc::clone(&slot) });
+    let slot = registry.find(alias).unwrap_or_else(|| registry.add(config));
+    let generation = registry.generation.get();
+    change_names(shared.hot.id, |names| {
+        // It may have advanced since, and then this name is not remembered for long.
+        if names.generation != generation {
+            *names = Names { generation, known: Vec::new() };
+        }
+        names.known.push(Named { key: AliasKey::of(alias), slot: Rc::clone(&slot) });
+    });
     Ok(slot)
+}
+
+fn change_names(id: RegistryId, change: impl FnOnce(&mut Names)) {
+    let _ = LOCAL.try_with(|local| {
+        if let Some(entry) = local.registries.borrow_mut().iter_mut().find(|entry| entry.id == id) {
+            change(&mut entry.names);
+        }
+    });
 }
 
 /// What this thread has of a registry, where it has anything and is not ending.
@@ -152,6 +211,7 @@ pub(crate) fn forget(id: RegistryId) {
     }
 }
 
+#[cold]
 fn ending(alias: &str) -> Error {
     let message = "this thread is ending: its connections are closed, and it cannot open others";
     Error::new(ErrorKind::Interface, message).with_alias(alias)
@@ -165,48 +225,9 @@ pub(crate) struct ThreadRegistry {
     _state: Arc<State>,
     /// The generation of the aliases that the slots know.
     generation: Cell<u64>,
-    slots: RefCell<Vec<Named>>,
+    slots: RefCell<Vec<Rc<Slot>>>,
     /// How many requests and tasks run here, one inside the other.
     depth: Cell<u32>,
-}
-
-/// A slot, with the key of its alias beside it: looking for one among ten then reads a few lines of memory in a row,
-/// and follows one pointer.
-struct Named {
-    key: AliasKey,
-    slot: Rc<Slot>,
-}
-
-/// The ends of an alias and its length: the whole of it, up to 16 bytes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct AliasKey {
-    first: u64,
-    last: u64,
-    length: usize,
-}
-
-impl AliasKey {
-    const WHOLE: usize = 16;
-
-    #[inline]
-    fn of(alias: &str) -> Self {
-        let bytes = alias.as_bytes();
-        let (first, last) = if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-            (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
-        } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-            (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
-        } else {
-            (bytes.iter().fold(0, |key, byte| key << 8 | u64::from(*byte)), 0)
-        };
-        Self { first, last, length: bytes.len() }
-    }
-}
-
-impl Named {
-    #[inline]
-    fn is(&self, alias: &str, key: AliasKey) -> bool {
-        self.key == key && (key.length <= AliasKey::WHOLE || self.slot.alias() == alias) && !self.slot.is_removed()
-    }
 }
 
 impl ThreadRegistry {
@@ -223,16 +244,21 @@ impl ThreadRegistry {
         }
     }
 
-    #[inline]
     fn find(&self, alias: &str) -> Option<Rc<Slot>> {
-        let key = AliasKey::of(alias);
-        self.slots.borrow().iter().find(|named| named.is(alias, key)).map(|named| Rc::clone(&named.slot))
+        self.slots.borrow().iter().find(|slot| slot.alias() == alias).map(Rc::clone)
+    }
+
+    fn add(&self, config: Arc<AliasConfig>) -> Rc<Slot> {
+        let seat = Arc::new(Seat::new(Arc::clone(&config.alias)));
+        self.bucket.add(Arc::clone(&seat));
+        let slot = Rc::new(Slot::new(Arc::clone(&self.shared), seat, config));
+        self.slots.borrow_mut().push(Rc::clone(&slot));
+        slot
     }
 
     pub(crate) fn aliases(&self) -> Vec<String> {
         self.refresh();
-        let slots = self.slots.borrow();
-        slots.iter().filter(|named| !named.slot.is_removed()).map(|named| named.slot.alias().to_owned()).collect()
+        self.slots.borrow().iter().filter(|slot| !slot.is_removed()).map(|slot| slot.alias().to_owned()).collect()
     }
 
     /// Lets the slots know what has become of their aliases.
@@ -245,6 +271,10 @@ impl ThreadRegistry {
         if let Some(table) = self.shared.table_if_loaded() {
             self.each(|slot| slot.set_target(table.get(slot.alias()).cloned()));
             self.generation.set(generation);
+            // Taken out first: what is dropped may be a slot with closures of the program.
+            let mut names = Names::default();
+            change_names(self.shared.hot.id, |known| names = std::mem::take(known));
+            drop(names);
         }
     }
 
@@ -268,7 +298,7 @@ impl ThreadRegistry {
     fn each(&self, mut call: impl FnMut(&Slot)) {
         let mut at = 0;
         loop {
-            let slot = self.slots.borrow().get(at).map(|named| Rc::clone(&named.slot));
+            let slot = self.slots.borrow().get(at).map(Rc::clone);
             let Some(slot) = slot else { return };
             call(&slot);
             at += 1;
@@ -290,23 +320,21 @@ impl ThreadRegistry {
 
     /// Slots of aliases that were removed go when nobody holds them.
     fn drop_removed(&self) {
-        let is_unused = |named: &Named| {
-            named.slot.is_removed() && named.slot.serial().is_none() && Rc::strong_count(&named.slot) == 1
-        };
+        let is_unused = |slot: &Rc<Slot>| slot.is_removed() && slot.serial().is_none() && Rc::strong_count(slot) == 1;
         if !self.slots.borrow().iter().any(is_unused) {
             return;
         }
-        let (unused, used) = self.slots.borrow_mut().drain(..).partition(is_unused);
-        *self.slots.borrow_mut() = used;
-        // Dropped outside the borrow: settings may hold closures of the program.
-        for named in Vec::<Named>::from(unused) {
-            self.bucket.remove(named.slot.seat());
+        let (unused, used): (Vec<_>, Vec<_>) = self.slots.take().into_iter().partition(is_unused);
+        self.slots.replace(used);
+        // Dropped outside any borrow: settings may hold closures of the program.
+        for slot in unused {
+            self.bucket.remove(slot.seat());
         }
     }
 
     /// No connection is open here, and none is being opened.
     fn is_vacant(&self) -> bool {
-        self.slots.borrow().iter().all(|named| named.slot.serial().is_none() && !named.slot.is_busy())
+        self.slots.borrow().iter().all(|slot| slot.serial().is_none() && !slot.is_busy())
     }
 
     /// The registry was shut down or dropped.

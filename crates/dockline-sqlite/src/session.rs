@@ -239,7 +239,7 @@ impl Session for SqliteSession {
     }
 
     fn has_state(&mut self) -> bool {
-        amount_of_state(&self.connection).map_or(true, |state| state != self.initial_state)
+        amount_of_state(&self.connection).ok() != Some(self.initial_state)
     }
 
     fn canceller(&self) -> Option<Arc<dyn Cancel>> {
