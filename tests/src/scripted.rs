@@ -103,7 +103,7 @@ impl Session for Scripted {
 
     fn query(&mut self, _: &str, _: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
         let rest = self.0.act()?;
-        sink.columns(vec!["n".to_owned()]);
+        sink.columns(&Arc::from(["n".to_owned()]));
         let _ = sink.row(vec![Value::Int(1)]);
         Ok(rest)
     }

@@ -152,8 +152,9 @@ pub trait Cancel: Send + Sync {
 
 /// What takes the rows of a result.
 pub trait RowSink {
-    /// Is told the names of the columns, once before the rows of a result, also where there are none.
-    fn columns(&mut self, names: Vec<String>);
+    /// Is told the names of the columns, once before the rows of a result, also where there are none. A session that
+    /// keeps them, and gives the same again, saves its caller the making of others.
+    fn columns(&mut self, names: &Arc<[String]>);
 
     /// Takes a row. `Break`: it wants no more.
     fn row(&mut self, values: Vec<Value>) -> ControlFlow<()>;

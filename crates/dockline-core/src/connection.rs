@@ -147,7 +147,6 @@ impl Connection {
     ) -> Result<Option<B>> {
         let params = params.into_values();
         let mut ended = None;
-        let mut heading = self.heading(Vec::new());
         let mut take = |row: Row| {
             // The session gets to end its statement; then the panic goes on.
             let next = match catch_unwind(AssertUnwindSafe(|| call(row))) {
@@ -159,7 +158,7 @@ impl Connection {
             ended = Some(next);
             ControlFlow::Break(())
         };
-        let mut sink = Sink { connection: self, heading: &mut heading, take: &mut take };
+        let mut sink = Sink { slot: &self.slot, heading: self.slot.last_heading(), take: &mut take };
         let result = self
             .slot
             .run(Work::Statement(sql), |session| session.query(sql, params.as_ref(), &mut sink).map(|rest| ((), rest)));
@@ -217,10 +216,6 @@ impl Connection {
         })
     }
 
-    fn heading(&self, columns: Vec<String>) -> Arc<Heading> {
-        Arc::new(Heading { alias: Some(self.slot.alias_arc()), columns })
-    }
-
     /// The statement has run, and its result is not what was asked for.
     fn unexpected(&self, message: &'static str) -> Error {
         Error::new(ErrorKind::Data, message).with_fact(Fact::MayHaveExecuted).with_alias(self.slot.alias_arc())
@@ -236,18 +231,21 @@ enum Ended<B> {
 
 /// Makes rows of what a session gives.
 struct Sink<'a> {
-    connection: &'a Connection,
-    heading: &'a mut Arc<Heading>,
+    slot: &'a Slot,
+    heading: Arc<Heading>,
     take: &'a mut dyn FnMut(Row) -> ControlFlow<()>,
 }
 
 impl RowSink for Sink<'_> {
-    fn columns(&mut self, names: Vec<String>) {
-        *self.heading = self.connection.heading(names);
+    fn columns(&mut self, names: &Arc<[String]>) {
+        // The same statement again mostly has the same names.
+        if !Arc::ptr_eq(&self.heading.columns, names) {
+            self.heading = self.slot.new_heading(names);
+        }
     }
 
     fn row(&mut self, values: Vec<Value>) -> ControlFlow<()> {
-        (self.take)(Row::of(Arc::clone(self.heading), values))
+        (self.take)(Row::of(Arc::clone(&self.heading), values))
     }
 }
 

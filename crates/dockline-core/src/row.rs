@@ -28,7 +28,7 @@ pub struct Row {
 pub(crate) struct Heading {
     /// `None` for a row that was made by hand.
     pub(crate) alias: Option<Arc<str>>,
-    pub(crate) columns: Vec<String>,
+    pub(crate) columns: Arc<[String]>,
 }
 
 impl Row {
@@ -38,7 +38,7 @@ impl Row {
     ///
     /// Where the number of columns is not that of the values.
     pub fn new<Name: Into<String>>(columns: impl IntoIterator<Item = Name>, values: Vec<Value>) -> Self {
-        let columns: Vec<String> = columns.into_iter().map(Into::into).collect();
+        let columns: Arc<[String]> = columns.into_iter().map(Into::into).collect();
         assert_eq!(columns.len(), values.len(), "a row has one value a column");
         Self { heading: Arc::new(Heading { alias: None, columns }), values }
     }

@@ -15,6 +15,7 @@ use crate::connection::Connection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::query_log::QueryLog;
 use crate::registry::{AliasConfig, Shared};
+use crate::row::Heading;
 use crate::seat::{Link, Seat};
 use crate::signals::{CloseReason, ConnectionClosed, ConnectionCreated, panic_text};
 use crate::turn::{Turn, Work};
@@ -30,6 +31,8 @@ pub(crate) struct Slot {
     pub(crate) flags: Flags,
     pub(crate) holds: Holds,
     log: QueryLog,
+    /// That of the last result.
+    heading: RefCell<Arc<Heading>>,
     /// A statement is running, or the connection is being opened or checked.
     pub(crate) busy: Cell<bool>,
     /// The connection was to be closed in the middle of a statement.
@@ -55,9 +58,11 @@ pub(crate) struct Holds {
 
 impl Slot {
     pub(crate) fn new(shared: Arc<Shared>, seat: Arc<Seat>, config: Arc<AliasConfig>) -> Self {
+        let heading = Heading { alias: Some(Arc::clone(&seat.alias)), columns: Arc::default() };
         Self {
             shared,
             seat,
+            heading: RefCell::new(Arc::new(heading)),
             target: RefCell::new(Some(Arc::clone(&config))),
             config: RefCell::new(config),
             flags: Flags::default(),
@@ -88,6 +93,16 @@ impl Slot {
 
     pub(crate) fn log(&self) -> &QueryLog {
         &self.log
+    }
+
+    pub(crate) fn last_heading(&self) -> Arc<Heading> {
+        Arc::clone(&self.heading.borrow())
+    }
+
+    pub(crate) fn new_heading(&self, columns: &Arc<[String]>) -> Arc<Heading> {
+        let heading = Arc::new(Heading { alias: Some(self.alias_arc()), columns: Arc::clone(columns) });
+        self.heading.replace(Arc::clone(&heading));
+        heading
     }
 
     pub(crate) fn vendor(&self) -> &'static str {

@@ -1,6 +1,7 @@
 //! One connection.
 
 use std::any::{Any, type_name};
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -33,6 +34,8 @@ pub(crate) struct SqliteSession {
     timeout: Option<Timeout>,
     /// How much state `init_sql` made.
     initial_state: i64,
+    /// The names of the last result's columns.
+    columns: RefCell<Arc<[String]>>,
 }
 
 impl SqliteSession {
@@ -53,6 +56,7 @@ impl SqliteSession {
             },
             autocommit: plan.autocommit,
             timeout,
+            columns: RefCell::default(),
         })
     }
 
@@ -87,6 +91,18 @@ impl SqliteSession {
         if self.autocommit || self.in_transaction() { Ok(()) } else { self.run(self.begin) }
     }
 
+    /// The names of a statement's columns: the last ones again, where they are the same.
+    fn columns_of(&self, statement: &Statement<'_>) -> Result<Arc<[String]>> {
+        let name = |at| statement.column_name(at).map_err(map);
+        let mut last = self.columns.borrow_mut();
+        let same = last.len() == statement.column_count()
+            && last.iter().enumerate().all(|(at, last)| name(at).is_ok_and(|name| name == last));
+        if !same {
+            *last = (0..statement.column_count()).map(|at| name(at).map(str::to_owned)).collect::<Result<_>>()?;
+        }
+        Ok(Arc::clone(&last))
+    }
+
     /// Runs a statement of our own.
     fn run(&self, sql: &str) -> Result<()> {
         let mut statement = self.connection.prepare_cached(sql).map_err(map)?;
@@ -112,11 +128,6 @@ fn prepare<'c>(connection: &'c Connection, sql: &str, params: &[Value]) -> Resul
     }
     value::bind(&mut statement, params)?;
     Ok(statement)
-}
-
-fn columns(statement: &Statement<'_>) -> Result<Vec<String>> {
-    let name = |at| statement.column_name(at).map(str::to_owned);
-    (0..statement.column_count()).map(name).collect::<rusqlite::Result<_>>().map_err(map)
 }
 
 /// How many temporary tables and attached databases there are.
@@ -163,15 +174,16 @@ impl Session for SqliteSession {
             let mut row = rows.next().map_err(map)?;
             let Some(first) = row else {
                 drop(rows);
-                sink.columns(columns(&statement)?);
+                sink.columns(&self.columns_of(&statement)?);
                 return Ok(Rest::Ready);
             };
-            let names = columns(first.as_ref())?;
-            let width = names.len();
-            sink.columns(names);
+            let names = self.columns_of(first.as_ref())?;
+            sink.columns(&names);
             while let Some(current) = row {
-                let column = |at| current.get_ref(at).map(value::column);
-                let values = (0..width).map(column).collect::<rusqlite::Result<_>>().map_err(map)?;
+                let mut values = Vec::with_capacity(names.len());
+                for at in 0..names.len() {
+                    values.push(value::column(current.get_ref(at).map_err(map)?));
+                }
                 if sink.row(values).is_break() {
                     break;
                 }
