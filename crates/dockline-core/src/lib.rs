@@ -6,8 +6,8 @@
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | `registry` | aliases and their settings, shared by all threads |
-//! | `thread` | what one thread has of a registry, and its end |
+//! | `registry`, `shared`, `engines` | aliases and their settings, shared by all threads |
+//! | `thread`, `names` | what one thread has of a registry, and its end |
 //! | `slot`, `seat` | one thread and one alias: what the thread alone touches, and what others may see |
 //! | `turn` | one statement: what runs while a connection is locked |
 //! | `lifecycle` | when a connection is checked, replaced and closed |
@@ -37,9 +37,11 @@ pub mod signals;
 
 mod canceller;
 mod connection;
+mod engines;
 mod error;
 mod hold;
 mod lifecycle;
+mod names;
 mod params;
 mod query_log;
 mod registry;
@@ -47,6 +49,7 @@ mod row;
 mod scope;
 mod seat;
 mod settings;
+mod shared;
 mod shutdown;
 mod slot;
 mod thread;

@@ -7,7 +7,8 @@ use std::thread::panicking;
 use std::time::Instant;
 
 use crate::error::Error;
-use crate::registry::{Registry, Shared};
+use crate::registry::Registry;
+use crate::shared::Shared;
 use crate::signals::{RequestFinished, RequestStarted, TaskReport};
 use crate::thread::{self, ThreadRegistry};
 

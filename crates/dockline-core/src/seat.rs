@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::backend::{Cancel, Session};
+use crate::engines::AliasConfig;
 use crate::error::{Error, ErrorKind, Fact, Result};
-use crate::registry::AliasConfig;
 
 /// Where the physical connection of one thread and alias sits.
 ///

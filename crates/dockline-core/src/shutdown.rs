@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::registry::{Registry, Shared};
+use crate::registry::Registry;
 use crate::seat::Seat;
+use crate::shared::Shared;
 use crate::signals::CloseReason;
 use crate::slot::retire;
 

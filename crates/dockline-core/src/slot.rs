@@ -12,11 +12,12 @@ use std::time::Instant;
 
 use crate::backend::{Rest, Session};
 use crate::connection::Connection;
+use crate::engines::AliasConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::query_log::QueryLog;
-use crate::registry::{AliasConfig, Shared};
 use crate::row::Heading;
 use crate::seat::{Link, Seat};
+use crate::shared::Shared;
 use crate::signals::{CloseReason, ConnectionClosed, ConnectionCreated, panic_text};
 use crate::turn::{Turn, Work};
 

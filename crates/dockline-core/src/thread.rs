@@ -14,9 +14,11 @@ use std::time::Instant;
 
 use thread_local::ThreadLocal;
 
+use crate::engines::AliasConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::registry::{AliasConfig, Shared, State};
+use crate::names::Names;
 use crate::seat::{Bucket, Seat};
+use crate::shared::{Shared, State};
 use crate::signals::CloseReason;
 use crate::slot::Slot;
 
@@ -50,53 +52,6 @@ struct Entry {
     id: RegistryId,
     registry: Rc<ThreadRegistry>,
     names: Names,
-}
-
-/// The aliases of a registry that this thread has looked up, for as long as the registry's aliases do not change. All that
-/// `get` reads stands here, in one piece.
-#[derive(Default)]
-struct Names {
-    generation: u64,
-    known: Vec<Named>,
-}
-
-/// A slot, with the key of its alias beside it: looking for one among ten then reads a few lines of memory in a row,
-/// and follows no pointer.
-struct Named {
-    key: AliasKey,
-    slot: Rc<Slot>,
-}
-
-/// The ends of an alias and its length: the whole of it, up to 16 bytes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct AliasKey {
-    first: u64,
-    last: u64,
-    length: usize,
-}
-
-impl AliasKey {
-    const WHOLE: usize = 16;
-
-    #[inline]
-    fn of(alias: &str) -> Self {
-        let bytes = alias.as_bytes();
-        let (first, last) = if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-            (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
-        } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-            (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
-        } else {
-            (bytes.iter().fold(0, |key, byte| (key << 8) | u64::from(*byte)), 0)
-        };
-        Self { first, last, length: bytes.len() }
-    }
-}
-
-impl Named {
-    #[inline]
-    fn is(&self, alias: &str, key: AliasKey) -> bool {
-        self.key == key && (key.length <= AliasKey::WHOLE || self.slot.alias() == alias)
-    }
 }
 
 impl Local {
@@ -148,11 +103,7 @@ pub(crate) fn slot(shared: &Arc<Shared>, alias: &str) -> Result<Rc<Slot>> {
     let known = LOCAL.try_with(|local| {
         let registries = local.registries.borrow();
         let entry = registries.iter().find(|entry| entry.id == shared.hot.id)?;
-        if entry.names.generation != shared.hot.generation() {
-            return None;
-        }
-        let key = AliasKey::of(alias);
-        entry.names.known.iter().find(|named| named.is(alias, key)).map(|named| Rc::clone(&named.slot))
+        entry.names.find(shared.hot.generation(), alias)
     });
     match known {
         Ok(Some(slot)) => Ok(slot),
@@ -169,13 +120,8 @@ fn slot_slowly(shared: &Arc<Shared>, alias: &str) -> Result<Rc<Slot>> {
     let config = shared.config(alias)?;
     let slot = registry.find(alias).unwrap_or_else(|| registry.add(config));
     let generation = registry.generation.get();
-    change_names(shared.hot.id, |names| {
-        // It may have advanced since, and then this name is not remembered for long.
-        if names.generation != generation {
-            *names = Names { generation, known: Vec::new() };
-        }
-        names.known.push(Named { key: AliasKey::of(alias), slot: Rc::clone(&slot) });
-    });
+    // The aliases may have changed meanwhile; then this is not remembered for long.
+    change_names(shared.hot.id, |names| names.remember(generation, alias, Rc::clone(&slot)));
     Ok(slot)
 }
 
@@ -361,23 +307,5 @@ impl Now {
         let now = self.0.get().unwrap_or_else(Instant::now);
         self.0.set(Some(now));
         now
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_tell_short_aliases_apart() {
-        let aliases = ["", "a", "b", "aa", "ab", "ba", "aaa", "aaaa", "aaab", "default", "replica", "aaaaaaa"];
-        let longer =
-            ["aaaaaaaa", "aaaaaaaab", "baaaaaaaa", "tenant_1", "tenant_2", "aaaaaaaabbbbbbbb", "aaaaaaabbbbbbbbb"];
-        let all: Vec<&str> = aliases.into_iter().chain(longer).collect();
-        for one in &all {
-            for other in &all {
-                assert_eq!(AliasKey::of(one) == AliasKey::of(other), one == other, "{one:?} {other:?}");
-            }
-        }
     }
 }

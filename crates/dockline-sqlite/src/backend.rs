@@ -1,16 +1,16 @@
 //! The engine, and the database of one alias.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dockline_core::backend::{Backend, Engine, Session};
-use dockline_core::{Error, Result, Settings, TransactionMode};
+use dockline_core::{Error, Result, Settings};
 use once_cell::sync::OnceCell;
 use rusqlite::Connection;
 
 use crate::open;
+use crate::plan::{Place, Plan};
 use crate::session::SqliteSession;
 
 /// The engine of the scheme `sqlite`.
@@ -69,43 +69,6 @@ fn refuse_settings_of_servers(settings: &Settings) -> Result<()> {
         return Err(Error::config("settings user, password, port: sqlite has none; write sqlite:path"));
     }
     Ok(())
-}
-
-/// How connections of one alias are made.
-pub(crate) struct Plan {
-    pub(crate) place: Place,
-    pub(crate) mode: &'static str,
-    pub(crate) busy_timeout: Duration,
-    pub(crate) foreign_keys: bool,
-    pub(crate) journal_mode: &'static str,
-    pub(crate) synchronous: Option<&'static str>,
-    pub(crate) statement_timeout: Option<Duration>,
-    pub(crate) statement_cache: usize,
-    pub(crate) autocommit: bool,
-    pub(crate) transaction_mode: TransactionMode,
-    pub(crate) init_sql: Option<String>,
-}
-
-pub(crate) enum Place {
-    File(PathBuf),
-    /// The URI of a database in SQLite's memdb VFS: connections that open the same name share it, without the locks of
-    /// shared-cache mode.
-    Memory(String),
-}
-
-impl Place {
-    fn memory() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self::Memory(format!("file:/dockline-{}-{number}?vfs=memdb", std::process::id()))
-    }
-
-    pub(crate) fn file(&self) -> Option<&Path> {
-        match self {
-            Self::File(path) => Some(path),
-            Self::Memory(_) => None,
-        }
-    }
 }
 
 struct SqliteBackend {

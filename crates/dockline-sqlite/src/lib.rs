@@ -26,6 +26,7 @@
 mod backend;
 mod error;
 mod open;
+mod plan;
 mod session;
 mod value;
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use dockline_core::{Error, ErrorKind, Fact, Result};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::backend::{Place, Plan};
 use crate::error::map;
+use crate::plan::{Place, Plan};
 
 /// Opens a connection, and sets what every connection of the alias has.
 pub(crate) fn open(plan: &Plan) -> Result<Connection> {

@@ -11,8 +11,8 @@ use dockline_core::placeholder::{Syntax, translate};
 use dockline_core::{Error, ErrorKind, Fact, Result, TransactionMode, Value};
 use rusqlite::{CachedStatement, Connection, InterruptHandle, Statement};
 
-use crate::backend::Plan;
 use crate::error::map;
+use crate::plan::Plan;
 use crate::value;
 
 const SYNTAX: Syntax = Syntax {

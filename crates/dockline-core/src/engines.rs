@@ -1,0 +1,90 @@
+//! The drivers of a registry, and the configured aliases that they make.
+
+use std::sync::Arc;
+
+use crate::backend::{Backend, Engine, Session};
+use crate::error::{Error, Result};
+use crate::settings::{Settings, unknown_setting};
+
+/// An alias, configured.
+pub(crate) struct AliasConfig {
+    pub(crate) alias: Arc<str>,
+    pub(crate) settings: Settings,
+    pub(crate) backend: Box<dyn Backend>,
+}
+
+impl AliasConfig {
+    pub(crate) fn is_configured(&self) -> bool {
+        self.settings.get_engine().is_some()
+    }
+}
+
+/// The engines of a registry.
+#[derive(Default)]
+pub(crate) struct Engines {
+    pub(crate) present: Vec<Arc<dyn Engine>>,
+    pub(crate) absent: Vec<(&'static [&'static str], &'static str)>,
+}
+
+impl Engines {
+    pub(crate) fn configure(&self, alias: &str, settings: Settings) -> Result<Arc<AliasConfig>> {
+        let backend = self.open(alias, &settings).map_err(|error| error.with_alias(alias))?;
+        Ok(Arc::new(AliasConfig { alias: alias.into(), settings, backend }))
+    }
+
+    fn open(&self, alias: &str, settings: &Settings) -> Result<Box<dyn Backend>> {
+        settings.check()?;
+        refuse_what_is_not_there(settings)?;
+        let Some(scheme) = settings.get_engine() else {
+            let parts = [settings.get_name(), settings.get_host(), settings.get_user()];
+            if parts.iter().any(Option::is_some) {
+                return Err(Error::config("setting engine: it is missing; write it, or a url"));
+            }
+            return Ok(Box::new(Unconfigured));
+        };
+        let engine = self.find(scheme)?;
+        for option in settings.option_names() {
+            if !engine.options().contains(&option) {
+                return Err(unknown_setting(&format!("option of {scheme}"), option, engine.options()));
+            }
+        }
+        engine.open(alias, settings)
+    }
+
+    fn find(&self, scheme: &str) -> Result<&dyn Engine> {
+        if let Some(engine) = self.present.iter().find(|engine| engine.schemes().contains(&scheme)) {
+            return Ok(&**engine);
+        }
+        if let Some((_, feature)) = self.absent.iter().find(|(schemes, _)| schemes.contains(&scheme)) {
+            return Err(Error::config(format!("{scheme}: needs the feature {feature}, which is off in this program")));
+        }
+        let known: Vec<&str> = self.present.iter().flat_map(|engine| engine.schemes()).copied().collect();
+        Err(unknown_setting("scheme", scheme, &known))
+    }
+}
+
+/// A setting that promises something must not be taken and then not kept.
+fn refuse_what_is_not_there(settings: &Settings) -> Result<()> {
+    if settings.get_atomic_requests() {
+        return Err(Error::config("setting atomic_requests: this version has no atomic blocks; leave it false"));
+    }
+    if settings.get_max_connections().is_some() {
+        return Err(Error::config("setting max_connections: this version has no cap; leave it none"));
+    }
+    Ok(())
+}
+
+/// The backend of an alias without an engine (Django's dummy backend).
+struct Unconfigured;
+
+impl Backend for Unconfigured {
+    fn vendor(&self) -> &'static str {
+        "unknown"
+    }
+
+    fn connect(&self) -> Result<Box<dyn Session>> {
+        Err(Error::config(
+            "no database is configured: set DATABASE_URL, write a dockline.toml, or call init with Databases",
+        ))
+    }
+}

@@ -1,0 +1,203 @@
+//! What the clones of a registry and its threads share.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use once_cell::sync::OnceCell;
+use thread_local::ThreadLocal;
+
+use crate::engines::{AliasConfig, Engines};
+use crate::error::{Error, ErrorKind, Result};
+use crate::registry::DEFAULT_ALIAS;
+use crate::seat::Bucket;
+use crate::settings::{Databases, Settings};
+use crate::signals::Signals;
+use crate::thread::RegistryId;
+
+/// A registry, as its threads see it.
+pub(crate) struct Shared {
+    pub(crate) hot: Hot,
+    engines: Engines,
+    load: Box<dyn Fn() -> Result<Databases> + Send + Sync>,
+    // What threads share behind locks hangs on this one pointer, so that a process that forked can leave it all behind: the
+    // table is read without one, and can be copied.
+    state: ArcSwap<State>,
+    pub(crate) signals: Signals,
+}
+
+/// What every `get` reads. It has cache lines of its own, for what stands beside it is written.
+#[repr(align(128))]
+pub(crate) struct Hot {
+    pub(crate) id: RegistryId,
+    /// Advances when the aliases change; a thread compares it with what it saw last.
+    generation: AtomicU64,
+    closed: AtomicBool,
+}
+
+impl Hot {
+    #[inline]
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn advance(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    table: OnceCell<ArcSwap<Table>>,
+    /// What each thread shows the others. `thread_local` drops none of it when a thread ends, and hands it to the next
+    /// thread with that id: see [`Bucket`].
+    pub(crate) buckets: ThreadLocal<Arc<Bucket>>,
+}
+
+pub(crate) type Table = BTreeMap<Arc<str>, Arc<AliasConfig>>;
+
+impl Shared {
+    pub(crate) fn new(engines: Engines, load: impl Fn() -> Result<Databases> + Send + Sync + 'static) -> Self {
+        let id = RegistryId::next();
+        Self {
+            hot: Hot { id, generation: AtomicU64::new(1), closed: AtomicBool::new(false) },
+            engines,
+            load: Box::new(load),
+            state: ArcSwap::from_pointee(State::default()),
+            signals: Signals::new(id),
+        }
+    }
+
+    /// Gives the configuration, where none has been loaded yet.
+    pub(crate) fn configure(&self, databases: Databases) -> Result<()> {
+        let mut ours = false;
+        self.state.load().table.get_or_try_init(|| {
+            ours = true;
+            self.table_of(databases)
+        })?;
+        if ours {
+            self.hot.advance();
+            Ok(())
+        } else {
+            let message = "the registry is configured already; call init once, before the first connection";
+            Err(Error::config(message))
+        }
+    }
+
+    pub(crate) fn state(&self) -> Arc<State> {
+        self.state.load_full()
+    }
+
+    /// The aliases as they are now; loads the configuration where that has not been done.
+    pub(crate) fn table(&self) -> Result<Arc<Table>> {
+        let state = self.state.load();
+        if let Some(table) = state.table.get() {
+            return Ok(table.load_full());
+        }
+        let loading = Loading::begin(self.hot.id)?;
+        let table = state.table.get_or_try_init(|| self.table_of((self.load)()?))?;
+        drop(loading);
+        Ok(table.load_full())
+    }
+
+    pub(crate) fn table_if_loaded(&self) -> Option<Arc<Table>> {
+        self.state.load().table.get().map(ArcSwap::load_full)
+    }
+
+    pub(crate) fn config(&self, alias: &str) -> Result<Arc<AliasConfig>> {
+        let table = self.table()?;
+        table.get(alias).cloned().ok_or_else(|| does_not_exist(alias, &table))
+    }
+
+    fn table_of(&self, databases: Databases) -> Result<ArcSwap<Table>> {
+        let mut table = Table::new();
+        for (alias, settings) in databases.into_iter() {
+            let config = self.engines.configure(&alias, settings)?;
+            table.insert(Arc::clone(&config.alias), config);
+        }
+        // As Django: nothing at all is the alias default, which says so when it is used; anything needs a default.
+        if table.is_empty() {
+            let config = self.engines.configure(DEFAULT_ALIAS, Settings::new())?;
+            table.insert(Arc::clone(&config.alias), config);
+        } else if !table.contains_key(DEFAULT_ALIAS) {
+            let aliases = join(&table);
+            return Err(Error::config(format!("the alias \"default\" is missing; configured are: {aliases}"))
+                .with_alias(DEFAULT_ALIAS));
+        }
+        Ok(ArcSwap::from_pointee(table))
+    }
+
+    /// Puts an alias into the table, or takes it out, where `allowed` says yes to what is there.
+    pub(crate) fn change(
+        &self,
+        alias: &str,
+        settings: Option<Settings>,
+        allowed: impl Fn(Option<&Arc<AliasConfig>>) -> Result<()>,
+    ) -> Result<()> {
+        let allowed = |table: &Table| allowed(table.get(alias)).map_err(|error| error.with_alias(alias));
+        allowed(&*self.table()?)?;
+        let config = settings.map(|settings| self.engines.configure(alias, settings)).transpose()?;
+        let state = self.state.load();
+        let Some(table) = state.table.get() else { return Ok(()) };
+        let mut outcome = Ok(());
+        table.rcu(|table| {
+            // Another thread may have been faster.
+            outcome = allowed(table);
+            let mut table = Table::clone(table);
+            match (&outcome, &config) {
+                (Err(_), _) => {}
+                (Ok(()), Some(config)) => drop(table.insert(Arc::clone(&config.alias), Arc::clone(config))),
+                (Ok(()), None) => drop(table.remove(alias)),
+            }
+            table
+        });
+        self.hot.advance();
+        outcome
+    }
+}
+
+thread_local! {
+    static LOADING: Cell<Option<RegistryId>> = const { Cell::new(None) };
+}
+
+/// This thread loads the configuration of a registry. A loader that uses its own registry, be it by way of a logger,
+/// would wait for itself.
+struct Loading(Option<RegistryId>);
+
+impl Loading {
+    fn begin(id: RegistryId) -> Result<Self> {
+        let outer = LOADING.get();
+        if outer == Some(id) {
+            return Err(Error::config(
+                "the configuration is being loaded, and its loader uses the registry that it loads",
+            ));
+        }
+        LOADING.set(Some(id));
+        Ok(Self(outer))
+    }
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        LOADING.set(self.0);
+    }
+}
+
+pub(crate) fn does_not_exist(alias: &str, table: &Table) -> Error {
+    let message = format!("the alias does not exist; configured are: {}", join(table));
+    Error::new(ErrorKind::ConnectionDoesNotExist, message).with_alias(alias)
+}
+
+fn join(table: &Table) -> String {
+    table.keys().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ")
+}
