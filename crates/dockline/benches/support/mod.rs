@@ -68,7 +68,7 @@ impl Results {
 fn heading(title: &str) {
     print!("\n{title:<44}");
     for threads in THREADS {
-        print!(" {:>12}", format!("{threads} threads"));
+        print!(" {:>12}", format!("threads {threads}"));
     }
     println!();
 }
