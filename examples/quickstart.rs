@@ -13,14 +13,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Read};
+use std::io::{ErrorKind, IsTerminal, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dockline::{Databases, Settings, params};
+use dockline::{DEFAULT_ALIAS, Databases, Settings, params};
 use indicatif::{ProgressBar, ProgressStyle};
 use walkdir::WalkDir;
 
@@ -45,11 +45,13 @@ fn run() -> Fallible<()> {
     let root = root()?;
     // Until this is dropped: the database of a run without DATABASE_URL.
     let folder = tempfile::tempdir()?;
-    dockline::init(databases(folder.path())?)?;
+    let databases = databases(folder.path())?;
+    let own = databases.settings(DEFAULT_ALIAS).and_then(Settings::get_name).map(PathBuf::from);
+    dockline::init(databases)?;
     let story = Story::begin();
 
     let started = Instant::now();
-    let jobs = fill_queue(&root)?;
+    let jobs = fill_queue(&root, own.as_deref())?;
     let progress = progress_bar(jobs);
     let workers: Vec<_> = (1..=WORKERS)
         .map(|n| {
@@ -57,16 +59,20 @@ fn run() -> Fallible<()> {
             thread::Builder::new().name(format!("worker {n}")).spawn(move || work(&progress, &story))
         })
         .collect::<Result<_, _>>()?;
-    for worker in workers {
-        worker.join().map_err(|_| "a worker panicked")??;
-    }
+    let results: Vec<Fallible<()>> =
+        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Err("a worker panicked".into()))).collect();
     progress.finish_and_clear();
+    results.into_iter().collect::<Fallible<()>>()?;
 
-    print_summary(&root, started.elapsed())?;
+    let mut text = summary(&root, started.elapsed())?;
     // The workers' connections went with their threads; this thread's goes now.
     dockline::connections().shutdown(Duration::from_secs(5));
-    story.print();
-    Ok(())
+    story.write(&mut text)?;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
 }
 
 /// The folder to count: the argument, or this repository.
@@ -91,7 +97,7 @@ fn databases(folder: &Path) -> Fallible<Databases> {
 }
 
 /// Puts one job for each text file into the table, and answers how many.
-fn fill_queue(root: &Path) -> Fallible<u64> {
+fn fill_queue(root: &Path, own: Option<&Path>) -> Fallible<u64> {
     let db = dockline::connection()?;
     for table in ["quickstart_word", "quickstart_job"] {
         db.execute(&format!("DROP TABLE IF EXISTS {table}"), ())?;
@@ -108,18 +114,23 @@ fn fill_queue(root: &Path) -> Fallible<u64> {
 
     // One transaction for all of them, by hand.
     db.set_autocommit(false)?;
-    let rows = text_files(root).enumerate().map(|(id, path)| params![id, path, "todo"]);
+    let rows = text_files(root, own).enumerate().map(|(id, path)| params![id, path, "todo"]);
     let jobs = db.execute_many("INSERT INTO quickstart_job (id, path, state) VALUES (?, ?, ?)", rows)?;
     db.commit()?;
     db.set_autocommit(true)?;
     Ok(jobs)
 }
 
-/// The text files below a folder, without hidden ones and what cargo built.
-fn text_files(root: &Path) -> impl Iterator<Item = String> {
-    let wanted = |entry: &walkdir::DirEntry| {
+/// The text files below a folder, without hidden ones and what cargo built; and without the database's own: a process
+/// that opens and closes those itself drops the locks that SQLite holds on them.
+fn text_files(root: &Path, own: Option<&Path>) -> impl Iterator<Item = String> {
+    let own = own.and_then(|own| own.canonicalize().ok()).map(|own| own.display().to_string());
+    let wanted = move |entry: &walkdir::DirEntry| {
         let name = entry.file_name().to_string_lossy();
-        entry.depth() == 0 || !(name.starts_with('.') || name == "target")
+        let hidden = entry.depth() > 0 && (name.starts_with('.') || name == "target");
+        // The log and its index have the file's name with something behind it.
+        let database = own.as_ref().is_some_and(|own| entry.path().to_string_lossy().starts_with(own));
+        !hidden && !database
     };
     let entries = WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(wanted).filter_map(Result::ok);
     let files = entries.filter(|entry| entry.file_type().is_file() && is_text(entry.path()));
@@ -147,7 +158,8 @@ fn work(progress: &ProgressBar, story: &Arc<Story>) -> Fallible<()> {
 /// Does one job; false where there was none.
 fn next_job() -> Fallible<bool> {
     let Some((id, path)) = claim()? else { return Ok(false) };
-    let text = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
+    let bytes = std::fs::read(&path).map_err(|error| format!("{path}: {error}"))?;
+    let text = String::from_utf8_lossy(&bytes);
     let mut times = HashMap::<String, i64>::new();
     for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| (3..=40).contains(&word.chars().count())) {
         *times.entry(word.to_lowercase()).or_default() += 1;
@@ -190,21 +202,21 @@ fn progress_bar(jobs: u64) -> ProgressBar {
     ProgressBar::new(jobs).with_style(style)
 }
 
-fn print_summary(root: &Path, elapsed: Duration) -> Fallible<()> {
+fn summary(root: &Path, elapsed: Duration) -> Fallible<String> {
     let db = dockline::connection()?;
-    let totals = "SELECT count(*), coalesce(sum(line_count), 0), coalesce(sum(word_count), 0) FROM quickstart_job WHERE state = 'done'";
+    let totals = "SELECT count(*), coalesce(sum(line_count), 0), coalesce(sum(word_count), 0) FROM quickstart_job \
+                  WHERE state = 'done'";
     let (files, lines, words): (i64, i64, i64) = db.query_one(totals, ())?.decode()?;
-    println!("{}, on {}, in {elapsed:.1?}", root.display(), db.vendor());
-    println!("{files} files, {lines} lines, {words} words");
     let frequent =
         "SELECT word, sum(times) AS total FROM quickstart_word GROUP BY word ORDER BY total DESC, word LIMIT 10";
     let frequent: Vec<(String, i64)> = db.query_as(frequent, ())?;
-    let mut line = String::new();
-    for (word, times) in frequent {
-        write!(line, "{}{word} {times}", if line.is_empty() { "" } else { ", " })?;
-    }
-    println!("most frequent, by each file's first {TOP}: {line}\n");
-    Ok(())
+    let frequent: Vec<String> = frequent.into_iter().map(|(word, times)| format!("{word} {times}")).collect();
+
+    let mut text = String::new();
+    writeln!(text, "{}, on {}, in {elapsed:.1?}", root.display(), db.vendor())?;
+    writeln!(text, "{files} files, {lines} lines, {words} words")?;
+    writeln!(text, "most frequent, by each file's first {TOP}: {}\n", frequent.join(", "))?;
+    Ok(text)
 }
 
 /// What became of the connections, by the registry's signals.
@@ -254,21 +266,22 @@ impl Story {
         change(self.threads.lock().expect("no panic").entry(thread.to_owned()).or_default());
     }
 
-    fn print(&self) {
+    fn write(&self, text: &mut String) -> std::fmt::Result {
         let threads = self.threads.lock().expect("no panic");
-        println!(
+        writeln!(
+            text,
             "{:<10} {:>6} {:>7} {:>7} {:>11} {:>7}  why",
             "thread", "tasks", "opened", "reused", "statements", "closed"
-        );
+        )?;
         for (thread, counts) in threads.iter() {
             let Counts { tasks, opened, closed, statements, reasons } = counts;
             let reused = tasks.saturating_sub(*opened);
             let reasons = reasons.join(", ");
-            println!("{thread:<10} {tasks:>6} {opened:>7} {reused:>7} {statements:>11} {closed:>7}  {reasons}");
+            writeln!(text, "{thread:<10} {tasks:>6} {opened:>7} {reused:>7} {statements:>11} {closed:>7}  {reasons}")?;
         }
         let opened: u64 = threads.values().map(|counts| counts.opened).sum();
         let closed: u64 = threads.values().map(|counts| counts.closed).sum();
-        println!("{opened} connections opened, {closed} closed, {} open at the end", opened - closed);
+        writeln!(text, "{opened} connections opened, {closed} closed, {} open at the end", opened - closed)
     }
 }
 

@@ -172,8 +172,25 @@ fn a_text_without_a_statement_is_one_clear_error() {
 
 #[test]
 fn a_key_in_init_sql_is_in_no_error() {
-    let connections = connections(memory().init_sql("PRAGMA key = 'hunter2' SELEC"));
-    let error = connections.get("default").unwrap().query("SELECT 1", ()).unwrap_err();
-    assert!(error.message().starts_with("init_sql: "), "{error}");
-    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    for sql in ["PRAGMA key = 'hunter2' SELEC", "PRAGMA key = 'hunter2", "PRAGMA hexkey = a hunter2", "SELECT hunter2"]
+    {
+        let connections = connections(memory().init_sql(sql));
+        let error = connections.get("default").unwrap().query("SELECT 1", ()).unwrap_err();
+        assert!(error.message().starts_with("init_sql: "), "{error}");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+}
+
+#[test]
+fn servers_are_refused_by_name() {
+    for url in ["mysql://me:hunter2@localhost/app", "mariadb://localhost/app", "postgres://localhost/app"] {
+        assert_config(&refused(Settings::from_url(url).unwrap()), &["no backend", "sqlite"]);
+    }
+}
+
+#[test]
+fn names_that_sqlite_would_take_for_something_else_are_refused() {
+    for name in ["", "file:app.db?mode=memory"] {
+        assert_config(&refused(Settings::new().engine("sqlite").name(name)), &["setting name"]);
+    }
 }

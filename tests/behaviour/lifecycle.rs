@@ -628,3 +628,88 @@ fn manual_transactions_are_in_the_query_log_as_in_django() {
     let sql: Vec<String> = db.queries().into_iter().map(|query| query.sql).collect();
     assert_eq!(sql, ["BEGIN", "SELECT 1", "ROLLBACK"]);
 }
+
+/// Work that is open when a request, a task or a boundary of its own happens inside the request that does it.
+fn inside(connections: &dockline::Connections, boundary: &dyn Fn()) -> dockline::Result<()> {
+    let db = connections.get("default")?;
+    connections.in_request(|| {
+        db.set_autocommit(false)?;
+        boundary();
+        db.execute("INSERT INTO t VALUES (1)", ())?;
+        boundary();
+        db.execute("INSERT INTO t VALUES (2)", ())?;
+        db.rollback()?;
+        boundary();
+        db.execute("INSERT INTO t VALUES (3)", ())?;
+        db.commit()?;
+        db.set_autocommit(true)
+    })
+}
+
+#[test]
+fn a_boundary_inside_a_request_leaves_the_work_around_it_alone() {
+    let database = Database::new();
+    let connections = database.connections_with(|settings| settings.conn_max_age(Some(Duration::ZERO)));
+    connections.get("default").unwrap().execute("CREATE TABLE t (a)", ()).unwrap();
+    let boundaries: [&dyn Fn(); 4] = [
+        &|| connections.task(|| ())(),
+        &|| drop(connections.request()),
+        &|| connections.close_old_connections(),
+        &|| connections.replace("default", database.settings()).unwrap(),
+    ];
+    for boundary in boundaries {
+        inside(&connections, boundary).unwrap();
+        let db = connections.get("default").unwrap();
+        let rows: Vec<(i64,)> = db.query_as("SELECT a FROM t", ()).unwrap();
+        assert_eq!(rows, [(3,)], "what was rolled back is gone, and what was committed is there");
+        db.execute("DELETE FROM t", ()).unwrap();
+    }
+}
+
+#[test]
+fn a_lost_transaction_is_not_forgotten_by_a_boundary_inside() {
+    let (connections, script) = Script::connections(|settings| settings);
+    let _request = connections.request();
+    let db = connections.get("default").unwrap();
+    db.execute("begin", ()).unwrap();
+    script.in_transaction.store(true, Ordering::SeqCst);
+    script.next(Act::Fail(disconnect()));
+    db.execute("x", ()).unwrap_err();
+    script.in_transaction.store(false, Ordering::SeqCst);
+    connections.task(|| ())();
+    assert!(db.execute("x", ()).unwrap_err().is_work_lost());
+}
+
+#[test]
+fn a_transaction_that_a_receiver_leaves_open_ends_with_the_request() {
+    let database = Database::new();
+    let connections = database.connections();
+    let db = connections.get("default").unwrap();
+    let signals = connections.signals();
+    signals.request_finished.connect({
+        let inside = connections.clone();
+        move |_| {
+            inside.get("default").unwrap().execute("BEGIN", ()).unwrap();
+        }
+    });
+    for _ in 0..2 {
+        drop(connections.request());
+        let in_transaction = db.native::<dockline::rusqlite::Connection, _>(|sqlite| !sqlite.is_autocommit());
+        assert!(!in_transaction.unwrap());
+    }
+}
+
+#[test]
+fn a_commit_on_a_held_connection_that_is_gone_is_an_error() {
+    let connections = connections(memory());
+    let db = connections.get("default").unwrap();
+    let _hold = db.hold();
+    db.set_autocommit(false).unwrap();
+    db.execute("CREATE TABLE t (a)", ()).unwrap();
+    connections.close_old_connections();
+    db.commit().expect("a boundary keeps what is held");
+    db.execute("INSERT INTO t VALUES (1)", ()).unwrap();
+    db.close();
+    assert!(db.commit().unwrap_err().is_disconnect());
+    assert!(db.rollback().unwrap_err().is_disconnect());
+}

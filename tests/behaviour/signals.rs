@@ -117,11 +117,54 @@ fn connection_created_may_use_the_connection_that_it_tells_of() {
 }
 
 #[test]
-fn a_receiver_that_closes_what_it_is_told_of_does_not_go_on_for_ever() {
+fn receivers_that_open_and_close_what_they_are_told_of_do_not_go_on_for_ever() {
+    let chain: [fn(&dockline::Connections); 4] = [
+        |connections| {
+            connections.signals().connection_created.connect(|event| event.connection().close());
+        },
+        |connections| {
+            connections.signals().connection_created.connect(|event| {
+                event.connection().close();
+                let _ = event.connection().execute("SELECT 1", ());
+            });
+        },
+        |connections| {
+            let inside = connections.clone();
+            connections.signals().connection_closed.connect(move |_| {
+                let db = inside.get("default").unwrap();
+                let _ = db.execute("SELECT 1", ());
+                db.close();
+            });
+        },
+        |connections| {
+            let inside = connections.clone();
+            connections.signals().connection_closed.connect(move |_| {
+                let _ = inside.in_request(|| inside.get("default")?.execute("SELECT 1", ()));
+            });
+        },
+    ];
+    for (n, connect) in chain.into_iter().enumerate() {
+        let connections = connections(memory().conn_max_age(Some(Duration::ZERO)));
+        connect(&connections);
+        let result = connections.in_request(|| connections.get("default")?.query("SELECT 1", ()));
+        if let Err(error) = result {
+            assert!(error.message().contains("connection_created or connection_closed"), "{n}: {error}");
+        }
+        connections.close_all();
+    }
+}
+
+#[test]
+fn every_connection_that_is_told_as_closed_was_told_as_created() {
     let connections = in_memory();
-    connections.signals().connection_created.connect(|event| event.connection().close());
-    let error = connections.get("default").unwrap().query("SELECT 1", ()).unwrap_err();
-    assert!(error.message().contains("connection_created"), "{error}");
+    let story = Story::of(&connections);
+    let inside = connections.clone();
+    // Shut down while it connects: as late as can be told from outside.
+    connections.signals().connection_created.connect(move |_| {
+        inside.shutdown(Duration::ZERO);
+    });
+    connections.get("default").unwrap().query("SELECT 1", ()).unwrap_err();
+    assert_eq!((story.opened(), story.open()), (1, 0));
 }
 
 #[test]

@@ -134,6 +134,24 @@ fn a_canceller_follows_its_connection() {
 }
 
 #[test]
+fn execute_many_is_cancelled_between_two_rows() {
+    let connections = in_memory();
+    let db = connections.get("default").unwrap();
+    db.execute("CREATE TABLE t (a)", ()).unwrap();
+    let canceller = db.canceller();
+    let rows = (0..10).map(|n| {
+        if n == 5 {
+            assert!(canceller.cancel().unwrap());
+        }
+        params![n]
+    });
+    let error = db.execute_many("INSERT INTO t VALUES (?)", rows).unwrap_err();
+    assert!(error.is_cancelled() && error.may_have_executed(), "{error:?}");
+    assert!(error.message().starts_with("row 6: "), "{error}");
+    assert_eq!(db.query_value::<i64>("SELECT count(*) FROM t", ()).unwrap(), 5);
+}
+
+#[test]
 fn statement_timeout_ends_a_statement() {
     let database = Database::new();
     let connections = database.connections_with(|settings| settings.statement_timeout(Some(Duration::from_millis(30))));
@@ -251,7 +269,7 @@ fn init_sql_runs_on_every_connection_and_its_errors_are_those_of_connecting() {
     let story = Story::of(&connections);
     connections.replace("default", database.settings().init_sql("SELEC")).unwrap();
     let error = db.query("SELECT 1", ()).unwrap_err();
-    assert!(error.message().starts_with("init_sql: "), "{error}");
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Operational, "init_sql: SQL logic error"));
     assert_eq!((db.is_connected(), story.opened()), (false, 0));
 }
 

@@ -124,5 +124,10 @@ fn a_decimal_column_that_became_a_number_reads_back() {
         db.execute("INSERT INTO price VALUES (?)", params![price]).unwrap();
         assert!(matches!(db.query_value::<Value>("SELECT amount FROM price", ()).unwrap(), Value::Double(_)));
         assert_eq!(db.query_value::<Decimal>("SELECT amount FROM price", ()).unwrap(), price);
+
+        let too_long = Decimal::new(123_456_789_012_345_678, 3);
+        db.execute("UPDATE price SET amount = ?", params![too_long]).unwrap();
+        let error = db.query_value::<Decimal>("SELECT amount FROM price", ()).unwrap_err();
+        assert!(error.kind() == ErrorKind::Data && error.message().contains("15 digits"), "{error}");
     });
 }

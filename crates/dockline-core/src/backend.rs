@@ -117,6 +117,10 @@ pub trait Session: Send {
         None
     }
 
+    /// Forgets a cancellation that came too late for the statement before. Called before each statement, when no canceller
+    /// sees one run; one that is asked for from then on ends the statement that follows, also before its first step.
+    fn forget_cancel(&mut self) {}
+
     /// What cancels the running statement from another thread; `None` where that cannot be done.
     fn canceller(&self) -> Option<Arc<dyn Cancel>>;
 

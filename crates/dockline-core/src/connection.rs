@@ -174,7 +174,7 @@ impl Connection {
     /// or deleted in all.
     ///
     /// It is no transaction of its own: where autocommit is on, each row commits by itself. While it runs, the
-    /// connection is in use: the iterator cannot run statements on it.
+    /// connection is in use: the iterator cannot run statements on it. Without any row, the statement is not even read.
     ///
     /// # Errors
     ///
@@ -355,7 +355,8 @@ impl Connection {
         self.slot.serial().is_some()
     }
 
-    /// Whether a physical connection is open and answers: a round trip. False where none is open.
+    /// Whether a physical connection is open and answers: a round trip, where the backend has one. False where none is
+    /// open.
     pub fn is_usable(&self) -> bool {
         self.slot.is_usable()
     }
@@ -369,7 +370,7 @@ impl Connection {
     /// Closes the physical connection where it is due: what
     /// [`close_old_connections`](crate::Registry::close_old_connections) does for each.
     pub fn close_if_unusable_or_obsolete(&self) {
-        self.slot.close_if_unusable_or_obsolete(&Now::default());
+        self.slot.close_if_unusable_or_obsolete(&Now::default(), crate::thread::is_inside(&self.slot.shared));
     }
 
     /// Whether an error has occurred that makes the next boundary check the connection: any but
@@ -401,9 +402,9 @@ impl Connection {
     }
 
     /// Keeps the connection from being replaced by another, until the guard is dropped: for state that a new one would
-    /// lack, as temporary tables or what [`native`](Connection::native) set. Neither age nor idleness nor other settings
-    /// of its alias close it, and where it is lost or closed, statements fail with
-    /// [`is_disconnect`](Error::is_disconnect).
+    /// lack, as temporary tables or what [`native`](Connection::native) set. Neither age nor idleness nor a changed
+    /// autocommit nor other settings of its alias close it, and where it is lost or closed, statements and commits fail
+    /// with [`is_disconnect`](Error::is_disconnect).
     ///
     /// It holds the connection that is open, or else the first that will be.
     pub fn hold(&self) -> Hold {

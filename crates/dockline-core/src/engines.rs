@@ -55,8 +55,8 @@ impl Engines {
         if let Some(engine) = self.present.iter().find(|engine| engine.schemes().contains(&scheme)) {
             return Ok(&**engine);
         }
-        if let Some((_, feature)) = self.absent.iter().find(|(schemes, _)| schemes.contains(&scheme)) {
-            return Err(Error::config(format!("{scheme}: needs the feature {feature}, which is off in this program")));
+        if let Some((_, reason)) = self.absent.iter().find(|(schemes, _)| schemes.contains(&scheme)) {
+            return Err(Error::config(format!("scheme {scheme:?}: {reason}")));
         }
         let known: Vec<&str> = self.present.iter().flat_map(|engine| engine.schemes()).copied().collect();
         Err(unknown_setting("scheme", scheme, &known))

@@ -42,9 +42,7 @@ impl Slot {
             drop(turn);
             self.retire(link, reason);
         }
-        let message = "the connection is closed again each time that it is opened, by a receiver of connection_created \
-                       or connection_closed";
-        Err(Error::new(ErrorKind::Interface, message).with_alias(self.alias_arc()))
+        Err(self.reopened_for_ever())
     }
 
     /// Why the connection has to be replaced before a statement; `None` where it is fit.
@@ -83,17 +81,40 @@ impl Slot {
 
     /// Closes the connection where it is due: its alias has other settings, autocommit was changed and not restored, an
     /// error has occurred and it does not answer, or it is too old or unused for too long (Django's
-    /// `close_if_unusable_or_obsolete`). One that is in the middle of a statement is left alone.
-    pub(crate) fn close_if_unusable_or_obsolete(&self, now: &Now) {
+    /// `close_if_unusable_or_obsolete`). One that is in the middle of a statement is left alone; and inside a request or
+    /// task, one whose end the code around would not notice.
+    pub(crate) fn close_if_unusable_or_obsolete(&self, now: &Now, inside: bool) {
         if self.is_busy() || self.serial().is_none() {
             return;
         }
         let Ok(mut turn) = self.turn() else { return };
         let Some(link) = turn.link() else { return };
-        if let Some(reason) = self.due(link, now) {
-            let link = turn.take();
-            drop(turn);
-            self.retire(link, reason);
+        let Some(reason) = self.due(link, now) else { return };
+        if inside && self.would_be_missed(link) {
+            return;
+        }
+        let in_transaction = link.session.in_transaction();
+        let link = turn.take();
+        drop(turn);
+        if in_transaction {
+            let alias = self.alias();
+            log::warn!(
+                target: "dockline::connection",
+                "alias {alias:?}: a transaction is open on a connection that is closed ({reason}); it is rolled back"
+            );
+        }
+        self.retire(link, reason);
+    }
+
+    /// Whether a new connection in its place would be another one for who uses it.
+    fn would_be_missed(&self, link: &mut Link) -> bool {
+        match &link.poison {
+            Some(poison) => poison.in_transaction || poison.has_state,
+            None => {
+                link.session.in_transaction()
+                    || self.flags.autocommit.get() != link.config.settings.get_autocommit()
+                    || link.session.has_state()
+            }
         }
     }
 
@@ -106,9 +127,9 @@ impl Slot {
             if let Some(reason) = self.outdated(&link.config) {
                 return Some(reason);
             }
-        }
-        if self.flags.autocommit.get() != settings.get_autocommit() {
-            return Some(CloseReason::Autocommit);
+            if self.flags.autocommit.get() != settings.get_autocommit() {
+                return Some(CloseReason::Autocommit);
+            }
         }
         if link.poison.is_some() {
             return Some(CloseReason::Unusable);

@@ -42,10 +42,10 @@ impl RegistryBuilder {
         self
     }
 
-    /// Says which feature a scheme needs, `"name" of the crate x`, for the error that a URL with that scheme gets.
+    /// Says why schemes are not available, for the error that a URL with one of them gets: which feature they need, say.
     #[must_use]
-    pub fn feature_off(mut self, schemes: &'static [&'static str], feature: &'static str) -> Self {
-        self.engines.absent.push((schemes, feature));
+    pub fn unavailable(mut self, schemes: &'static [&'static str], reason: &'static str) -> Self {
+        self.engines.absent.push((schemes, reason));
         self
     }
 
@@ -64,7 +64,7 @@ impl RegistryBuilder {
     /// Makes a registry whose configuration is loaded by the first call that needs it. Where that fails, the call
     /// has its error, and the next one tries again.
     ///
-    /// A `load` that uses the registry that it loads gets an error from it.
+    /// A `load` that uses the registry that it loads gets an error from it. It must not wait for another thread that does.
     pub fn build_lazily(self, load: impl Fn() -> Result<Databases> + Send + Sync + 'static) -> Registry {
         let shared = Arc::new(Shared::new(self.engines, load));
         Registry { owner: Arc::new(Owner { shared }) }
@@ -124,7 +124,9 @@ impl Registry {
     /// replaced or removed.
     ///
     /// It walks what this thread has, not what is configured. A connection that is in the middle of a statement is
-    /// left alone.
+    /// left alone. Inside a request or task, one is left alone too that has an open transaction, changed autocommit or
+    /// state of its own: the code around would not notice that it has another. Elsewhere an open transaction is rolled
+    /// back with its connection, as in Django, and the log says so at warn.
     pub fn close_old_connections(&self) {
         if let Some(registry) = thread::find(self.shared().hot.id) {
             registry.close_old_connections();

@@ -272,7 +272,7 @@ mod tests {
     fn errors_name_the_column() {
         let error = row().get::<u8, _>("id").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Data);
-        assert_eq!(error.to_string(), r#"column "id": 300 does not fit u8"#);
+        assert_eq!(error.to_string(), r#"column "id": does not fit u8, 0 to 255"#);
         assert!(error.may_have_executed());
 
         let error = row().get::<String, _>("Name").unwrap_err();

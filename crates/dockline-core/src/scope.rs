@@ -22,8 +22,9 @@ impl Registry {
     pub fn request(&self) -> Request {
         let registry = thread::join(self.shared());
         if let Some(registry) = &registry {
-            registry.enter();
+            // Not entered yet: where it is the outermost, what is due is closed whatever its state.
             registry.shared.signals.request_started.send(&RequestStarted::new());
+            registry.enter();
         }
         Request { registry, was_panicking: panicking() }
     }
@@ -67,9 +68,8 @@ pub struct Request {
 impl Drop for Request {
     fn drop(&mut self) {
         if let Some(registry) = &self.registry {
-            registry.exit();
             let event = RequestFinished::new(panicking() && !self.was_panicking);
-            registry.shared.signals.request_finished.send(&event);
+            registry.exit(|| registry.shared.signals.request_finished.send(&event));
         }
     }
 }
@@ -101,9 +101,10 @@ impl Task {
 impl Drop for Task {
     fn drop(&mut self) {
         let report = TaskReport::new(self.started.elapsed(), panicking() && !self.was_panicking);
-        if let Some(registry) = &self.registry {
-            registry.exit();
+        let tell = || self.shared.signals.task_done.send(&report);
+        match &self.registry {
+            Some(registry) => registry.exit(tell),
+            None => tell(),
         }
-        self.shared.signals.task_done.send(&report);
     }
 }

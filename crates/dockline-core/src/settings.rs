@@ -150,7 +150,8 @@ settings! {
         connect_timeout, get_connect_timeout: Duration = Duration::from_secs(10), parse::duration;
         /// How long an answer may take. `None`: for ever. Default: none. Not zero. Servers only.
         read_timeout, get_read_timeout: Option<Duration> = None, parse::limit;
-        /// How long a statement may run before the database ends it. `None`: for ever. Default: none. Not zero.
+        /// How long a statement may run before the database ends it, with the time that its row callbacks take. `None`:
+        /// for ever. Default: none. Not zero. It does not limit `native` and `init_sql`.
         statement_timeout, get_statement_timeout: Option<Duration> = None, parse::limit;
         /// After what pause the kernel asks the other side whether it is there. `None`: never. Default: 60 s. Servers
         /// only.
@@ -404,8 +405,8 @@ pub(crate) fn unknown_setting(what: &str, name: &str, known: &[&str]) -> Error {
         .filter(|(distance, candidate)| *distance <= candidate.len().div_ceil(3));
     Error::config(match nearest {
         Some((_, candidate)) => format!("unknown {what} {name:?}; did you mean {candidate:?}?"),
-        None if known.is_empty() => format!("unknown {what} {name:?}; there are none"),
-        None => format!("unknown {what} {name:?}; there are {}", known.join(", ")),
+        None if known.is_empty() => format!("unknown {what} {name:?}; none is known"),
+        None => format!("unknown {what} {name:?}; known: {}", known.join(", ")),
     })
 }
 
@@ -451,7 +452,7 @@ mod tests {
         let error = Settings::new().set("conn_maxage", "1s").unwrap_err();
         assert_eq!(error.to_string(), r#"unknown setting "conn_maxage"; did you mean "conn_max_age"?"#);
         let error = Settings::new().set("zzzzzzzzz", "1s").unwrap_err();
-        assert!(error.message().contains("there are engine, name, user"), "{error}");
+        assert!(error.message().contains("known: engine, name, user"), "{error}");
     }
 
     #[test]

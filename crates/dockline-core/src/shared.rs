@@ -81,6 +81,7 @@ impl Shared {
     /// Gives the configuration, where none has been loaded yet.
     pub(crate) fn configure(&self, databases: Databases) -> Result<()> {
         let mut ours = false;
+        let _loading = Loading::begin(self.hot.id)?;
         self.state.load().table.get_or_try_init(|| {
             ours = true;
             self.table_of(databases)

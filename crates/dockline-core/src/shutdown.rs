@@ -34,9 +34,11 @@ pub struct Left {
 impl Registry {
     /// Ends the registry: from now on nothing is opened, and no statement runs outside a transaction that is open
     /// already; those fail with [`Interface`](crate::ErrorKind::Interface). What is idle is closed, in every thread.
-    /// What is in the middle of a statement or a transaction gets until `limit` to end, and is closed then.
+    /// What is in the middle of a statement or a transaction is waited for, up to `limit`, and closed when it ends, also
+    /// after that; it is never cut off.
     ///
-    /// It returns as soon as nothing is left, and may be called again.
+    /// It returns as soon as nothing is left, and may be called again. In the middle of a statement of this thread it
+    /// waits for itself, up to the limit.
     pub fn shutdown(&self, limit: Duration) -> ShutdownReport {
         self.shared().hot.close();
         let started = Instant::now();

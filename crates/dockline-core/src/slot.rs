@@ -21,6 +21,9 @@ use crate::shared::Shared;
 use crate::signals::{CloseReason, ConnectionClosed, ConnectionCreated, panic_text};
 use crate::turn::{Turn, Work};
 
+/// Enough for receivers that use the connection that they are told of.
+const TELLING: u32 = 4;
+
 /// What one thread has for one alias. Only that thread touches it.
 pub(crate) struct Slot {
     pub(crate) shared: Arc<Shared>,
@@ -38,6 +41,8 @@ pub(crate) struct Slot {
     pub(crate) busy: Cell<bool>,
     /// The connection was to be closed in the middle of a statement.
     pub(crate) close_when_free: Cell<Option<CloseReason>>,
+    /// How many receivers are being told of this slot's connections, one inside the other.
+    telling: Cell<u32>,
     /// The thread is ending, or the registry has gone.
     ended: Cell<Option<CloseReason>>,
 }
@@ -71,6 +76,7 @@ impl Slot {
             log: QueryLog::default(),
             busy: Cell::new(false),
             close_when_free: Cell::new(None),
+            telling: Cell::new(0),
             ended: Cell::new(None),
         }
     }
@@ -151,7 +157,10 @@ impl Slot {
     /// As [`run`](Slot::run), for what needs no connection where none is open.
     pub(crate) fn run_if_open(&self, work: Work<'_>, call: impl FnOnce(&mut dyn Session) -> Result<()>) -> Result<()> {
         let mut turn = self.turn()?;
-        let Some(link) = turn.link() else { return Ok(()) };
+        let Some(link) = turn.link() else {
+            // Where one is held, there was something to end.
+            return self.holds.refuse_another().map_err(|error| error.with_alias(self.alias_arc()));
+        };
         if let Some(poison) = &mut link.poison {
             let error = poison.error();
             // Who ends the transaction has been told that it is gone.
@@ -175,22 +184,35 @@ impl Slot {
         if turn.link().is_some() {
             return Ok(());
         }
+        // A receiver that opens what it was told of is told of that, and so on.
+        if self.telling.get() > TELLING {
+            return Err(self.reopened_for_ever());
+        }
         let link = self.open(started, autocommit).map_err(|error| error.with_alias(self.alias_arc()))?;
         let serial = link.serial;
         turn.put(link);
         drop(turn);
-        // Either this sees that the registry was closed meanwhile, or who closed it sees the link.
-        if self.close_after_shutdown() {
-            return Err(self.shut_down());
-        }
         let elapsed = started.elapsed();
         log::debug!(
             target: "dockline::connection",
             "alias {:?}: opened connection {serial} ({}) in {elapsed:.1?}", self.alias(), self.vendor()
         );
         let event = ConnectionCreated { connection: Connection::new(Rc::clone(self)), serial, elapsed };
-        self.shared.signals.connection_created.send(&event);
-        Ok(())
+        self.tell_of(|| self.shared.signals.connection_created.send(&event));
+        // Either this sees that the registry was closed meanwhile, or who closed it sees the link.
+        if self.close_after_shutdown() { Err(self.shut_down()) } else { Ok(()) }
+    }
+
+    fn tell_of(&self, send: impl FnOnce()) {
+        self.telling.set(self.telling.get() + 1);
+        send();
+        self.telling.set(self.telling.get() - 1);
+    }
+
+    pub(crate) fn reopened_for_ever(&self) -> Error {
+        let message = "the connection is closed again each time that it is opened, by a receiver of connection_created \
+                       or connection_closed";
+        Error::new(ErrorKind::Interface, message).with_alias(self.alias_arc())
     }
 
     fn open(&self, started: Instant, autocommit: Option<bool>) -> Result<Link> {
@@ -220,7 +242,7 @@ impl Slot {
     /// Tells of a connection that was taken out of its seat, and closes it.
     pub(crate) fn retire(&self, link: Option<Link>, reason: CloseReason) {
         if let Some(link) = link {
-            retire(&self.shared, link, reason);
+            self.tell_of(|| retire(&self.shared, link, reason));
         }
     }
 

@@ -145,6 +145,11 @@ pub(crate) fn join(shared: &Arc<Shared>) -> Option<Rc<ThreadRegistry>> {
     LOCAL.try_with(|local| local.find(shared.hot.id).unwrap_or_else(|| local.join(shared))).ok()
 }
 
+/// Whether this thread is inside a request or task of the registry.
+pub(crate) fn is_inside(shared: &Shared) -> bool {
+    find(shared.hot.id).is_some_and(|registry| registry.is_inside())
+}
+
 /// Takes this thread out of a registry that has gone, unless something of it is in use here.
 pub(crate) fn forget(id: RegistryId) {
     let entry = LOCAL.try_with(|local| {
@@ -227,7 +232,8 @@ impl ThreadRegistry {
     pub(crate) fn close_old_connections(&self) {
         self.refresh();
         let now = Now::default();
-        self.each(|slot| slot.close_if_unusable_or_obsolete(&now));
+        let inside = self.is_inside();
+        self.each(|slot| slot.close_if_unusable_or_obsolete(&now, inside));
         self.drop_removed();
     }
 
@@ -251,17 +257,29 @@ impl ThreadRegistry {
         }
     }
 
-    /// A request or a task begins.
+    /// A request or a task has begun.
     pub(crate) fn enter(&self) {
         self.depth.set(self.depth.get() + 1);
     }
 
-    /// A request or a task ends. One inside another leaves transactions to that.
-    pub(crate) fn exit(&self) {
+    /// A request or a task ends: `tell` tells of it. One inside another leaves transactions to that.
+    pub(crate) fn exit(&self, tell: impl FnOnce()) {
         self.depth.set(self.depth.get() - 1);
-        if self.depth.get() == 0 {
+        self.roll_back_left_open();
+        tell();
+        // A receiver may have left one open as well.
+        self.roll_back_left_open();
+    }
+
+    fn roll_back_left_open(&self) {
+        if !self.is_inside() {
             self.each(Slot::roll_back_left_open);
         }
+    }
+
+    /// A request or a task runs here.
+    fn is_inside(&self) -> bool {
+        self.depth.get() > 0
     }
 
     /// Slots of aliases that were removed go when nobody holds them.

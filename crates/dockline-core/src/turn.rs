@@ -85,6 +85,7 @@ impl<'a> Turn<'a> {
         let started = told.map(|sql| (sql, Instant::now()));
         let in_transaction = link.session.in_transaction();
 
+        link.session.forget_cancel();
         slot.seat().set_running(true);
         let result = call(&mut *link.session);
         slot.seat().set_running(false);
@@ -154,7 +155,9 @@ impl Slot {
         if slow.is_some_and(|slow| elapsed >= slow) {
             log::warn!(target: QUERY_LOG, "alias {alias:?}: slow statement, {elapsed:.1?}: {sql}");
         } else if let Some(error) = error {
-            log::debug!(target: QUERY_LOG, "alias {alias:?}: failed after {elapsed:.1?}: {sql}: {}", error.message());
+            // Its message may quote a parameter.
+            let (kind, code) = (error.kind(), error.code().unwrap_or_default());
+            log::debug!(target: QUERY_LOG, "alias {alias:?}: failed after {elapsed:.1?} ({kind:?} {code}): {sql}");
         } else {
             log::debug!(target: QUERY_LOG, "alias {alias:?}: {elapsed:.1?}: {sql}");
         }

@@ -31,8 +31,12 @@ impl Engine for Sqlite {
     fn open(&self, _alias: &str, settings: &Settings) -> Result<Box<dyn Backend>> {
         refuse_settings_of_servers(settings)?;
         let place = match settings.get_name() {
-            None => {
+            None | Some("") => {
                 return Err(Error::config("setting name: sqlite needs a path; write sqlite:path or sqlite::memory:"));
+            }
+            // SQLite would read it as a URI, with options of its own.
+            Some(name) if name.starts_with("file:") => {
+                return Err(Error::config("setting name: write the path alone, without file: before it"));
             }
             Some(":memory:") => Place::memory(),
             Some(path) => Place::File(PathBuf::from(path)),

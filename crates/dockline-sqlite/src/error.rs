@@ -12,14 +12,23 @@ pub(crate) fn map(error: rusqlite::Error) -> Error {
             let message = message.clone().unwrap_or_else(|| code.to_string());
             of_code(code.extended_code, message).with_source(error)
         }
-        rusqlite::Error::SqlInputError { error: code, msg, .. } => {
-            of_code(code.extended_code, msg.clone()).with_source(error)
-        }
+        // Its own error has the whole text of the statement, which may be large, and is the caller's anyway.
+        rusqlite::Error::SqlInputError { error: code, msg, .. } => of_code(code.extended_code, msg.clone())
+            .with_source(rusqlite::Error::SqliteFailure(*code, Some(msg.clone()))),
         rusqlite::Error::MultipleStatement => Error::new(
             ErrorKind::Programming,
             "there is more than one statement in the text; run them one by one, or as a batch through native",
         ),
         _ => Error::new(ErrorKind::Interface, error.to_string()).with_source(error),
+    }
+}
+
+/// An error of `init_sql`, without what it says: that quotes the text, which may set a key.
+pub(crate) fn of_init_sql(error: rusqlite::Error) -> Error {
+    let mapped = map(error);
+    match mapped.code().and_then(|code| code.parse().ok()) {
+        Some(code) => of_code(code, format!("init_sql: {}", ffi::code_to_str(code))),
+        None => Error::new(mapped.kind(), "init_sql: it cannot be run"),
     }
 }
 

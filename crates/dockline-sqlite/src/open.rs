@@ -89,8 +89,9 @@ fn explain(error: rusqlite::Error, path: &Path) -> Error {
         _ if path.is_dir() => Some("it is a folder".to_owned()),
         _ => None,
     };
-    // Opened for reading only, so that nothing is created.
-    let from_system = std::fs::File::open(path).err();
+    // The file itself must not be opened here: closing it again would drop the locks that SQLite holds on it for other
+    // connections of this process (POSIX). Its folder tells as well whether descriptors have run out.
+    let from_system = std::fs::File::open(folder.unwrap_or(Path::new("."))).err();
     let exhausted = from_system.as_ref().is_some_and(is_out_of_descriptors);
     let reason = reason.or_else(|| from_system.map(|error| error.to_string()));
     let mapped = map(error);

@@ -3,17 +3,16 @@
 use std::any::{Any, type_name};
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use dockline_core::backend::{Cancel, ParamRows, Rest, RowSink, Session};
 use dockline_core::placeholder::{Syntax, translate};
 use dockline_core::{Error, ErrorKind, Fact, Result, TransactionMode, Value};
-use rusqlite::{CachedStatement, Connection, InterruptHandle, Statement};
+use rusqlite::{CachedStatement, Connection, Statement};
 
-use crate::error::map;
+use crate::error::{map, of_init_sql};
 use crate::plan::Plan;
 use crate::value;
+use crate::watch::Watch;
 
 const SYNTAX: Syntax = Syntax {
     numbered: false,
@@ -27,11 +26,10 @@ const SYNTAX: Syntax = Syntax {
 
 pub(crate) struct SqliteSession {
     connection: Connection,
-    interrupt: Arc<InterruptHandle>,
+    watch: Arc<Watch>,
     begin: &'static str,
     /// Where it is off, the next statement begins a transaction.
     autocommit: bool,
-    timeout: Option<Timeout>,
     /// How much state `init_sql` made.
     initial_state: i64,
     /// The names of the last result's columns.
@@ -42,11 +40,11 @@ impl SqliteSession {
     pub(crate) fn set_up(mut connection: Connection, plan: &Plan) -> Result<Self> {
         connection.set_prepared_statement_cache_capacity(plan.statement_cache);
         if let Some(init_sql) = &plan.init_sql {
-            connection.execute_batch(init_sql).map_err(failed_init)?;
+            connection.execute_batch(init_sql).map_err(of_init_sql)?;
         }
-        let timeout = plan.statement_timeout.map(|limit| Timeout::watch(&mut connection, limit));
+        let watch = Watch::install(&mut connection, plan.statement_timeout);
         Ok(Self {
-            interrupt: Arc::new(connection.get_interrupt_handle()),
+            watch,
             initial_state: amount_of_state(&connection).map_err(map)?,
             connection,
             begin: match plan.transaction_mode {
@@ -55,7 +53,6 @@ impl SqliteSession {
                 _ => "BEGIN",
             },
             autocommit: plan.autocommit,
-            timeout,
             columns: RefCell::default(),
         })
     }
@@ -65,9 +62,9 @@ impl SqliteSession {
     fn statement<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
         self.begin_where_manual()?;
         let before = self.connection.total_changes();
-        self.start_clock();
-        let result = call();
-        let timed_out = self.timeout.as_ref().and_then(Timeout::stop);
+        self.watch.begin();
+        let result = self.watch.check().and_then(|()| call());
+        let timed_out = self.watch.end();
         result.map_err(|error| {
             // SQLite counts changes when a statement ends, and takes back what a failed one did, except after OR FAIL.
             let nothing_stands = self.connection.total_changes() == before;
@@ -79,12 +76,6 @@ impl SqliteSession {
                 _ => error,
             }
         })
-    }
-
-    fn start_clock(&self) {
-        if let Some(timeout) = &self.timeout {
-            timeout.start();
-        }
     }
 
     fn begin_where_manual(&self) -> Result<()> {
@@ -135,16 +126,6 @@ fn amount_of_state(connection: &Connection) -> rusqlite::Result<i64> {
     const AMOUNT: &str = "SELECT (SELECT count(*) FROM temp.sqlite_schema) \
                           + (SELECT count(*) FROM pragma_database_list WHERE name NOT IN ('main', 'temp'))";
     connection.prepare_cached(AMOUNT)?.query_row((), |row| row.get(0))
-}
-
-/// Without the driver's error, which has the statement: it may set a key.
-fn failed_init(error: rusqlite::Error) -> Error {
-    let mapped = map(error);
-    let error = Error::new(mapped.kind(), format!("init_sql: {}", mapped.message()));
-    match mapped.code() {
-        Some(code) => error.with_code(code),
-        None => error,
-    }
 }
 
 /// Runs a statement to its end, and answers how many rows it changed.
@@ -210,8 +191,9 @@ impl Session for SqliteSession {
             };
             let mut statement = prepare(&self.connection, sql, first).map_err(|error| failed(error, done))?;
             loop {
+                self.watch.check().map_err(|error| failed(error, done))?;
                 // The limit is that of a statement, and each row is one.
-                self.start_clock();
+                self.watch.begin();
                 changed += run_to_end(&self.connection, &mut statement).map_err(|error| failed(error, done))?;
                 done += 1;
                 let Some(row) = rows.next_row() else { return Ok(changed) };
@@ -254,8 +236,12 @@ impl Session for SqliteSession {
         amount_of_state(&self.connection).ok() != Some(self.initial_state)
     }
 
+    fn forget_cancel(&mut self) {
+        self.watch.forget();
+    }
+
     fn canceller(&self) -> Option<Arc<dyn Cancel>> {
-        Some(Arc::new(Interrupt(Arc::clone(&self.interrupt))))
+        Some(Arc::clone(&self.watch) as Arc<dyn Cancel>)
     }
 
     fn native(&mut self) -> Result<&mut dyn Any> {
@@ -270,60 +256,5 @@ impl Session for SqliteSession {
     fn close(self: Box<Self>) -> Result<()> {
         // Where it cannot be closed it comes back with the error, and is closed by being dropped.
         self.connection.close().map_err(|(_connection, error)| map(error))
-    }
-}
-
-struct Interrupt(Arc<InterruptHandle>);
-
-impl Cancel for Interrupt {
-    fn cancel(&self) -> Result<()> {
-        self.0.interrupt();
-        Ok(())
-    }
-}
-
-/// `statement_timeout`: SQLite asks now and then, while it runs, whether to go on.
-struct Timeout {
-    limit: Duration,
-    clock: Arc<Clock>,
-}
-
-/// When the statement that runs has to end.
-struct Clock {
-    start: Instant,
-    /// In nanoseconds from `start`; `NEVER` while none runs.
-    deadline: AtomicU64,
-}
-
-const NEVER: u64 = u64::MAX;
-/// How many steps of SQLite's machine go by between two looks at the clock: some ten microseconds.
-const STEPS: i32 = 1_000;
-
-impl Timeout {
-    fn watch(connection: &mut Connection, limit: Duration) -> Self {
-        let clock = Arc::new(Clock { start: Instant::now(), deadline: AtomicU64::new(NEVER) });
-        let watched = Arc::clone(&clock);
-        // What it returns differs between the versions of rusqlite; it cannot fail on a connection that is open.
-        let _ = connection.progress_handler(STEPS, Some(move || watched.is_over()));
-        Self { limit, clock }
-    }
-
-    fn start(&self) {
-        let deadline = self.clock.start.elapsed().saturating_add(self.limit).as_nanos();
-        self.clock.deadline.store(u64::try_from(deadline).unwrap_or(NEVER), Ordering::Relaxed);
-    }
-
-    /// The limit, where it was exceeded.
-    fn stop(&self) -> Option<Duration> {
-        let over = self.clock.is_over();
-        self.clock.deadline.store(NEVER, Ordering::Relaxed);
-        over.then_some(self.limit)
-    }
-}
-
-impl Clock {
-    fn is_over(&self) -> bool {
-        let deadline = self.deadline.load(Ordering::Relaxed);
-        deadline != NEVER && self.start.elapsed().as_nanos() >= u128::from(deadline)
     }
 }

@@ -15,17 +15,17 @@ pub(crate) fn bind(statement: &mut Statement<'_>, params: &[Value]) -> Result<()
 }
 
 fn bind_one(statement: &mut Statement<'_>, at: usize, value: &Value) -> Result<()> {
-    let lossy = |what: String| Err(Error::new(ErrorKind::Data, format!("parameter {at}: {what}")));
+    let lossy = |what: &str| Err(Error::new(ErrorKind::Data, format!("parameter {at}: {what}")));
     let bound = match value {
         Value::Null => statement.raw_bind_parameter(at, Null),
         Value::Bool(flag) => statement.raw_bind_parameter(at, flag),
         Value::Int(n) => statement.raw_bind_parameter(at, n),
         Value::UInt(n) => match i64::try_from(*n) {
             Ok(n) => statement.raw_bind_parameter(at, n),
-            Err(_) => return lossy(format!("{n} does not fit SQLite's integers, which are signed and have 64 bits")),
+            Err(_) => return lossy("it does not fit SQLite's integers, which are signed and have 64 bits"),
         },
         // SQLite would store null.
-        Value::Double(double) if double.is_nan() => return lossy("SQLite has no NaN".to_owned()),
+        Value::Double(double) if double.is_nan() => return lossy("SQLite has no NaN"),
         Value::Double(double) => statement.raw_bind_parameter(at, double),
         Value::Text(text) => statement.raw_bind_parameter(at, text),
         Value::Bytes(bytes) => statement.raw_bind_parameter(at, bytes),

@@ -39,10 +39,17 @@ impl Connections {
     /// Begins a registry that has the engines that are built in, to add others to; what it builds becomes a
     /// `Connections` by [`From`].
     pub fn builder() -> RegistryBuilder {
+        let builder = Registry::builder().unavailable(
+            &["mysql", "mariadb", "postgres", "postgresql"],
+            "this version of dockline has no backend for it; it has sqlite",
+        );
         #[cfg(feature = "sqlite")]
-        return Registry::builder().engine(dockline_sqlite::Sqlite);
+        return builder.engine(dockline_sqlite::Sqlite);
         #[cfg(not(feature = "sqlite"))]
-        return Registry::builder().feature_off(&["sqlite"], "\"sqlite\" of the crate dockline");
+        return builder.unavailable(
+            &["sqlite"],
+            "it needs the feature \"sqlite\" of the crate dockline, which is off in this program",
+        );
     }
 }
 

@@ -11,7 +11,7 @@ fn a_scheme_whose_feature_is_off_names_the_feature() {
     assert_eq!((error.kind(), error.alias()), (ErrorKind::ImproperlyConfigured, Some("default")));
     assert_eq!(
         error.message(),
-        r#"sqlite: needs the feature "sqlite" of the crate dockline, which is off in this program"#
+        r#"scheme "sqlite": it needs the feature "sqlite" of the crate dockline, which is off in this program"#
     );
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::{Settings, file};
@@ -49,8 +50,9 @@ impl Databases {
     /// [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured), naming the variable and the alias, where one
     /// cannot be read; and as [`from_toml_file`](Databases::from_toml_file).
     pub fn from_env() -> Result<Self> {
-        let file = Path::new(FILE);
-        let databases = if file.exists() { Self::from_toml_file(file)? } else { Self::new() };
+        // Only where nothing has that name: a file that is there and cannot be read is an error.
+        let missing = std::fs::symlink_metadata(FILE).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        let databases = if missing { Self::new() } else { Self::from_toml_file(FILE)? };
         databases.with_vars(std::env::vars_os())
     }
 
@@ -72,6 +74,7 @@ impl Databases {
         K: Into<OsString>,
         V: Into<OsString>,
     {
+        let mut named = BTreeMap::<String, OsString>::new();
         for (key, value) in vars {
             let key = key.into();
             let Some(alias) = key.to_str().and_then(alias_of) else { continue };
@@ -83,8 +86,13 @@ impl Databases {
                 Some(url) => Settings::from_url(url),
                 None => Err(Error::config("it is not UTF-8")),
             };
-            let named = |error: Error| error.with_context(key.to_string_lossy()).with_alias(alias.as_str());
-            self = self.with(alias.clone(), settings.map_err(named)?);
+            let about = |error: Error| error.with_context(key.to_string_lossy()).with_alias(alias.as_str());
+            let settings = settings.map_err(about)?;
+            if let Some(other) = named.insert(alias.clone(), key.clone()) {
+                let other = other.to_string_lossy().into_owned();
+                return Err(about(Error::config(format!("{other} is this alias too; set one of them"))));
+            }
+            self = self.with(alias, settings);
         }
         Ok(self)
     }
@@ -173,6 +181,14 @@ mod tests {
             error.to_string().starts_with(r#"alias "replica": DATABASE_URL_REPLICA: setting conn_max_age"#),
             "{error}"
         );
+    }
+
+    #[test]
+    fn two_variables_of_one_alias_are_refused() {
+        for other in ["DATABASE_URL_DEFAULT", "DATABASE_URL_default"] {
+            let error = Databases::from_vars([("DATABASE_URL", "sqlite:a.db"), (other, "sqlite:b.db")]).unwrap_err();
+            assert!(error.is_config() && error.message().contains("DATABASE_URL is this alias too"), "{error}");
+        }
     }
 
     #[cfg(unix)]

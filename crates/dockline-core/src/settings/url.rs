@@ -12,6 +12,10 @@ const FORM: &str = "a database URL is scheme://user:password@host:port/name, or 
                     special characters in its parts are percent-encoded";
 
 pub(super) fn read(text: &str) -> Result<Settings> {
+    // The parser would leave them out.
+    if text.chars().any(char::is_control) {
+        return Err(Error::config(format!("malformed URL: it has a tab, a line break or the like; {FORM}")));
+    }
     let url = Url::parse(text).map_err(|error| Error::config(format!("malformed URL: {error}; {FORM}")))?;
     if url.fragment().is_some() {
         return Err(Error::config(format!("malformed URL: it has a #, which is written %23; {FORM}")));
@@ -23,7 +27,7 @@ pub(super) fn read(text: &str) -> Result<Settings> {
         )));
     }
     let mut settings = Settings::new().engine(url.scheme());
-    settings.text.name = database_name(&url)?;
+    settings.text.name = database_name(text, &url)?;
     settings.text.user = not_empty(decode("user", url.username())?);
     if let Some(password) = url.password() {
         settings = settings.password(decode("password", password)?);
@@ -37,13 +41,22 @@ pub(super) fn read(text: &str) -> Result<Settings> {
     Ok(settings)
 }
 
-/// `//host/name` names the database without its slash; where there is no host, the path stands as it is, for it may be
-/// that of a file.
-fn database_name(url: &Url) -> Result<Option<String>> {
-    let path = url.path();
-    let name =
-        if url.host_str().is_some_and(|host| !host.is_empty()) { path.strip_prefix('/').unwrap_or(path) } else { path };
-    Ok(not_empty(decode("name", name)?))
+/// `//host/name` names the database without its slash. Where there is no host, the path stands as it was written, for it
+/// may be that of a file.
+fn database_name(text: &str, url: &Url) -> Result<Option<String>> {
+    if url.host_str().is_some_and(|host| !host.is_empty()) {
+        let path = url.path();
+        return Ok(not_empty(decode("name", path.strip_prefix('/').unwrap_or(path))?));
+    }
+    let rest = text.split_once(':').map_or("", |(_, rest)| rest);
+    let path = rest.split('?').next().unwrap_or_default();
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.contains('@') {
+        return Err(Error::config(format!(
+            "malformed URL: there is an @ and no host; is // missing? {FORM} (@ as %40)"
+        )));
+    }
+    Ok(not_empty(decode("name", path)?))
 }
 
 fn read_query(settings: &mut Settings, query: &str) -> Result<()> {
@@ -105,6 +118,8 @@ mod tests {
             ("sqlite:/srv/app.db", "/srv/app.db"),
             ("sqlite:///srv/app.db", "/srv/app.db"),
             ("sqlite::memory:", ":memory:"),
+            ("sqlite:/a/../b.db", "/a/../b.db"),
+            ("sqlite:a%40b.db", "a@b.db"),
         ] {
             let settings = read(url).unwrap();
             assert_eq!((settings.get_name(), settings.get_host()), (Some(name), None), "{url}");
@@ -148,6 +163,9 @@ mod tests {
             "postgres://user:hunter2@host/db?port=0",
             "postgres://user:hunter2@host/%ff",
             "sqlite:a.db#b",
+            "sqlite:a\tb.db",
+            "sqlite:a\n.db",
+            "postgres:user:hunter2@host/db",
         ] {
             let error = read(url).unwrap_err();
             assert!(error.is_config(), "{url}: {error}");

@@ -65,7 +65,9 @@ macro_rules! integers {
         impl FromValue for $int {
             fn from_value(value: Value) -> Result<Self, ValueError> {
                 let n = integer(&value).ok_or_else(|| ValueError::mismatch(stringify!($int), &value))?;
-                <$int>::try_from(n).map_err(|_| ValueError::new(format!("{n} does not fit {}", stringify!($int))))
+                <$int>::try_from(n).map_err(|_| {
+                    ValueError::new(format!("does not fit {}, {} to {}", stringify!($int), <$int>::MIN, <$int>::MAX))
+                })
             }
         }
     )*};
@@ -78,7 +80,7 @@ impl FromValue for bool {
         match integer(&value) {
             Some(0) => Ok(false),
             Some(1) => Ok(true),
-            Some(n) => Err(ValueError::new(format!("{n} is neither 0 nor 1, so it is no bool"))),
+            Some(_) => Err(ValueError::new("is neither 0 nor 1, so it is no bool")),
             None => Err(ValueError::mismatch("bool", &value)),
         }
     }
@@ -97,7 +99,7 @@ impl FromValue for f64 {
 
 fn exact(n: i128) -> Result<f64, ValueError> {
     let double = n as f64;
-    if double as i128 == n { Ok(double) } else { Err(ValueError::new(format!("{n} has more digits than f64 keeps"))) }
+    if double as i128 == n { Ok(double) } else { Err(ValueError::new("has more digits than f64 keeps")) }
 }
 
 impl FromValue for f32 {
@@ -107,7 +109,7 @@ impl FromValue for f32 {
         if f64::from(single) == double || double.is_nan() {
             Ok(single)
         } else {
-            Err(ValueError::new(format!("{double} has more digits than f32 keeps; read it as f64")))
+            Err(ValueError::new("has more digits than f32 keeps; read it as f64"))
         }
     }
 }
@@ -213,9 +215,16 @@ impl FromValue for rust_decimal::Decimal {
             Value::Int(n) => Ok(Decimal::from(*n)),
             Value::UInt(n) => Ok(Decimal::from(*n)),
             Value::Text(text) => parse(text),
-            // What SQLite makes of a number in a DECIMAL column. The shortest text that reads as this double is the
-            // number that was written, up to 15 digits.
-            Value::Double(double) => parse(&double.to_string()),
+            // What SQLite makes of a number in a DECIMAL column. Up to 15 digits, the shortest text that reads as this
+            // double is the number that was written.
+            Value::Double(double) => {
+                let text = double.to_string();
+                let digits = text.trim_start_matches(['-', '0', '.']).bytes().filter(u8::is_ascii_digit).count();
+                if digits > 15 {
+                    return Err(ValueError::new("is a double, which keeps 15 digits of a decimal, and has more"));
+                }
+                parse(&text)
+            }
             _ => Err(ValueError::mismatch("Decimal", &value)),
         }
     }
@@ -241,7 +250,7 @@ mod tests {
     #[test]
     fn integers_refuse_what_does_not_fit() {
         assert_eq!(u8::from_value(Value::Int(255)).unwrap(), 255);
-        assert_eq!(u8::from_value(Value::Int(256)).unwrap_err().to_string(), "256 does not fit u8");
+        assert_eq!(u8::from_value(Value::Int(256)).unwrap_err().to_string(), "does not fit u8, 0 to 255");
         assert_eq!(u64::from_value(Value::UInt(u64::MAX)).unwrap(), u64::MAX);
         assert!(i64::from_value(Value::UInt(u64::MAX)).is_err());
         assert!(u32::from_value(Value::Int(-1)).is_err());
