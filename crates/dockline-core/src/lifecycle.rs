@@ -154,7 +154,7 @@ impl Slot {
     /// request must not run inside it. Where autocommit is off, Django keeps it or closes the connection, and so does
     /// the boundary here.
     pub(crate) fn roll_back_left_open(&self) {
-        if self.is_busy() || self.serial().is_none() || !self.flags.autocommit.get() {
+        if !self.used.take() || self.is_busy() || self.serial().is_none() || !self.flags.autocommit.get() {
             return;
         }
         let Ok(mut turn) = self.turn() else { return };

@@ -41,6 +41,8 @@ pub(crate) struct Slot {
     pub(crate) busy: Cell<bool>,
     /// The connection was to be closed in the middle of a statement.
     pub(crate) close_when_free: Cell<Option<CloseReason>>,
+    /// Something has run since it was last looked whether a transaction was left open.
+    pub(crate) used: Cell<bool>,
     /// How many receivers are being told of this slot's connections, one inside the other.
     telling: Cell<u32>,
     /// The thread is ending, or the registry has gone.
@@ -76,6 +78,7 @@ impl Slot {
             log: QueryLog::default(),
             busy: Cell::new(false),
             close_when_free: Cell::new(None),
+            used: Cell::new(false),
             telling: Cell::new(0),
             ended: Cell::new(None),
         }

@@ -90,6 +90,7 @@ impl<'a> Turn<'a> {
         let result = call(&mut *link.session);
         slot.seat().set_running(false);
         self.unfinished = false;
+        slot.used.set(true);
 
         let ran = started.map(|(sql, started)| (sql, started.elapsed()));
         link.statements += 1;
