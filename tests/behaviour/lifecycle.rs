@@ -14,6 +14,16 @@ fn disconnect() -> Error {
     Error::new(ErrorKind::Operational, "server has gone away").with_code("2006").with_fact(Fact::Disconnect)
 }
 
+/// Loses the connection in the middle of a transaction; the answer is the error of the statement that found out.
+fn lose_in_transaction(db: &dockline::Connection, script: &Script) -> Error {
+    db.execute("begin", ()).unwrap();
+    script.in_transaction.store(true, Ordering::SeqCst);
+    script.next(Act::Fail(disconnect()));
+    let error = db.execute("x", ()).unwrap_err();
+    script.in_transaction.store(false, Ordering::SeqCst);
+    error
+}
+
 #[test]
 fn a_connection_is_kept_until_it_is_too_old() {
     let connections = connections(memory().conn_max_age(Some(Duration::from_secs(3600))));
@@ -383,11 +393,7 @@ fn with_liveness_off_a_poisoned_connection_answers_with_its_error_until_it_is_cl
 fn a_connection_lost_in_a_transaction_is_not_replaced_in_silence() {
     let (connections, script) = Script::connections(|settings| settings);
     let db = connections.get("default").unwrap();
-    db.execute("begin", ()).unwrap();
-    script.in_transaction.store(true, Ordering::SeqCst);
-    script.next(Act::Fail(disconnect()));
-    assert!(db.execute("x", ()).unwrap_err().is_work_lost());
-    script.in_transaction.store(false, Ordering::SeqCst);
+    assert!(lose_in_transaction(&db, &script).is_work_lost());
     let error = db.execute("x", ()).unwrap_err();
     assert!(error.is_work_lost() && error.is_disconnect(), "{error:?}");
     db.close();
@@ -417,11 +423,7 @@ fn a_commit_that_loses_the_connection_is_unknown_or_lost_and_the_connection_reco
 fn who_rolls_back_a_lost_transaction_has_a_new_connection_afterwards() {
     let (connections, script) = Script::connections(|settings| settings);
     let db = connections.get("default").unwrap();
-    db.execute("begin", ()).unwrap();
-    script.in_transaction.store(true, Ordering::SeqCst);
-    script.next(Act::Fail(disconnect()));
-    assert!(db.execute("x", ()).unwrap_err().is_work_lost());
-    script.in_transaction.store(false, Ordering::SeqCst);
+    assert!(lose_in_transaction(&db, &script).is_work_lost());
     assert!(db.rollback().unwrap_err().is_disconnect());
     db.execute("x", ()).unwrap();
 }
@@ -671,11 +673,7 @@ fn a_lost_transaction_is_not_forgotten_by_a_boundary_inside() {
     let (connections, script) = Script::connections(|settings| settings);
     let _request = connections.request();
     let db = connections.get("default").unwrap();
-    db.execute("begin", ()).unwrap();
-    script.in_transaction.store(true, Ordering::SeqCst);
-    script.next(Act::Fail(disconnect()));
-    db.execute("x", ()).unwrap_err();
-    script.in_transaction.store(false, Ordering::SeqCst);
+    lose_in_transaction(&db, &script);
     connections.task(|| ())();
     assert!(db.execute("x", ()).unwrap_err().is_work_lost());
 }
