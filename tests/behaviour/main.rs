@@ -1,6 +1,7 @@
 //! What Dockline promises, by theme. The tests are named after what must hold.
 
 mod bad_input;
+mod interface;
 mod lifecycle;
 mod logs;
 mod registry;

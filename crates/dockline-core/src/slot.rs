@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -206,10 +206,15 @@ impl Slot {
         if self.close_after_shutdown() { Err(self.shut_down()) } else { Ok(()) }
     }
 
+    /// Receivers do not panic out of a signal, but loggers may: then it is as if they had not been told.
     fn tell_of(&self, send: impl FnOnce()) {
-        self.telling.set(self.telling.get() + 1);
-        send();
-        self.telling.set(self.telling.get() - 1);
+        let outer = self.telling.get();
+        self.telling.set(outer + 1);
+        let told = catch_unwind(AssertUnwindSafe(send));
+        self.telling.set(outer);
+        if let Err(panic) = told {
+            resume_unwind(panic);
+        }
     }
 
     pub(crate) fn reopened_for_ever(&self) -> Error {
