@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::backend::{ParamRows, Rest, RowSink};
+use crate::backend::{ParamRows, RowSink};
 use crate::canceller::Canceller;
 use crate::error::{Error, ErrorKind, Fact, Result};
 use crate::hold::Hold;
@@ -58,7 +58,7 @@ impl Connection {
     /// where this connection is in the middle of another statement; else those of connecting and of the database.
     pub fn execute(&self, sql: &str, params: impl Params) -> Result<u64> {
         let params = params.into_values();
-        self.slot.run(Work::Statement(sql), |session| Ok((session.execute(sql, params.as_ref())?, Rest::Ready)))
+        self.slot.run(Work::Statement(sql), |session| session.execute(sql, params.as_ref()))
     }
 
     /// Runs a statement, and answers its rows. All of them are kept in memory: see
@@ -68,12 +68,7 @@ impl Connection {
     ///
     /// As [`execute`](Connection::execute).
     pub fn query(&self, sql: &str, params: impl Params) -> Result<Vec<Row>> {
-        let mut rows = Vec::new();
-        self.query_each(sql, params, |row| {
-            rows.push(row);
-            Ok(ControlFlow::<()>::Continue(()))
-        })?;
-        Ok(rows)
+        self.query_as(sql, params)
     }
 
     /// Runs a statement, and reads each of its rows as a type of yours or a tuple.
@@ -159,9 +154,7 @@ impl Connection {
             ControlFlow::Break(())
         };
         let mut sink = Sink { slot: &self.slot, heading: self.slot.last_heading(), take: &mut take };
-        let result = self
-            .slot
-            .run(Work::Statement(sql), |session| session.query(sql, params.as_ref(), &mut sink).map(|rest| ((), rest)));
+        let result = self.slot.stream(Work::Statement(sql), |session| session.query(sql, params.as_ref(), &mut sink));
         match ended {
             Some(Ended::Panicked(panic)) => resume_unwind(panic),
             Some(Ended::Failed(error)) => Err(error.with_fact(Fact::MayHaveExecuted).with_alias(self.slot.alias_arc())),
@@ -186,8 +179,7 @@ impl Connection {
         I::Item: Params,
     {
         let mut rows = Rows { rows: rows.into_iter(), current: None, panic: None };
-        let result =
-            self.slot.run(Work::Statement(sql), |session| Ok((session.execute_many(sql, &mut rows)?, Rest::Ready)));
+        let result = self.slot.run(Work::Statement(sql), |session| session.execute_many(sql, &mut rows));
         match rows.panic {
             Some(panic) => resume_unwind(panic),
             None => result,
@@ -207,7 +199,7 @@ impl Connection {
         self.slot.run(Work::Native, |session| {
             let native_type = session.native_type();
             match session.native()?.downcast_mut::<T>() {
-                Some(native) => Ok((call(native), Rest::Ready)),
+                Some(native) => Ok(call(native)),
                 None => {
                     let message = format!("the driver's object is a {native_type} here, and no {}", type_name::<T>());
                     Err(Error::new(ErrorKind::NotSupported, message))
@@ -294,7 +286,7 @@ impl Connection {
     ///
     /// Those of connecting and of the database.
     pub fn set_autocommit(&self, on: bool) -> Result<()> {
-        self.slot.run(Work::SetAutocommit(on), |session| Ok((session.set_autocommit(on)?, Rest::Ready)))?;
+        self.slot.run(Work::SetAutocommit(on), |session| session.set_autocommit(on))?;
         self.slot.flags.autocommit.set(on);
         Ok(())
     }

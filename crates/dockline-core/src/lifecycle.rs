@@ -50,7 +50,7 @@ impl Slot {
         let held = self.holds.any();
         if let Some(poison) = &link.poison {
             let replaces = link.config.settings.get_liveness() != Liveness::Off;
-            return if replaces && !held && !poison.in_transaction && !poison.has_state {
+            return if replaces && !held && !poison.took_something() {
                 Ok(Some(CloseReason::Unusable))
             } else {
                 Err(poison.error().with_alias(self.alias_arc()))
@@ -109,7 +109,7 @@ impl Slot {
     /// Whether a new connection in its place would be another one for who uses it.
     fn would_be_missed(&self, link: &mut Link) -> bool {
         match &link.poison {
-            Some(poison) => poison.in_transaction || poison.has_state,
+            Some(poison) => poison.took_something(),
             None => {
                 link.session.in_transaction()
                     || self.flags.autocommit.get() != link.config.settings.get_autocommit()

@@ -1,6 +1,7 @@
 //! The registry: aliases and their settings, shared by all threads.
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::backend::Engine;
@@ -10,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::settings::{Databases, Settings};
 use crate::shared::{Shared, does_not_exist};
 use crate::signals::Signals;
-use crate::thread;
+use crate::thread::{self, ThreadRegistry};
 
 /// The alias that [`connection`](https://docs.rs/dockline/latest/dockline/fn.connection.html) means, and that every
 /// configuration has (Django's `DEFAULT_DB_ALIAS`).
@@ -113,8 +114,7 @@ impl Registry {
 
     /// The aliases that this thread has used, sorted (Django's `connections.all(initialized_only=True)`).
     pub fn initialized(&self) -> Vec<String> {
-        let registry = thread::find(self.shared().hot.id);
-        let mut aliases = registry.map(|registry| registry.aliases()).unwrap_or_default();
+        let mut aliases = self.of_this_thread().map(|registry| registry.aliases()).unwrap_or_default();
         aliases.sort();
         aliases
     }
@@ -128,21 +128,21 @@ impl Registry {
     /// state of its own: the code around would not notice that it has another. Elsewhere an open transaction is rolled
     /// back with its connection, as in Django, and the log says so at warn.
     pub fn close_old_connections(&self) {
-        if let Some(registry) = thread::find(self.shared().hot.id) {
+        if let Some(registry) = self.of_this_thread() {
             registry.close_old_connections();
         }
     }
 
     /// Closes every connection of this thread (Django's `connections.close_all`).
     pub fn close_all(&self) {
-        if let Some(registry) = thread::find(self.shared().hot.id) {
+        if let Some(registry) = self.of_this_thread() {
             registry.close_all();
         }
     }
 
     /// Empties the query logs of this thread (Django's `reset_queries`).
     pub fn reset_queries(&self) {
-        if let Some(registry) = thread::find(self.shared().hot.id) {
+        if let Some(registry) = self.of_this_thread() {
             registry.reset_queries();
         }
     }
@@ -187,6 +187,11 @@ impl Registry {
     /// [`ConnectionDoesNotExist`](crate::ErrorKind::ConnectionDoesNotExist) where there is no such alias.
     pub fn remove(&self, alias: &str) -> Result<()> {
         self.shared().change(alias, None, |before| before.map(drop).ok_or_else(|| self.unknown(alias)))
+    }
+
+    /// What this thread has of the registry, where it has used it.
+    fn of_this_thread(&self) -> Option<Rc<ThreadRegistry>> {
+        thread::find(self.shared().hot.id)
     }
 
     fn unknown(&self, alias: &str) -> Error {

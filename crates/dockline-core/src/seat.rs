@@ -118,7 +118,7 @@ pub(crate) struct Poison {
     /// There was a transaction, so replacing the connection would hide that its work is gone.
     pub(crate) in_transaction: bool,
     /// There was state that a new connection would lack.
-    pub(crate) has_state: bool,
+    has_state: bool,
 }
 
 impl Link {
@@ -170,6 +170,11 @@ impl Link {
 }
 
 impl Poison {
+    /// Whether something went with the connection, so that another in its place would hide it.
+    pub(crate) fn took_something(&self) -> bool {
+        self.in_transaction || self.has_state
+    }
+
     pub(crate) fn error(&self) -> Error {
         let mut error = Error::new(ErrorKind::Operational, format!("the connection was lost: {}", self.message))
             .with_fact(Fact::Disconnect);

@@ -152,9 +152,18 @@ impl Slot {
     pub(crate) fn run<R>(
         self: &Rc<Self>,
         work: Work<'_>,
-        call: impl FnOnce(&mut dyn Session) -> Result<(R, Rest)>,
+        call: impl FnOnce(&mut dyn Session) -> Result<R>,
     ) -> Result<R> {
         self.ready()?.run(work, call)
+    }
+
+    /// As [`run`](Slot::run), for a result that may be left before its end.
+    pub(crate) fn stream(
+        self: &Rc<Self>,
+        work: Work<'_>,
+        call: impl FnOnce(&mut dyn Session) -> Result<Rest>,
+    ) -> Result<()> {
+        self.ready()?.stream(work, |session| call(session).map(|rest| ((), rest)))
     }
 
     /// As [`run`](Slot::run), for what needs no connection where none is open.
@@ -170,7 +179,7 @@ impl Slot {
             poison.in_transaction = false;
             return Err(error.with_alias(self.alias_arc()));
         }
-        turn.run(work, |session| call(session).map(|()| ((), Rest::Ready)))
+        turn.run(work, call)
     }
 
     /// Makes sure that there is a connection, without a statement.
@@ -294,10 +303,7 @@ impl Slot {
     pub(crate) fn turn(&self) -> Result<Turn<'_>> {
         match self.ended.get() {
             None => {}
-            Some(CloseReason::ThreadExit) => {
-                let message = "this thread is ending: its connections are closed, and it cannot open others";
-                return Err(Error::new(ErrorKind::Interface, message).with_alias(self.alias_arc()));
-            }
+            Some(CloseReason::ThreadExit) => return Err(crate::thread::ending(self.alias())),
             Some(_) => return Err(self.shut_down()),
         }
         if self.busy.replace(true) {

@@ -18,7 +18,7 @@ use crate::engines::AliasConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::Names;
 use crate::seat::{Bucket, Seat};
-use crate::shared::{Shared, State};
+use crate::shared::Shared;
 use crate::signals::CloseReason;
 use crate::slot::Slot;
 
@@ -163,7 +163,7 @@ pub(crate) fn forget(id: RegistryId) {
 }
 
 #[cold]
-fn ending(alias: &str) -> Error {
+pub(crate) fn ending(alias: &str) -> Error {
     let message = "this thread is ending: its connections are closed, and it cannot open others";
     Error::new(ErrorKind::Interface, message).with_alias(alias)
 }
@@ -173,7 +173,6 @@ pub(crate) struct ThreadRegistry {
     pub(crate) shared: Arc<Shared>,
     /// Kept, so that leaving needs no look into the `ThreadLocal`.
     bucket: Arc<Bucket>,
-    _state: Arc<State>,
     /// The generation of the aliases that the slots know.
     generation: Cell<u64>,
     slots: RefCell<Vec<Rc<Slot>>>,
@@ -183,12 +182,9 @@ pub(crate) struct ThreadRegistry {
 
 impl ThreadRegistry {
     fn join(shared: &Arc<Shared>) -> Self {
-        let state = shared.state();
-        let bucket = Arc::clone(state.buckets.get_or_default());
         Self {
             shared: Arc::clone(shared),
-            bucket,
-            _state: state,
+            bucket: Arc::clone(shared.state().buckets.get_or_default()),
             generation: Cell::new(0),
             slots: RefCell::new(Vec::new()),
             depth: Cell::new(0),

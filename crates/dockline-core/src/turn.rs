@@ -71,7 +71,12 @@ impl<'a> Turn<'a> {
     }
 
     /// Runs it on the link, which there is.
-    pub(crate) fn run<R>(
+    pub(crate) fn run<R>(self, work: Work<'_>, call: impl FnOnce(&mut dyn Session) -> Result<R>) -> Result<R> {
+        self.stream(work, |session| call(session).map(|value| (value, Rest::Ready)))
+    }
+
+    /// As [`run`](Turn::run); `call` says how it left the connection.
+    pub(crate) fn stream<R>(
         mut self,
         work: Work<'_>,
         call: impl FnOnce(&mut dyn Session) -> Result<(R, Rest)>,

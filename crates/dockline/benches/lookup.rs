@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 
@@ -50,11 +51,11 @@ fn fill(file: &Path) -> Connections {
     connections
 }
 
-fn ids() -> std::cell::Cell<u32> {
-    std::cell::Cell::new(0)
+fn ids() -> Cell<u32> {
+    Cell::new(0)
 }
 
-fn next(id: &std::cell::Cell<u32>) -> u32 {
+fn next(id: &Cell<u32>) -> u32 {
     id.set((id.get() + 1) % ROWS);
     id.get()
 }
