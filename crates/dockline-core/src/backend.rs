@@ -8,7 +8,8 @@ use std::any::Any;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::server_info::ServerInfo;
 use crate::settings::Settings;
 use crate::value::Value;
 
@@ -104,8 +105,29 @@ pub trait Session: Send {
     /// Whether a transaction is open, by the word of the server. Costs no round trip.
     fn in_transaction(&self) -> bool;
 
-    /// Whether the server answers; a round trip, with a limit.
+    /// Whether the server answers; a round trip, with a limit of at most 5 s.
     fn is_usable(&mut self) -> bool;
+
+    /// Looks whether the other side is still there, without a round trip. Called before every statement outside a
+    /// transaction, where [`liveness`](Settings::liveness) is on.
+    fn probe(&mut self) -> Health {
+        Health::Alive
+    }
+
+    /// Whether [`probe`](Session::probe) can tell. Where it cannot, as the socket is out of reach, the core pings
+    /// after a pause of [`liveness_after`](Settings::liveness_after).
+    fn can_probe(&self) -> bool {
+        true
+    }
+
+    /// Asks the server what it is and what its limits are: a round trip or two.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's.
+    fn server_info(&mut self) -> Result<ServerInfo> {
+        Err(Error::new(ErrorKind::NotSupported, "this backend has no server to ask"))
+    }
 
     /// Whether it has state that a new connection would lack, as far as can be told: temporary tables, attached
     /// databases, session variables; not what `init_sql` makes anew. Costs no round trip, and answers for a connection
@@ -132,6 +154,9 @@ pub trait Session: Send {
     /// As the driver's.
     fn native(&mut self) -> Result<&mut dyn Any>;
 
+    /// Called when the driver's object has been given back: what it was used for may have changed everything.
+    fn took_back(&mut self) {}
+
     /// The path of the type of [`native`](Session::native), for error messages.
     fn native_type(&self) -> &'static str;
 
@@ -142,6 +167,18 @@ pub trait Session: Send {
     ///
     /// As the driver's; the connection is gone all the same.
     fn close(self: Box<Self>) -> Result<()>;
+}
+
+/// What a [`Session::probe`] saw.
+#[derive(Debug)]
+pub enum Health {
+    /// Nothing speaks against it.
+    Alive,
+    /// The other side has hung up, or must not be used any more. The error says so, as the driver would have said it;
+    /// the core adds [`Fact::Disconnect`](crate::Fact::Disconnect).
+    Gone(Error),
+    /// Something is waiting to be read that may be harmless: only a round trip can tell.
+    Ask,
 }
 
 /// Cancels the statement that a [`Session`] runs, from any thread.
@@ -156,12 +193,31 @@ pub trait Cancel: Send + Sync {
 
 /// What takes the rows of a result.
 pub trait RowSink {
-    /// Is told the names of the columns, once before the rows of a result, also where there are none. A session that
-    /// keeps them, and gives the same again, saves its caller the making of others.
+    /// Is told the names of the columns, once before the rows of a result, also where there are none; a statement that
+    /// gives several results tells them before each. A session that keeps them, and gives the same again, saves its
+    /// caller the making of others.
     fn columns(&mut self, names: &Arc<[String]>);
+
+    /// What becomes of the rows: a session may fetch them in another way where that is faster.
+    fn expects(&self) -> Expect {
+        Expect::Stream
+    }
 
     /// Takes a row. `Break`: it wants no more.
     fn row(&mut self, values: Vec<Value>) -> ControlFlow<()>;
+}
+
+/// What a [`RowSink`] does with rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Expect {
+    /// It takes one at a time, and keeps none.
+    Stream,
+    /// It keeps all of them.
+    All,
+    /// It wants one at the most; more is an error, of kind [`Data`](crate::ErrorKind::Data), that the session may give
+    /// itself.
+    One,
 }
 
 /// Rows of parameters, for [`Session::execute_many`]: an iterator that lends.

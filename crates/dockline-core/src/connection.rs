@@ -7,13 +7,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::backend::{ParamRows, RowSink};
+use crate::backend::{Expect, ParamRows, RowSink};
 use crate::canceller::Canceller;
 use crate::error::{Error, ErrorKind, Fact, Result};
 use crate::hold::Hold;
 use crate::params::Params;
 use crate::query_log::LoggedQuery;
 use crate::row::{FromRow, Heading, Row};
+use crate::server_info::ServerInfo;
 use crate::signals::CloseReason;
 use crate::slot::Slot;
 use crate::thread::Now;
@@ -78,7 +79,7 @@ impl Connection {
     /// As [`execute`](Connection::execute), and as the type's [`FromRow`].
     pub fn query_as<T: FromRow>(&self, sql: &str, params: impl Params) -> Result<Vec<T>> {
         let mut rows = Vec::new();
-        self.query_each(sql, params, |row| {
+        self.run_query(Expect::All, sql, params, |row| {
             rows.push(row.decode()?);
             Ok(ControlFlow::<()>::Continue(()))
         })?;
@@ -101,7 +102,7 @@ impl Connection {
     /// [`Data`](ErrorKind::Data) where it gives more; else as [`execute`](Connection::execute).
     pub fn query_opt(&self, sql: &str, params: impl Params) -> Result<Option<Row>> {
         let mut first = None;
-        let second = self.query_each(sql, params, |row| {
+        let second = self.run_query(Expect::One, sql, params, |row| {
             Ok(if first.is_none() {
                 first = Some(row);
                 ControlFlow::Continue(())
@@ -138,6 +139,16 @@ impl Connection {
         &self,
         sql: &str,
         params: impl Params,
+        call: impl FnMut(Row) -> Result<ControlFlow<B>>,
+    ) -> Result<Option<B>> {
+        self.run_query(Expect::Stream, sql, params, call)
+    }
+
+    fn run_query<B>(
+        &self,
+        expect: Expect,
+        sql: &str,
+        params: impl Params,
         mut call: impl FnMut(Row) -> Result<ControlFlow<B>>,
     ) -> Result<Option<B>> {
         let params = params.into_values();
@@ -153,7 +164,7 @@ impl Connection {
             ended = Some(next);
             ControlFlow::Break(())
         };
-        let mut sink = Sink { slot: &self.slot, heading: self.slot.last_heading(), take: &mut take };
+        let mut sink = Sink { slot: &self.slot, expect, heading: self.slot.last_heading(), take: &mut take };
         let result = self.slot.stream(Work::Statement(sql), |session| session.query(sql, params.as_ref(), &mut sink));
         match ended {
             Some(Ended::Panicked(panic)) => resume_unwind(panic),
@@ -199,7 +210,11 @@ impl Connection {
         self.slot.run(Work::Native, |session| {
             let native_type = session.native_type();
             match session.native()?.downcast_mut::<T>() {
-                Some(native) => Ok(call(native)),
+                Some(native) => {
+                    let value = call(native);
+                    session.took_back();
+                    Ok(value)
+                }
                 None => {
                     let message = format!("the driver's object is a {native_type} here, and no {}", type_name::<T>());
                     Err(Error::new(ErrorKind::NotSupported, message))
@@ -224,6 +239,7 @@ enum Ended<B> {
 /// Makes rows of what a session gives.
 struct Sink<'a> {
     slot: &'a Slot,
+    expect: Expect,
     heading: Arc<Heading>,
     take: &'a mut dyn FnMut(Row) -> ControlFlow<()>,
 }
@@ -234,6 +250,10 @@ impl RowSink for Sink<'_> {
         if !Arc::ptr_eq(&self.heading.columns, names) {
             self.heading = self.slot.new_heading(names);
         }
+    }
+
+    fn expects(&self) -> Expect {
+        self.expect
     }
 
     fn row(&mut self, values: Vec<Value>) -> ControlFlow<()> {
@@ -345,6 +365,15 @@ impl Connection {
     /// Whether a physical connection is open, as far as this side knows.
     pub fn is_connected(&self) -> bool {
         self.slot.serial().is_some()
+    }
+
+    /// Asks the server what it is, and what its limits are: a round trip or two. It opens a connection where none is.
+    ///
+    /// # Errors
+    ///
+    /// Those of connecting and of the database; [`NotSupported`](ErrorKind::NotSupported) where the backend has no server.
+    pub fn server_info(&self) -> Result<ServerInfo> {
+        self.slot.run(Work::Native, |session| session.server_info())
     }
 
     /// Whether a physical connection is open and answers: a round trip, where the backend has one. False where none is

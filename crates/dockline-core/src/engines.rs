@@ -1,6 +1,7 @@
 //! The drivers of a registry, and the configured aliases that they make.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::backend::{Backend, Engine, Session};
 use crate::error::{Error, Result};
@@ -11,6 +12,8 @@ pub(crate) struct AliasConfig {
     pub(crate) alias: Arc<str>,
     pub(crate) settings: Settings,
     pub(crate) backend: Box<dyn Backend>,
+    /// Its server has been asked for its limits, and the warnings are in the log.
+    pub(crate) warned: AtomicBool,
 }
 
 impl AliasConfig {
@@ -29,7 +32,7 @@ pub(crate) struct Engines {
 impl Engines {
     pub(crate) fn configure(&self, alias: &str, settings: Settings) -> Result<Arc<AliasConfig>> {
         let backend = self.open(alias, &settings).map_err(|error| error.with_alias(alias))?;
-        Ok(Arc::new(AliasConfig { alias: alias.into(), settings, backend }))
+        Ok(Arc::new(AliasConfig { alias: alias.into(), settings, backend, warned: AtomicBool::new(false) }))
     }
 
     fn open(&self, alias: &str, settings: &Settings) -> Result<Box<dyn Backend>> {

@@ -32,6 +32,7 @@ struct Inner {
     alias: Option<Arc<str>>,
     code: Option<String>,
     facts: u16,
+    constraint: Option<Constraint>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -81,6 +82,45 @@ pub enum Fact {
     CommitUnknown,
     /// The statement was sent, and may have taken effect.
     MayHaveExecuted,
+    /// Waiting for a lock took longer than the server's limit.
+    LockTimeout,
+    /// The server, or the session, takes no writes.
+    ReadOnly,
+}
+
+/// The constraint that a statement violated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Constraint {
+    /// Which kind of constraint it is.
+    pub kind: ConstraintKind,
+    /// Its name, or that of its column, as far as the server tells.
+    pub name: Option<String>,
+}
+
+impl Constraint {
+    /// A constraint, as a backend reports it.
+    pub fn new(kind: ConstraintKind, name: Option<String>) -> Self {
+        Self { kind, name }
+    }
+}
+
+/// Which kind of constraint was violated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConstraintKind {
+    /// A unique index or a primary key.
+    Unique,
+    /// A reference to another table.
+    ForeignKey,
+    /// A column that takes no null, or has no default.
+    NotNull,
+    /// A check.
+    Check,
+    /// PostgreSQL's exclusion constraint.
+    Exclusion,
+    /// Another one, or one that the server does not tell apart.
+    Other,
 }
 
 impl Fact {
@@ -93,7 +133,15 @@ impl Error {
     /// Makes an error of that kind. The message is lower case, without a full stop, and holds no secret.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            inner: Box::new(Inner { kind, message: message.into(), alias: None, code: None, facts: 0, source: None }),
+            inner: Box::new(Inner {
+                kind,
+                message: message.into(),
+                alias: None,
+                code: None,
+                facts: 0,
+                constraint: None,
+                source: None,
+            }),
         }
     }
 
@@ -120,6 +168,13 @@ impl Error {
     #[must_use]
     pub fn with_fact(mut self, fact: Fact) -> Self {
         self.inner.facts |= fact.bit();
+        self
+    }
+
+    /// States which constraint was violated.
+    #[must_use]
+    pub fn with_constraint(mut self, constraint: Constraint) -> Self {
+        self.inner.constraint = Some(constraint);
         self
     }
 
@@ -187,6 +242,22 @@ impl Error {
         self.has(Fact::Cancelled)
     }
 
+    /// Whether waiting for a lock took longer than the server's limit (1205, `55P03`, SQLite's busy).
+    pub fn is_lock_timeout(&self) -> bool {
+        self.has(Fact::LockTimeout)
+    }
+
+    /// Whether the server takes no writes: it is a replica, or was demoted to one; or the transaction or session was made
+    /// read-only.
+    pub fn is_read_only(&self) -> bool {
+        self.has(Fact::ReadOnly)
+    }
+
+    /// The constraint that was violated, where the kind is [`Integrity`](ErrorKind::Integrity) and the server tells.
+    pub fn constraint(&self) -> Option<&Constraint> {
+        self.inner.constraint.as_ref()
+    }
+
     /// Whether a transaction that was open before the call is gone, and its work with it.
     pub fn is_work_lost(&self) -> bool {
         self.has(Fact::WorkLost)
@@ -228,7 +299,7 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const FACTS: [Fact; 7] = [
+        const FACTS: [Fact; 9] = [
             Fact::Disconnect,
             Fact::Retryable,
             Fact::Exhausted,
@@ -236,6 +307,8 @@ impl fmt::Debug for Error {
             Fact::WorkLost,
             Fact::CommitUnknown,
             Fact::MayHaveExecuted,
+            Fact::LockTimeout,
+            Fact::ReadOnly,
         ];
         let facts: Vec<Fact> = FACTS.into_iter().filter(|fact| self.has(*fact)).collect();
         f.debug_struct("Error")
@@ -244,6 +317,7 @@ impl fmt::Debug for Error {
             .field("message", &self.inner.message)
             .field("code", &self.inner.code)
             .field("facts", &facts)
+            .field("constraint", &self.inner.constraint)
             .field("source", &self.inner.source)
             .finish()
     }

@@ -32,10 +32,12 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod backend;
+pub mod batch;
 pub mod placeholder;
 pub mod signals;
 
 mod canceller;
+mod check;
 mod connection;
 mod engines;
 mod error;
@@ -48,6 +50,7 @@ mod registry;
 mod row;
 mod scope;
 mod seat;
+mod server_info;
 mod settings;
 mod shared;
 mod shutdown;
@@ -59,14 +62,16 @@ mod value;
 pub use secrecy::{ExposeSecret, SecretString};
 
 pub use canceller::Canceller;
+pub use check::{Finding, Severity};
 pub use connection::{Connection, ConnectionState};
-pub use error::{Error, ErrorKind, Fact, Result};
+pub use error::{Constraint, ConstraintKind, Error, ErrorKind, Fact, Result};
 pub use hold::Hold;
 pub use params::Params;
 pub use query_log::LoggedQuery;
 pub use registry::{DEFAULT_ALIAS, Registry, RegistryBuilder};
 pub use row::{FromRow, Row, RowIndex};
 pub use scope::Request;
+pub use server_info::ServerInfo;
 pub use settings::{Databases, IsolationLevel, Liveness, Settings, Tls, TransactionMode};
 pub use shutdown::{Left, ShutdownReport};
 pub use signals::Signals;

@@ -7,6 +7,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use crate::backend::Health;
 use crate::error::{Error, ErrorKind, Fact, Result};
 use crate::seat::Link;
 use crate::settings::Liveness;
@@ -64,12 +65,16 @@ impl Slot {
         if self.shared.hot.is_closed() {
             return Ok(Some(CloseReason::Shutdown));
         }
-        let checks = link.config.settings.get_conn_health_checks() && !self.flags.health_check_done.replace(true);
-        if checks && !link.is_usable() {
+        if let Some(error) = self.looks_dead(link) {
+            // Without a transaction, only state can be lost with it.
             if held || link.session.has_state() {
-                link.poison("it does not answer", None, false);
+                link.poison(error.message().to_owned(), error.code(), false);
                 return self.examine(link);
             }
+            log::debug!(
+                target: "dockline::connection",
+                "alias {:?}: connection {} is gone, and replaced: {error}", self.alias(), link.serial
+            );
             return Ok(Some(CloseReason::Unusable));
         }
         let asks_the_clock = link.config.settings.get_conn_max_idle().is_some();
@@ -77,6 +82,26 @@ impl Slot {
             return Ok(Some(CloseReason::MaxIdle));
         }
         Ok(None)
+    }
+
+    /// What the socket says, without a round trip; or the server, where the socket cannot say it, and once a request where
+    /// the settings ask for that. `None`: nothing speaks against the connection.
+    fn looks_dead(&self, link: &mut Link) -> Option<Error> {
+        let settings = &link.config.settings;
+        let asks_once = settings.get_conn_health_checks() && !self.flags.health_check_done.replace(true);
+        let mut asks = asks_once;
+        if settings.get_liveness() != Liveness::Off {
+            match link.session.probe() {
+                Health::Alive => {}
+                Health::Ask => asks = true,
+                Health::Gone(error) => return Some(error),
+            }
+            asks = asks || (!link.session.can_probe() && link.last_used.elapsed() >= settings.get_liveness_after());
+        }
+        if !asks || link.is_usable() {
+            return None;
+        }
+        Some(Error::new(ErrorKind::Operational, "the server does not answer"))
     }
 
     /// Closes the connection where it is due: its alias has other settings, autocommit was changed and not restored, an

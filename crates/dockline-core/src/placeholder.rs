@@ -49,7 +49,7 @@ pub fn translate<'sql>(sql: &'sql str, parameters: usize, syntax: &Syntax) -> Re
     if parameters == 0 && !sql.as_bytes().contains(&b'?') {
         return Ok(Cow::Borrowed(sql));
     }
-    let mut scanner = Scanner { bytes: sql.as_bytes(), at: 0, syntax };
+    let mut scanner = Scanner::new(sql, syntax);
     let mut rewritten: Option<String> = None;
     let mut copied = 0;
     let mut found = 0;
@@ -101,26 +101,41 @@ enum Mark {
     Literal(usize),
 }
 
-/// Walks over a statement. It works on bytes: everything that it looks for is ASCII, and no byte of a longer UTF-8
-/// sequence is.
-struct Scanner<'a> {
+/// Walks over a statement, past what is quoted. It works on bytes: everything that it looks for is ASCII, and no byte of a
+/// longer UTF-8 sequence is.
+pub struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
     syntax: &'a Syntax,
 }
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
+    /// At the beginning of a statement.
+    pub fn new(sql: &'a str, syntax: &'a Syntax) -> Self {
+        Self { bytes: sql.as_bytes(), at: 0, syntax }
+    }
+
     /// Goes on to behind the next question mark that is not quoted.
     fn next_mark(&mut self) -> Option<Mark> {
+        while let Some((start, byte)) = self.next_bare() {
+            if byte != b'?' {
+                continue;
+            }
+            if self.peek() == Some(b'?') {
+                self.at += 1;
+                return Some(Mark::Literal(start));
+            }
+            return Some(Mark::Placeholder(start));
+        }
+        None
+    }
+
+    /// The next byte that is neither quoted nor in a comment, and where it stands; goes on to behind it.
+    pub fn next_bare(&mut self) -> Option<(usize, u8)> {
         while let Some(&byte) = self.bytes.get(self.at) {
             let start = self.at;
             self.at += 1;
             match byte {
-                b'?' if self.peek() == Some(b'?') => {
-                    self.at += 1;
-                    return Some(Mark::Literal(start));
-                }
-                b'?' => return Some(Mark::Placeholder(start)),
                 b'\'' => {
                     let escapes = self.syntax.backslash_escapes || self.is_escape_string(start);
                     self.skip_quoted(b'\'', escapes);
@@ -131,8 +146,8 @@ impl Scanner<'_> {
                 b'#' if self.syntax.hash_comments => self.skip_past(b"\n"),
                 b'-' if self.starts_line_comment() => self.skip_past(b"\n"),
                 b'/' if self.peek() == Some(b'*') => self.skip_block_comment(),
-                b'$' if self.syntax.dollar_quotes => self.skip_dollar_quoted(start),
-                _ => {}
+                b'$' if self.syntax.dollar_quotes && self.skip_dollar_quoted(start) => {}
+                _ => return Some((start, byte)),
             }
         }
         None
@@ -209,23 +224,24 @@ impl Scanner<'_> {
     }
 
     /// Behind a `$`: skips to behind the closing tag, where this is the start of an opening one. `$1` and `a$b` are not.
-    fn skip_dollar_quoted(&mut self, start: usize) {
+    fn skip_dollar_quoted(&mut self, start: usize) -> bool {
         if self.continues_name(start) {
-            return;
+            return false;
         }
         let name = self.bytes[self.at..].iter().take_while(|b| is_name_byte(**b) && **b != b'$').count();
         let end = self.at + name;
         let starts_with_digit = self.peek().is_some_and(|b| b.is_ascii_digit());
         if starts_with_digit || self.bytes.get(end) != Some(&b'$') {
-            return;
+            return false;
         }
         self.at = end + 1;
         let tag = &self.bytes[start..self.at];
         self.skip_past(tag);
+        true
     }
 }
 
-fn is_name_byte(byte: u8) -> bool {
+pub(crate) fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || !byte.is_ascii()
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::backend::{Cancel, Session};
 use crate::engines::AliasConfig;
 use crate::error::{Error, ErrorKind, Fact, Result};
+use crate::settings::Liveness;
 
 /// Where the physical connection of one thread and alias sits.
 ///
@@ -104,8 +105,9 @@ pub(crate) struct Link {
     pub(crate) opened_at: Instant,
     /// Django's `close_at`: when it is too old, on the monotonic clock.
     pub(crate) close_at: Option<Instant>,
-    /// Kept up where `conn_max_idle` asks for it.
+    /// Kept up where somebody asks for it: see [`keeps_time`](Link::keeps_time).
     pub(crate) last_used: Instant,
+    keeps_time: bool,
     pub(crate) statements: u64,
     /// After an error that makes the connection untrustworthy, whatever a check would say.
     pub(crate) poison: Option<Poison>,
@@ -131,7 +133,9 @@ impl Link {
             // An age beyond what the clock can tell is never reached.
             opened_at.checked_add(age.saturating_sub(cut))
         });
+        let pings = settings.get_liveness() != Liveness::Off && !session.can_probe();
         Self {
+            keeps_time: pings || settings.get_conn_max_idle().is_some(),
             session,
             config,
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
@@ -141,6 +145,11 @@ impl Link {
             statements: 0,
             poison: None,
         }
+    }
+
+    /// Whether `last_used` is kept up: reading the clock costs as much as the rest of the bookkeeping.
+    pub(crate) fn keeps_time(&self) -> bool {
+        self.keeps_time
     }
 
     pub(crate) fn is_idle_too_long(&self, now: Instant) -> bool {

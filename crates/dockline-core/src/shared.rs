@@ -115,6 +115,12 @@ impl Shared {
         self.state.load().table.get().map(ArcSwap::load_full)
     }
 
+    /// How many threads have used an alias, and live.
+    pub(crate) fn threads_of(&self, alias: &str) -> usize {
+        let state = self.state();
+        state.buckets.iter().flat_map(|bucket| bucket.seats()).filter(|seat| &*seat.alias == alias).count()
+    }
+
     pub(crate) fn config(&self, alias: &str) -> Result<Arc<AliasConfig>> {
         let table = self.table()?;
         table.get(alias).cloned().ok_or_else(|| does_not_exist(alias, &table))

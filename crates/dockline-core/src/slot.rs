@@ -249,6 +249,7 @@ impl Slot {
         if autocommit != setting {
             session.set_autocommit(autocommit)?;
         }
+        crate::check::warn_once(&config, &mut *session, self.shared.threads_of(self.alias()));
         self.flags.errors_occurred.set(false);
         self.flags.autocommit.set(autocommit);
         let link = Link::new(session, config, started);

@@ -85,7 +85,7 @@ impl<'a> Turn<'a> {
         self.unfinished = true;
         let Some(link) = self.link.as_mut().and_then(LinkGuard::get) else { return Err(slot.shut_down()) };
         let settings = &link.config.settings;
-        let (slow, keeps_time) = (settings.get_slow_statement(), settings.get_conn_max_idle().is_some());
+        let (slow, keeps_time) = (settings.get_slow_statement(), link.keeps_time());
         let told = work.sql().filter(|_| slow.is_some() || slot.log().is_on() || is_query_log_enabled());
         let started = told.map(|sql| (sql, Instant::now()));
         let in_transaction = link.session.in_transaction();

@@ -1,0 +1,53 @@
+//! What a server says of itself.
+
+use std::time::Duration;
+
+/// What a server is, and what its limits are, as [`Connection::server_info`](crate::Connection::server_info) found them.
+///
+/// What a server does not have, or does not tell this user, is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerInfo {
+    /// The product: `MySQL`, `MariaDB`, `PostgreSQL`, `SQLite`.
+    pub product: String,
+    /// The version, as the server writes it.
+    pub version: String,
+    /// The oldest version that Dockline is tested with, where this one is older.
+    pub older_than: Option<&'static str>,
+    /// After what pause the server closes a connection like this one (MySQL's `wait_timeout` of this session).
+    pub wait_timeout: Option<Duration>,
+    /// The same for interactive clients, as a shell is one (MySQL's `interactive_timeout`).
+    pub interactive_timeout: Option<Duration>,
+    /// After what pause outside a transaction PostgreSQL closes this connection. `None`: never.
+    pub idle_session_timeout: Option<Duration>,
+    /// After what pause inside a transaction the server closes this connection. `None`: never.
+    pub idle_in_transaction_session_timeout: Option<Duration>,
+    /// How many connections the server takes.
+    pub max_connections: Option<u64>,
+    /// How many are in use, this one included.
+    pub connections_in_use: Option<u64>,
+    /// How many more this user can open now.
+    pub connections_left: Option<u64>,
+    /// Whether the server takes no writes.
+    pub read_only: Option<bool>,
+    /// Whether values that do not fit are refused instead of cut (MySQL's strict mode).
+    pub strict: Option<bool>,
+    /// The character set of this connection.
+    pub charset: Option<String>,
+    /// Whether this connection is encrypted.
+    pub encrypted: Option<bool>,
+    /// Whether this connection leaves this machine.
+    pub over_network: bool,
+}
+
+impl ServerInfo {
+    /// Begins one, as a backend fills it.
+    pub fn new(product: impl Into<String>, version: impl Into<String>) -> Self {
+        Self { product: product.into(), version: version.into(), ..Self::default() }
+    }
+
+    /// After what pause outside a transaction the server closes this connection.
+    pub fn idle_limit(&self) -> Option<Duration> {
+        self.wait_timeout.or(self.idle_session_timeout)
+    }
+}
