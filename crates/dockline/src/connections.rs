@@ -39,17 +39,29 @@ impl Connections {
     /// Begins a registry that has the engines that are built in, to add others to; what it builds becomes a
     /// `Connections` by [`From`].
     pub fn builder() -> RegistryBuilder {
-        let builder = Registry::builder().unavailable(
-            &["mysql", "mariadb", "postgres", "postgresql"],
-            "this version of dockline has no backend for it; it has sqlite",
-        );
+        let builder = Registry::builder();
         #[cfg(feature = "sqlite")]
-        return builder.engine(dockline_sqlite::Sqlite);
+        let builder = builder.engine(dockline_sqlite::Sqlite);
         #[cfg(not(feature = "sqlite"))]
-        return builder.unavailable(
+        let builder = builder.unavailable(
             &["sqlite"],
             "it needs the feature \"sqlite\" of the crate dockline, which is off in this program",
         );
+        #[cfg(feature = "mysql")]
+        let builder = builder.engine(dockline_mysql::Mysql);
+        #[cfg(not(feature = "mysql"))]
+        let builder = builder.unavailable(
+            &["mysql", "mariadb"],
+            "it needs the feature \"mysql\" of the crate dockline, which is off in this program",
+        );
+        #[cfg(feature = "postgres")]
+        let builder = builder.engine(dockline_postgres::Postgres);
+        #[cfg(not(feature = "postgres"))]
+        let builder = builder.unavailable(
+            &["postgres", "postgresql"],
+            "it needs the feature \"postgres\" of the crate dockline, which is off in this program",
+        );
+        builder
     }
 }
 

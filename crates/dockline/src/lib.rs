@@ -54,6 +54,8 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `sqlite` | yes | the embedded backend; compiles SQLite in |
+//! | `mysql` | | MySQL and MariaDB, by the `mysql` crate |
+//! | `postgres` | | PostgreSQL, by the `postgres` crate |
 //! | `chrono` | | dates and times as values |
 //! | `decimal` | | `rust_decimal::Decimal` as a value |
 //! | `json` | | `serde_json::Value` as a value |
@@ -72,11 +74,16 @@ mod connections;
 mod global;
 
 pub use dockline_core::{
-    Canceller, Connection, ConnectionState, DEFAULT_ALIAS, Databases, Error, ErrorKind, ExposeSecret, Fact, FromRow,
-    FromValue, Hold, IsolationLevel, Left, Liveness, LoggedQuery, Params, Registry, RegistryBuilder, Request, Result,
-    Row, RowIndex, SecretString, Settings, ShutdownReport, Signals, Tls, ToValue, TransactionMode, Value, ValueError,
-    backend, params, placeholder, signals,
+    Canceller, Connection, ConnectionState, Constraint, ConstraintKind, DEFAULT_ALIAS, Databases, Error, ErrorKind,
+    ExposeSecret, Fact, Finding, FromRow, FromValue, Hold, IsolationLevel, Left, Liveness, LoggedQuery, Params,
+    Registry, RegistryBuilder, Request, Result, Row, RowIndex, SecretString, ServerInfo, Settings, Severity,
+    ShutdownReport, Signals, Tls, ToValue, TransactionMode, Value, ValueError, backend, batch, params, placeholder,
+    signals,
 };
+#[cfg(feature = "mysql")]
+pub use dockline_mysql::{Mysql, mysql};
+#[cfg(feature = "postgres")]
+pub use dockline_postgres::{Postgres, postgres};
 #[cfg(feature = "sqlite")]
 pub use dockline_sqlite::{Sqlite, rusqlite};
 

@@ -1,0 +1,60 @@
+//! The MySQL and MariaDB backend of [Dockline](https://docs.rs/dockline), on the [`mysql`] crate with rustls.
+//!
+//! Programs use it through the crate `dockline`, with its feature `mysql`: `mysql://user:password@host:port/name`, or
+//! `mariadb://…`, which is the same. A host that starts with `/` (`%2F` in a URL) is the path of a Unix socket, as is the option
+//! `socket`. Where there is no host it is `127.0.0.1`.
+//!
+//! Every connection counts found rows, as Django asks for, reads committed rows, speaks utf8mb4, and tells by session
+//! tracking, without a round trip, whether a transaction is open and whether it has state of its own.
+//!
+//! | option | default | |
+//! |---|---|---|
+//! | `socket` | none | the path of a Unix socket; goes before `host` |
+//! | `read_default_file` | `~/.my.cnf`, where it exists | a file of options of MySQL's own form, for what the settings leave out |
+//! | `read_default_group` | none | a section of that file besides `[client]` |
+//! | `sql_mode` | the server's | the modes of every new connection |
+//! | `charset` | `utf8mb4` | only that; the name is here for those who look for it |
+//! | `collation` | the server's for utf8mb4 | what text of the connection itself is compared by |
+//!
+//! # What to know
+//!
+//! - **Option files.** `[client]` and the group give user, password, and (where the settings have neither host nor socket) host,
+//!   port and socket. A password is taken only together with the user that the file names, or where it names none. The file
+//!   is read at every connect. `!include` is not followed.
+//! - **TLS.** The certificates to trust are those that browsers trust (compiled in), and those of `tls_ca_file` besides them. The
+//!   name of the host is sent, as some proxies need it, with `verify-full` only. There is no TLS on Unix sockets.
+//! - **Time limits.** `statement_timeout` is `max_statement_time` on MariaDB, for every statement, and `max_execution_time` on
+//!   MySQL, which ends only a SELECT (and no SLEEP in one, which returns 1 at once). `read_timeout` ends everything, and the
+//!   connection with it; the statement may go on at the server.
+//! - **Prepared statements.** What servers cannot prepare (1295), and text with a colon before a name, which the driver would read as
+//!   a parameter of its own, runs as text, with parameters as literals. So does everything with `prepared_statements = false`.
+//! - **`execute_many`** turns an INSERT of one row into statements of up to 64. One that fails changes nothing of its rows (on
+//!   engines with transactions), and the error says which rows it had.
+//! - **State.** Session variables, user variables set by `SET`, `USE`, and temporary tables are reported by the server. Advisory
+//!   locks (`GET_LOCK`), variables set in a SELECT, and `CREATE TEMPORARY TABLE … SELECT` are not: the text of statements is
+//!   searched for them, so one inside a procedure goes unseen, as does a connection whose proxy has no session tracking. Use
+//!   `hold` for those.
+//! - **Types.** Decimals are sent as text in prepared statements, which is exact where they are stored; a comparison with a column
+//!   is done as double by the server: write `CAST(? AS DECIMAL(30, 10))` where it matters. Digits of a second beyond the sixth are cut
+//!   off, for servers keep no more. Instants are stored in UTC without a zone: set `time_zone` to `+00:00` where columns are
+//!   `TIMESTAMP`. `TINYINT` is an integer, and reads as `bool`.
+//! - **Zero dates** and times beyond 24 hours come as text.
+
+#![forbid(unsafe_code)]
+
+mod backend;
+mod cancel;
+mod error;
+mod info;
+mod liveness;
+mod many;
+mod open;
+mod options_file;
+mod plan;
+mod session;
+mod statement;
+mod tracking;
+mod value;
+
+pub use backend::Mysql;
+pub use mysql;

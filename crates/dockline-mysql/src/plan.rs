@@ -1,0 +1,192 @@
+//! How the connections of one alias are made: its settings, read.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dockline_core::{Error, IsolationLevel, Result, Settings, Tls};
+use dockline_net::{SHORT, application_name, check_tls_files};
+
+pub(crate) struct Plan {
+    pub(crate) settings: Settings,
+    pub(crate) endpoint: Option<Endpoint>,
+    pub(crate) database: Option<String>,
+    pub(crate) options_file: Option<PathBuf>,
+    pub(crate) options_group: Option<String>,
+    pub(crate) application_name: String,
+    /// The first round trip of every connection.
+    pub(crate) set_up: String,
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    Tcp { host: String, port: u16 },
+    Socket(String),
+}
+
+pub(crate) const DEFAULT_PORT: u16 = 3306;
+
+impl Endpoint {
+    /// A host that is an absolute path is a socket.
+    pub(crate) fn of(host: &str, port: Option<u16>) -> Self {
+        if host.starts_with('/') {
+            Self::Socket(host.to_owned())
+        } else {
+            Self::Tcp { host: host.to_owned(), port: port.unwrap_or(DEFAULT_PORT) }
+        }
+    }
+
+    /// The name by which the process knows the server, and errors call it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            Self::Tcp { host, port } => format!("{host}:{port}"),
+            Self::Socket(path) => path.clone(),
+        }
+    }
+}
+
+impl Plan {
+    pub(crate) fn read(alias: &str, settings: &Settings) -> Result<Self> {
+        check_tls_files(settings)?;
+        Ok(Self {
+            endpoint: endpoint(settings)?,
+            database: database(settings)?,
+            options_file: settings.get_option("read_default_file").map(PathBuf::from),
+            options_group: settings.get_option("read_default_group").map(str::to_owned),
+            application_name: application_name(settings.get_application_name(), alias),
+            set_up: set_up(settings)?,
+            settings: settings.clone(),
+        })
+    }
+
+    /// How long a ping, a rollback and a KILL may take.
+    pub(crate) fn short(&self) -> Duration {
+        self.settings.get_read_timeout().unwrap_or(SHORT).min(SHORT)
+    }
+
+    pub(crate) fn encrypts(&self) -> bool {
+        self.settings.get_tls() != Tls::Disable
+    }
+}
+
+fn endpoint(settings: &Settings) -> Result<Option<Endpoint>> {
+    if let Some(socket) = settings.get_option("socket") {
+        if socket.is_empty() {
+            return Err(Error::config("setting options.socket: it is empty; write the path of the server's socket"));
+        }
+        return Ok(Some(Endpoint::Socket(socket.to_owned())));
+    }
+    let Some(host) = settings.get_host() else {
+        return Ok(settings.get_port().map(|port| Endpoint::Tcp { host: "127.0.0.1".to_owned(), port }));
+    };
+    if host.contains(char::is_whitespace) || host.contains('\0') || (host.contains('/') && !host.starts_with('/')) {
+        return Err(Error::config(
+            "setting host: write a name or an address alone, or the path of a socket, which starts with /",
+        ));
+    }
+    Ok(Some(Endpoint::of(host, settings.get_port())))
+}
+
+fn database(settings: &Settings) -> Result<Option<String>> {
+    let name = settings.get_name().unwrap_or_default();
+    // Where a URL has no host, its path stands as it was written.
+    let name = if settings.get_host().is_none() { name.strip_prefix('/').unwrap_or(name) } else { name };
+    // In the handshake, a NUL is the end of it.
+    for (setting, text) in [("name", name), ("user", settings.get_user().unwrap_or_default())] {
+        if text.contains('\0') {
+            return Err(Error::config(format!("setting {setting}: it has a NUL character")));
+        }
+    }
+    Ok(Some(name.to_owned()).filter(|name| !name.is_empty()))
+}
+
+/// One statement sets all that can stand in one SET. Each server skips the comment that is meant for the other.
+fn set_up(settings: &Settings) -> Result<String> {
+    if settings.get_option("charset").is_some_and(|charset| !charset.eq_ignore_ascii_case("utf8mb4")) {
+        return Err(Error::config("setting options.charset: Dockline speaks utf8mb4 alone; leave it out"));
+    }
+    let mut sql = String::from("SET NAMES utf8mb4");
+    if let Some(collation) = word(settings, "collation", "_")? {
+        sql += &format!(" COLLATE {collation}");
+    }
+    sql += if settings.get_autocommit() { ", autocommit=1" } else { ", autocommit=0" };
+    sql += ", session_track_transaction_info='STATE', session_track_state_change=ON, \
+            session_track_system_variables='autocommit'";
+    if let Some(mode) = word(settings, "sql_mode", "_, ")? {
+        sql += &format!(", sql_mode='{mode}'");
+    }
+    if let Some(zone) = settings.get_time_zone() {
+        sql += &format!(", time_zone='{}'", checked("time_zone", zone, "_/+:-")?);
+    }
+    if let Some(limit) = settings.get_statement_timeout() {
+        // 0 would be no limit.
+        let millis = limit.as_millis().clamp(1, u128::from(u32::MAX));
+        let seconds = limit.as_secs_f64().clamp(0.001, 31_536_000.0);
+        sql += &format!("/*M!100101 , max_statement_time={seconds:.6}*//*!50708 , max_execution_time={millis}*/");
+    }
+    let isolation = settings.get_isolation_level().unwrap_or(IsolationLevel::ReadCommitted);
+    sql += &format!("; SET SESSION TRANSACTION ISOLATION LEVEL {}", isolation.to_string().to_ascii_uppercase());
+    sql += "; SELECT @@version, @@max_allowed_packet, @@global.read_only";
+    Ok(sql)
+}
+
+fn word<'s>(settings: &'s Settings, option: &str, also: &str) -> Result<Option<&'s str>> {
+    settings.get_option(option).map(|text| checked(&format!("options.{option}"), text, also)).transpose()
+}
+
+/// What is put into a statement as it is: letters, digits, and a few more.
+fn checked<'s>(setting: &str, text: &'s str, also: &str) -> Result<&'s str> {
+    if text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c)) {
+        Ok(text)
+    } else {
+        Err(Error::config(format!("setting {setting}: {text:?} has characters that it cannot have")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(url: &str) -> Result<Plan> {
+        Plan::read("default", &Settings::from_url(url).unwrap())
+    }
+
+    #[test]
+    fn a_host_a_socket_and_a_path() {
+        let tcp = |host: &str, port| Some(Endpoint::Tcp { host: host.to_owned(), port });
+        assert_eq!(plan("mysql://db.example/app").unwrap().endpoint, tcp("db.example", 3306));
+        assert_eq!(plan("mysql://[::1]:3307/app").unwrap().endpoint.unwrap().name(), "[::1]:3307");
+        let socket = Some(Endpoint::Socket("/run/s.sock".to_owned()));
+        assert_eq!(plan("mysql:///app?options.socket=/run/s.sock").unwrap().endpoint, socket);
+        assert_eq!(plan("mysql:///app?host=/run/s.sock").unwrap().endpoint, socket);
+        let plan = plan("mysql:///app").unwrap();
+        assert_eq!((plan.endpoint, plan.database.as_deref()), (None, Some("app")));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_its_name() {
+        for (url, name) in [
+            ("mysql://h/app?options.charset=latin1", "options.charset"),
+            ("mysql://h/app?options.collation=x'y", "options.collation"),
+            ("mysql://h/app?options.sql_mode=a';", "options.sql_mode"),
+            ("mysql://h/app?time_zone=x'", "time_zone"),
+            ("mysql:///app?host=a/b", "host"),
+            ("mysql://h/app?options.socket=", "options.socket"),
+            ("mysql://h/app?tls_ca_file=/nowhere/ca.pem", "tls_ca_file"),
+        ] {
+            let error = plan(url).err().unwrap_or_else(|| panic!("{url}"));
+            assert!(error.is_config() && error.message().contains(name), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn set_up_is_one_text() {
+        let sql = plan("mysql://h/app?statement_timeout=1500ms&time_zone=Europe/Vienna&isolation_level=serializable")
+            .unwrap()
+            .set_up;
+        assert!(sql.contains("time_zone='Europe/Vienna'"), "{sql}");
+        assert!(sql.contains("max_statement_time=1.500000*/") && sql.contains("max_execution_time=1500*/"), "{sql}");
+        assert!(sql.contains("ISOLATION LEVEL SERIALIZABLE"), "{sql}");
+    }
+}

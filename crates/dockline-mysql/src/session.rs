@@ -1,0 +1,522 @@
+//! One connection.
+
+use std::any::{Any, type_name};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dockline_core::backend::{Cancel, Health, ParamRows, Rest, RowSink, Session};
+use dockline_core::placeholder::translate;
+use dockline_core::{Error, ErrorKind, Fact, Liveness, Result, ServerInfo, Value};
+use dockline_net::{Server, Stamp, StatementCache, Wire};
+use mysql::prelude::{Protocol, Queryable};
+use mysql::{Conn, Params, QueryResult};
+
+use crate::cancel::Gate;
+use crate::error::{Phase, gone, keeps_step, map, of_init_sql, spares_transaction, too_large};
+use crate::info::{ask, is_on};
+use crate::liveness::look;
+use crate::open::Opened;
+use crate::plan::Plan;
+use crate::statement::{Form, Prepared, Template, has_colon_name, syntax};
+use crate::tracking::{Tracking, Whose};
+use crate::{info, many, value};
+
+pub(crate) struct MysqlSession {
+    pub(crate) conn: Conn,
+    pub(crate) wire: Option<Wire>,
+    pub(crate) plan: Arc<Plan>,
+    server: Arc<Server>,
+    stamp: Stamp,
+    gate: Arc<Gate>,
+    cache: StatementCache<Arc<Prepared>>,
+    pub(crate) tracking: Tracking,
+    pub(crate) encrypted: bool,
+    pub(crate) mariadb: bool,
+    was_read_only: bool,
+    /// The largest packet that the server takes.
+    max_packet: usize,
+    backslash_escapes: bool,
+    /// Nobody else looks at the socket outside a transaction.
+    looks: bool,
+    /// After an error that leaves the connection out of step, nothing is sent any more.
+    broken: bool,
+    /// The driver's own object was lent, and may have done anything.
+    lent: bool,
+    /// A KILL may still hit the next statement.
+    killed: bool,
+}
+
+/// Turns on what the server is to report; also after the driver's own object was lent, whose `reset` turns it off.
+const TRACK: &str = "SET SESSION session_track_transaction_info='STATE', session_track_state_change=ON, \
+                     session_track_system_variables='autocommit'";
+
+const TRACK_ANEW: &str =
+    "SET SESSION session_track_transaction_info='OFF'; SET SESSION session_track_transaction_info='STATE'";
+
+impl MysqlSession {
+    pub(crate) fn set_up(opened: Opened, plan: &Arc<Plan>) -> Result<Self> {
+        let Opened { mut conn, wire, server, stamp, encrypted, deadline } = opened;
+        let limit = Some(deadline.limit());
+        let explain = |error| map(error, Phase::Before, limit).with_context("setting the connection up");
+        let told = ask(&mut conn, &plan.set_up).map_err(explain)?;
+        let told = |at: usize| told.get(at).and_then(Option::as_deref).unwrap_or_default();
+        let (mariadb, max_packet) = (told(0).contains("MariaDB"), told(1).parse().unwrap_or(usize::MAX));
+        let was_read_only = is_on(told(2));
+        if let Some(init_sql) = plan.settings.get_init_sql() {
+            conn.query_drop(init_sql).map_err(|error| of_init_sql(error, limit))?;
+        }
+        let mut tracking = Tracking::new(plan.settings.get_autocommit());
+        tracking.read(&conn, Whose::Ours);
+        let session = Self {
+            gate: Gate::new(plan, conn.connection_id()),
+            cache: StatementCache::new(plan.settings.get_statement_cache()),
+            backslash_escapes: !conn.no_backslash_escape(),
+            looks: plan.settings.get_liveness() == Liveness::Off,
+            plan: Arc::clone(plan),
+            conn,
+            wire,
+            server,
+            stamp,
+            tracking,
+            encrypted,
+            mariadb,
+            was_read_only,
+            max_packet,
+            broken: false,
+            lent: false,
+            killed: false,
+        };
+        if let Some(wire) = &session.wire {
+            let limit = session.limit();
+            wire.set_timeouts(limit, limit).map_err(|error| gone(&error).with_source(error))?;
+        }
+        Ok(session)
+    }
+
+    fn limit(&self) -> Option<Duration> {
+        self.plan.settings.get_read_timeout()
+    }
+
+    /// Before anything is sent: whether there is somebody to send it to.
+    fn begin(&mut self) -> Result<()> {
+        if self.broken {
+            return Err(gone("the connection has failed before"));
+        }
+        if self.looks || self.tracking.in_transaction() {
+            if let Health::Gone(error) = self.look() {
+                self.broken = true;
+                return Err(error);
+            }
+        }
+        if std::mem::take(&mut self.killed) {
+            match self.conn.query_drop("DO 0") {
+                Err(mysql::Error::MySqlError(error)) if error.code == 1317 => {}
+                result => result.map_err(|error| self.failed(error, Phase::Before))?,
+            }
+        }
+        if std::mem::take(&mut self.lent) {
+            self.tracking.read(&self.conn, Whose::Ours);
+            self.conn.query_drop(TRACK).map_err(|error| self.failed(error, Phase::Before))?;
+            self.ask_for_transaction();
+        }
+        Ok(())
+    }
+
+    fn look(&self) -> Health {
+        self.wire.as_ref().map_or(Health::Alive, |wire| look(wire, self.encrypted))
+    }
+
+    /// Runs `call` as one statement of the caller's, or several.
+    fn statement<R>(&mut self, call: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        let result = self.begin().and_then(|()| call(self));
+        let cancelled =
+            result.as_ref().is_err_and(|error| error.is_cancelled() && error.code().as_deref() == Some("1317"));
+        self.gate.end(cancelled);
+        result
+    }
+
+    /// Runs a statement, and hands what it gives to the sink, where there is one.
+    pub(crate) fn run(&mut self, sql: &str, params: &[Value], mut sink: Option<&mut dyn RowSink>) -> Result<Received> {
+        let mut retried = false;
+        loop {
+            let (prepared, kept) = self.prepared(sql, params.len())?;
+            let leave = if self.tracking.in_transaction() { None } else { self.wire.as_ref() };
+            let sink = sink.as_mut().map(|sink| &mut **sink as &mut dyn RowSink);
+            let result = match &prepared.form {
+                Form::Binary(statement) => {
+                    let wire = value::params(params)?;
+                    fits(sql.len() + params.iter().map(value::size).sum::<usize>(), self.max_packet)?;
+                    let result = self.conn.exec_iter(statement, Params::Positional(wire));
+                    result.and_then(|result| receive(result, &prepared, sink, leave))
+                }
+                Form::Text(template) => {
+                    let text = template.fill(params)?;
+                    fits(text.len(), self.max_packet)?;
+                    self.conn.query_iter(text).and_then(|result| receive(result, &prepared, sink, leave))
+                }
+            };
+            if !kept {
+                self.close_statement(&prepared);
+            }
+            match result {
+                Ok(received) => {
+                    self.answered(sql, &prepared, &received);
+                    return Ok(received);
+                }
+                // The server does not know the statement any more, as after the driver's `reset`, or wants it anew. It has
+                // not run it.
+                Err(mysql::Error::MySqlError(error)) if matches!(error.code, 1243 | 1615) && !retried => {
+                    self.cache.clear();
+                    retried = true;
+                }
+                Err(error) => {
+                    let error = self.failed(error, Phase::Sent);
+                    if !prepared.calls {
+                        return Err(error);
+                    }
+                    if !self.broken {
+                        self.ask_for_transaction();
+                    }
+                    return Err(error.with_fact(Fact::MayHaveExecuted));
+                }
+            }
+        }
+    }
+
+    fn answered(&mut self, sql: &str, prepared: &Prepared, received: &Received) {
+        if received.rest == Rest::Spent {
+            self.broken = true;
+            return;
+        }
+        if received.gave_rows {
+            self.tracking.doubts();
+        }
+        self.tracking.read(&self.conn, Whose::Callers);
+        if !received.gave_rows {
+            self.tracking.answered(sql);
+        }
+        if prepared.makes_state {
+            self.tracking.set_state();
+        }
+        self.backslash_escapes = !self.conn.no_backslash_escape();
+    }
+
+    /// The statement from the cache, or prepared; and whether it is kept.
+    fn prepared(&mut self, sql: &str, parameters: usize) -> Result<(Arc<Prepared>, bool)> {
+        if let Some(found) = self.cache.get(sql) {
+            if found.parameters() == parameters {
+                return Ok((found, true));
+            }
+            translate(sql, parameters, &syntax(self.backslash_escapes))?;
+        }
+        let prepared = Arc::new(Prepared::new(sql, self.form(sql, parameters)?));
+        match self.cache.put(sql, Arc::clone(&prepared)) {
+            Some(same) if Arc::ptr_eq(&same, &prepared) => Ok((prepared, false)),
+            Some(other) => {
+                self.close_statement(&other);
+                Ok((prepared, true))
+            }
+            None => Ok((prepared, true)),
+        }
+    }
+
+    fn form(&mut self, sql: &str, parameters: usize) -> Result<Form> {
+        let syntax = syntax(self.backslash_escapes);
+        let text = translate(sql, parameters, &syntax)?;
+        if !self.plan.settings.get_prepared_statements() || has_colon_name(sql) {
+            return Template::new(sql, parameters, &syntax).map(Form::Text);
+        }
+        match self.conn.prep(&*text) {
+            Ok(statement) if usize::from(statement.num_params()) == parameters => Ok(Form::Binary(statement)),
+            Ok(statement) => {
+                let found = statement.num_params();
+                self.close_statement(&Prepared::new(sql, Form::Binary(statement)));
+                let message = format!(
+                    "the server found {found} placeholders in the statement, and {parameters} parameters were given"
+                );
+                Err(Error::new(ErrorKind::Programming, message))
+            }
+            // It cannot be prepared, and has not run.
+            Err(mysql::Error::MySqlError(error)) if error.code == 1295 => {
+                Template::new(sql, parameters, &syntax).map(Form::Text)
+            }
+            Err(error) => Err(self.failed(error, Phase::Before)),
+        }
+    }
+
+    /// The server does not answer to it.
+    fn close_statement(&mut self, prepared: &Prepared) {
+        if let (Form::Binary(statement), false) = (&prepared.form, self.broken) {
+            self.broken = self.conn.close(statement.clone()).is_err();
+        }
+    }
+
+    /// Runs a statement of our own that gives no rows.
+    fn simple(&mut self, sql: &str) -> Result<()> {
+        self.conn.query_drop(sql).map_err(|error| self.failed(error, Phase::Sent))
+    }
+
+    /// What an error of the driver means for the session, and as an error of ours.
+    pub(crate) fn failed(&mut self, error: mysql::Error, phase: Phase) -> Error {
+        self.broken |= !keeps_step(&error);
+        let mapped = map(error, phase, self.limit());
+        if self.broken {
+            return mapped;
+        }
+        let code = mapped.code().unwrap_or_default();
+        if self.tracking.in_transaction() && !spares_transaction(&code) {
+            self.ask_for_transaction();
+        } else {
+            // It may have begun a transaction all the same.
+            self.tracking.doubts();
+        }
+        match (code.as_str(), self.plan.settings.get_statement_timeout()) {
+            ("1290" | "1836", _) => self.confirm_read_only(mapped),
+            ("1969" | "3024", Some(limit)) => {
+                mapped.with_context(format_args!("the statement ran longer than statement_timeout ({limit:?})"))
+            }
+            _ => mapped,
+        }
+    }
+
+    /// Errors carry no news, and some end a transaction. MySQL tells with the next answer, MariaDB forgets.
+    fn ask_for_transaction(&mut self) {
+        let asked = if self.mariadb {
+            ask(&mut self.conn, "SELECT @@in_transaction").and_then(|told| {
+                let open = told.first().and_then(Option::as_deref) == Some("1");
+                self.tracking.set_open(open);
+                // It takes what it has told before as known, and would not tell of the next transaction.
+                if open { Ok(()) } else { self.conn.query_drop(TRACK_ANEW) }
+            })
+        } else {
+            self.conn.query_drop("DO 0").map(|()| self.tracking.read(&self.conn, Whose::Callers))
+        };
+        self.broken |= asked.is_err_and(|error| !keeps_step(&error));
+    }
+
+    /// 1290 is said of several options. Where the server took writes when this connection was opened, it was demoted.
+    fn confirm_read_only(&mut self, error: Error) -> Error {
+        match ask(&mut self.conn, "SELECT @@global.read_only") {
+            Ok(told) if told.first().and_then(Option::as_deref).is_some_and(is_on) => {
+                if !self.was_read_only {
+                    self.server.demoted(self.stamp);
+                }
+                error.with_fact(Fact::ReadOnly)
+            }
+            Ok(_) => error,
+            Err(failed) => {
+                self.broken |= !keeps_step(&failed);
+                error
+            }
+        }
+    }
+
+    /// Runs `call` with a limit of its own for every answer.
+    fn within<R>(&mut self, limit: Duration, call: impl FnOnce(&mut Self) -> R) -> R {
+        let usual = self.limit();
+        let Some(wire) = self.wire.as_ref().filter(|_| usual.is_none_or(|usual| usual > limit)) else {
+            return call(self);
+        };
+        let _ = wire.set_read_timeout(Some(limit));
+        let result = call(self);
+        if let Some(wire) = &self.wire {
+            self.broken |= wire.set_read_timeout(usual).is_err();
+        }
+        result
+    }
+
+    /// With autocommit off there may be a transaction that nobody has told of.
+    fn may_have_transaction(&self) -> bool {
+        self.tracking.in_transaction() || !self.tracking.autocommit
+    }
+
+    fn end_transaction(&mut self, sql: &str) -> Result<()> {
+        self.begin()?;
+        if self.may_have_transaction() {
+            self.simple(sql)?;
+            self.tracking.set_open(false);
+            self.tracking.read(&self.conn, Whose::Ours);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn syntax(&self) -> dockline_core::placeholder::Syntax {
+        syntax(self.backslash_escapes)
+    }
+}
+
+/// What came back.
+pub(crate) struct Received {
+    /// Of the last result.
+    pub(crate) affected: u64,
+    gave_rows: bool,
+    rest: Rest,
+}
+
+/// So much is read of what nobody wants any more, before the connection is given up for it.
+const ROWS_TO_SKIP: usize = 1_000;
+const BYTES_TO_SKIP: usize = 1 << 20;
+
+/// Reads all results to their end. Where the sink has stopped and there is more than is worth reading, and the connection can
+/// be left (`leave`), it is closed: the driver would go on reading.
+fn receive<P: Protocol>(
+    mut result: QueryResult<'_, '_, '_, P>,
+    prepared: &Prepared,
+    mut sink: Option<&mut dyn RowSink>,
+    leave: Option<&Wire>,
+) -> mysql::Result<Received> {
+    let mut received = Received { affected: 0, gave_rows: false, rest: Rest::Ready };
+    let (mut rows, mut bytes) = (0, 0);
+    while let Some(mut set) = result.iter() {
+        received.affected = set.affected_rows();
+        let gives_rows = !set.columns().as_ref().is_empty();
+        received.gave_rows |= gives_rows;
+        if let (true, Some(sink)) = (gives_rows, &mut sink) {
+            sink.columns(&prepared.names(set.columns().as_ref()));
+        }
+        while let Some(row) = set.next() {
+            let row = row?;
+            if prepared.writes {
+                received.affected += 1;
+            }
+            let Some(taker) = &mut sink else { continue };
+            let columns = row.columns();
+            let values = row.unwrap().into_iter().zip(columns.iter());
+            if taker.row(values.map(|(value, column)| value::column(value, column)).collect()).is_continue() {
+                continue;
+            }
+            for row in set.by_ref() {
+                let row = row?;
+                rows += 1;
+                bytes += (0..row.len()).filter_map(|at| row.as_ref(at)).map(value::wire_size).sum::<usize>();
+                if let Some(wire) = leave.filter(|_| rows > ROWS_TO_SKIP || bytes > BYTES_TO_SKIP) {
+                    wire.shutdown();
+                    received.rest = Rest::Spent;
+                    return Ok(received);
+                }
+            }
+            sink = None;
+        }
+    }
+    if let (false, Some(sink)) = (received.gave_rows, sink) {
+        sink.columns(&Arc::default());
+    }
+    Ok(received)
+}
+
+fn fits(size: usize, limit: usize) -> Result<()> {
+    if size < limit {
+        return Ok(());
+    }
+    Err(too_large(format_args!("the statement has about {size} bytes, and the server takes {limit}; it was not sent")))
+}
+
+impl Session for MysqlSession {
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
+        self.statement(|session| session.run(sql, params, None).map(|received| received.affected))
+    }
+
+    fn query(&mut self, sql: &str, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
+        self.statement(|session| session.run(sql, params, Some(sink)).map(|received| received.rest))
+    }
+
+    fn execute_many(&mut self, sql: &str, rows: &mut dyn ParamRows) -> Result<u64> {
+        self.statement(|session| many::execute(session, sql, rows))
+    }
+
+    fn set_autocommit(&mut self, on: bool) -> Result<()> {
+        self.statement(|session| {
+            // Switching on what is on commits nothing.
+            if on && session.tracking.autocommit && session.tracking.in_transaction() {
+                session.end_transaction("COMMIT")?;
+            }
+            session.simple(if on { "SET autocommit=1" } else { "SET autocommit=0" })?;
+            session.tracking.autocommit = on;
+            if on {
+                session.tracking.set_open(false);
+            }
+            session.tracking.read(&session.conn, Whose::Ours);
+            Ok(())
+        })
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        self.statement(|session| session.end_transaction("COMMIT"))
+    }
+
+    fn rollback(&mut self) -> Result<()> {
+        let limit = self.plan.short();
+        self.statement(|session| session.within(limit, |session| session.end_transaction("ROLLBACK")))
+    }
+
+    fn in_transaction(&self) -> bool {
+        // What was done with the driver's own object is told by the last answer to it, where that had room for it.
+        let told = if self.lent && !self.broken { Tracking::peek(&self.conn) } else { None };
+        told.unwrap_or_else(|| self.tracking.in_transaction())
+    }
+
+    fn is_usable(&mut self) -> bool {
+        if self.broken || matches!(self.look(), Health::Gone(_)) {
+            return false;
+        }
+        let limit = self.plan.short();
+        self.broken = self.within(limit, |session| session.conn.ping()).is_err();
+        !self.broken
+    }
+
+    #[inline]
+    fn probe(&mut self) -> Health {
+        if self.broken {
+            return Health::Gone(gone("the connection has failed before"));
+        }
+        if !self.server.is_current(self.stamp) {
+            let message = "the server takes no writes any more (it was demoted); connections to it are opened anew";
+            return Health::Gone(Error::new(ErrorKind::Operational, message).with_code("1290"));
+        }
+        self.look()
+    }
+
+    fn can_probe(&self) -> bool {
+        self.wire.is_some()
+    }
+
+    fn server_info(&mut self) -> Result<ServerInfo> {
+        self.statement(info::server_info)
+    }
+
+    fn has_state(&mut self) -> bool {
+        self.tracking.has_state()
+    }
+
+    fn server_connection_id(&self) -> Option<u64> {
+        Some(self.conn.connection_id().into())
+    }
+
+    fn forget_cancel(&mut self) {
+        self.killed |= self.gate.next();
+    }
+
+    fn canceller(&self) -> Option<Arc<dyn Cancel>> {
+        Some(Arc::clone(&self.gate) as Arc<dyn Cancel>)
+    }
+
+    fn native(&mut self) -> Result<&mut dyn Any> {
+        self.begin()?;
+        self.lent = true;
+        Ok(&mut self.conn)
+    }
+
+    fn native_type(&self) -> &'static str {
+        type_name::<Conn>()
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        let Self { conn, wire, server, broken, .. } = *self;
+        if let (true, Some(wire)) = (broken, &wire) {
+            // The driver's goodbye must not wait for one who does not listen.
+            wire.shutdown();
+        }
+        server.let_go(wire.as_ref(), || drop(conn));
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! What the server reports of the session with its answers: whether a transaction is open, and whether the session has
+//! state of its own.
+
+use mysql::Conn;
+use mysql::consts::SessionStateType;
+use mysql::session_state_change::SessionStateChange;
+
+#[derive(Debug, Default)]
+pub(crate) struct Tracking {
+    /// By the server's last word on it.
+    open: bool,
+    /// With autocommit off, what reads begins a transaction too, and the end of a result has no room for that news.
+    doubt: bool,
+    pub(crate) autocommit: bool,
+    /// Variables, temporary tables, a chosen database.
+    state: bool,
+    /// LOCK TABLES.
+    locks: bool,
+}
+
+/// Whose statement an answer is to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Ours,
+    Callers,
+}
+
+impl Tracking {
+    pub(crate) fn new(autocommit: bool) -> Self {
+        Self { autocommit, ..Self::default() }
+    }
+
+    pub(crate) fn in_transaction(&self) -> bool {
+        self.open || self.doubt
+    }
+
+    pub(crate) fn has_state(&self) -> bool {
+        self.state || self.locks
+    }
+
+    pub(crate) fn set_state(&mut self) {
+        self.state = true;
+    }
+
+    /// A transaction has been ended by us, or was found to be over.
+    pub(crate) fn set_open(&mut self, open: bool) {
+        self.open = open;
+        self.doubt = false;
+    }
+
+    /// A statement has given rows, or has failed: neither comes with news.
+    pub(crate) fn doubts(&mut self) {
+        self.doubt |= !self.autocommit;
+    }
+
+    /// A statement of the caller's has been answered without rows; this is its text.
+    pub(crate) fn answered(&mut self, sql: &str) {
+        if self.doubt && ends_transaction(sql) {
+            self.doubt = false;
+        }
+    }
+
+    /// Reads what came with the last answer.
+    pub(crate) fn read(&mut self, conn: &Conn, whose: Whose) {
+        for change in conn.session_state_changes().unwrap_or_default() {
+            match change.data_type() {
+                SessionStateType::SESSION_TRACK_TRANSACTION_STATE => {
+                    // Behind its length: T or I, then five for what was read and written, then S, then L for locked tables.
+                    let state = change.data_ref();
+                    self.set_open(state.get(1).is_some_and(|byte| *byte != b'_'));
+                    self.locks = state.get(8).is_some_and(|byte| *byte != b'_');
+                }
+                SessionStateType::SESSION_TRACK_STATE_CHANGE => {
+                    self.state |= whose == Whose::Callers && change.data_ref().contains(&b'1');
+                }
+                SessionStateType::SESSION_TRACK_SYSTEM_VARIABLES => {
+                    let Ok(SessionStateChange::SystemVariables(variables)) = change.decode() else { continue };
+                    for variable in variables.iter().filter(|variable| variable.name_bytes() == b"autocommit") {
+                        self.autocommit = variable.value_bytes() == b"ON";
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The word on the transaction that stands in the last answer, where there is one.
+    pub(crate) fn peek(conn: &Conn) -> Option<bool> {
+        let changes = conn.session_state_changes().ok()?;
+        let of_transaction =
+            changes.iter().rfind(|change| change.data_type() == SessionStateType::SESSION_TRACK_TRANSACTION_STATE)?;
+        of_transaction.data_ref().get(1).map(|byte| *byte != b'_')
+    }
+}
+
+/// COMMIT or ROLLBACK of a whole transaction, with none behind it.
+fn ends_transaction(sql: &str) -> bool {
+    let mut words = sql.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let first = words.next().unwrap_or_default();
+    let ends = first.eq_ignore_ascii_case("commit") || first.eq_ignore_ascii_case("rollback");
+    ends && words.all(|word| !["to", "chain"].iter().any(|other| word.eq_ignore_ascii_case(other)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_transaction_is_told_from_that_of_a_savepoint() {
+        for sql in ["COMMIT", "  rollback ;", "COMMIT WORK", "ROLLBACK RELEASE"] {
+            assert!(ends_transaction(sql), "{sql}");
+        }
+        for sql in ["", "ROLLBACK TO a", "rollback to savepoint a", "COMMIT AND CHAIN", "SELECT 'commit'"] {
+            assert!(!ends_transaction(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn with_autocommit_off_rows_leave_a_doubt() {
+        let mut tracking = Tracking::new(true);
+        tracking.doubts();
+        assert!(!tracking.in_transaction());
+        tracking.autocommit = false;
+        tracking.doubts();
+        assert!(tracking.in_transaction());
+        tracking.answered("SET @x = 1");
+        assert!(tracking.in_transaction());
+        tracking.answered("COMMIT");
+        assert!(!tracking.in_transaction());
+    }
+}

@@ -1,0 +1,238 @@
+//! PostgreSQL's errors as kinds and facts. The kinds are those of psycopg under Django, by SQLSTATE.
+
+use std::error::Error as StdError;
+use std::io;
+
+use dockline_core::{Constraint, ConstraintKind, Error, ErrorKind, Fact};
+use postgres::error::DbError;
+
+use crate::open::out_of_descriptors;
+use crate::protocol::Fatal;
+
+/// What the driver was doing when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doing {
+    Connecting,
+    /// Something that changes nothing, as preparing a statement.
+    Asking,
+    Running,
+}
+
+/// Maps an error of the driver. That it may have been executed is added where something was sent.
+pub(crate) fn map(error: postgres::Error, doing: Doing) -> Error {
+    if let Some(ours) = find::<Passed>(&error).and_then(Passed::take) {
+        return if doing == Doing::Running { ours.with_fact(Fact::MayHaveExecuted) } else { ours };
+    }
+    if let Some(server) = error.as_db_error() {
+        return of_server(server, doing).with_source(error);
+    }
+    // It comes inside an I/O error.
+    if let Some(tls) = find::<rustls::Error>(&error) {
+        return of_tls(tls, doing).with_source(error);
+    }
+    if let Some(io) = find::<io::Error>(&error) {
+        let mapped = out_of_descriptors(io, lost(doing, &describe_io(io)));
+        return mapped.with_source(error);
+    }
+    if error.is_closed() {
+        return lost(doing, "the server closed the connection").with_source(error);
+    }
+    match (doing, error.source()) {
+        (Doing::Connecting, Some(why)) => Error::new(ErrorKind::Operational, why.to_string()).with_source(error),
+        (Doing::Connecting, None) => Error::new(ErrorKind::Operational, error.to_string()).with_source(error),
+        // What remains is a message that does not fit the protocol, or cannot be read: nothing can be trusted any more.
+        _ => lost(doing, &error.to_string()).with_source(error),
+    }
+}
+
+/// The connection is lost, and the server did not say why.
+pub(crate) fn lost(doing: Doing, why: &str) -> Error {
+    let mut error = Error::new(ErrorKind::Operational, why.to_owned()).with_fact(Fact::Disconnect);
+    if doing == Doing::Running {
+        error = error.with_fact(Fact::MayHaveExecuted);
+    }
+    error
+}
+
+/// The connection is lost, and the server said why on its way out.
+pub(crate) fn of_fatal(fatal: &Fatal, doing: Doing) -> Error {
+    lost(doing, &fatal.message).with_code(fatal.sqlstate.clone())
+}
+
+fn of_server(error: &DbError, doing: Doing) -> Error {
+    let sqlstate = error.code().code();
+    let message = match error.hint() {
+        // What PostgreSQL says of the statement is half the help with its hint.
+        Some(hint) if sqlstate.starts_with("42") => format!("{} (hint: {hint})", error.message()),
+        _ => error.message().to_owned(),
+    };
+    let mut mapped = Error::new(kind(sqlstate), message).with_code(sqlstate.to_owned());
+    for fact in facts(sqlstate) {
+        mapped = mapped.with_fact(*fact);
+    }
+    if let Some(kind) = constraint(sqlstate) {
+        let name = error.constraint().or(error.column()).map(str::to_owned);
+        mapped = mapped.with_constraint(Constraint::new(kind, name));
+    }
+    // Severity as it is in every language; servers before 9.6 do not send that.
+    let ends = match error.parsed_severity() {
+        Some(severity) => matches!(severity, postgres::error::Severity::Fatal | postgres::error::Severity::Panic),
+        None => matches!(error.severity(), "FATAL" | "PANIC"),
+    };
+    if ends && doing != Doing::Connecting {
+        mapped = mapped.with_fact(Fact::Disconnect);
+        if doing == Doing::Running {
+            mapped = mapped.with_fact(Fact::MayHaveExecuted);
+        }
+    }
+    mapped
+}
+
+fn kind(sqlstate: &str) -> ErrorKind {
+    match sqlstate.get(..2).unwrap_or_default() {
+        "22" => ErrorKind::Data,
+        "23" => ErrorKind::Integrity,
+        "0A" => ErrorKind::NotSupported,
+        "24" | "25" | "2B" | "2D" => ErrorKind::Internal,
+        "10" | "20" | "21" | "26" | "34" | "3D" | "3F" | "42" | "44" => ErrorKind::Programming,
+        "08" | "27" | "28" | "2F" | "38" | "39" | "3B" | "40" | "53" | "54" | "55" | "57" | "58" => {
+            ErrorKind::Operational
+        }
+        class => match class.chars().next() {
+            Some('X') => ErrorKind::Internal,
+            Some('P') => ErrorKind::Programming,
+            Some('F' | 'H') => ErrorKind::Operational,
+            _ => ErrorKind::Database,
+        },
+    }
+}
+
+fn facts(sqlstate: &str) -> &'static [Fact] {
+    match sqlstate {
+        "40001" | "40P01" => &[Fact::Retryable],
+        "55P03" => &[Fact::LockTimeout, Fact::Retryable],
+        "57014" => &[Fact::Cancelled],
+        "25006" => &[Fact::ReadOnly],
+        _ if sqlstate.starts_with("53") => &[Fact::Exhausted],
+        _ if sqlstate.starts_with("08") => &[Fact::Disconnect],
+        _ => &[],
+    }
+}
+
+fn constraint(sqlstate: &str) -> Option<ConstraintKind> {
+    Some(match sqlstate {
+        "23505" => ConstraintKind::Unique,
+        "23503" => ConstraintKind::ForeignKey,
+        "23502" => ConstraintKind::NotNull,
+        "23514" => ConstraintKind::Check,
+        "23P01" => ConstraintKind::Exclusion,
+        _ if sqlstate.starts_with("23") => ConstraintKind::Other,
+        _ => return None,
+    })
+}
+
+fn of_tls(error: &rustls::Error, doing: Doing) -> Error {
+    use rustls::CertificateError as Bad;
+    let advice = match error {
+        rustls::Error::InvalidCertificate(bad) => match bad {
+            Bad::UnknownIssuer | Bad::BadSignature => "; is tls_ca_file that of the server's authority?",
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
+                "; the certificate names another host: connect by a name that it has, or set tls to verify-ca"
+            }
+            Bad::Expired | Bad::ExpiredContext { .. } => "; the server needs a new certificate",
+            _ => "",
+        },
+        rustls::Error::AlertReceived(_) => "; does the server want another tls_client_cert?",
+        _ => "",
+    };
+    let message = format!("encryption: {error}{advice}");
+    if doing == Doing::Connecting { Error::new(ErrorKind::Operational, message) } else { lost(doing, &message) }
+}
+
+fn describe_io(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
+        io::ErrorKind::TimedOut => "the server did not answer in time".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// The first error of that type among the causes.
+fn find<E: StdError + 'static>(error: &postgres::Error) -> Option<&E> {
+    let mut cause: Option<&(dyn StdError + 'static)> = error.source();
+    while let Some(current) = cause {
+        if let Some(found) = current.downcast_ref::<E>() {
+            return Some(found);
+        }
+        // What an I/O error wraps is not among its causes.
+        cause = match current.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn StdError + 'static)),
+            None => current.source(),
+        };
+    }
+    None
+}
+
+/// An error of ours, on its way through the driver.
+#[derive(Debug)]
+pub(crate) struct Passed(std::sync::Mutex<Option<Error>>);
+
+impl Passed {
+    pub(crate) fn boxed(error: Error) -> Box<dyn StdError + Send + Sync> {
+        Box::new(Self(std::sync::Mutex::new(Some(error))))
+    }
+
+    fn take(&self) -> Option<Error> {
+        self.0.lock().ok()?.take()
+    }
+}
+
+impl std::fmt::Display for Passed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a value cannot be converted")
+    }
+}
+
+impl StdError for Passed {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_psycopgs() {
+        for (sqlstate, wanted) in [
+            ("22003", ErrorKind::Data),
+            ("23505", ErrorKind::Integrity),
+            ("0A000", ErrorKind::NotSupported),
+            ("25P02", ErrorKind::Internal),
+            ("25006", ErrorKind::Internal),
+            ("XX000", ErrorKind::Internal),
+            ("42P01", ErrorKind::Programming),
+            ("3D000", ErrorKind::Programming),
+            ("P0001", ErrorKind::Programming),
+            ("28P01", ErrorKind::Operational),
+            ("40P01", ErrorKind::Operational),
+            ("53300", ErrorKind::Operational),
+            ("57014", ErrorKind::Operational),
+            ("F0000", ErrorKind::Operational),
+            ("HV000", ErrorKind::Operational),
+            ("01000", ErrorKind::Database),
+            ("", ErrorKind::Database),
+        ] {
+            assert_eq!(kind(sqlstate), wanted, "{sqlstate}");
+        }
+    }
+
+    #[test]
+    fn facts_are_what_callers_act_on() {
+        assert_eq!(facts("40001"), [Fact::Retryable]);
+        assert_eq!(facts("55P03"), [Fact::LockTimeout, Fact::Retryable]);
+        assert_eq!(facts("53300"), [Fact::Exhausted]);
+        assert_eq!(facts("08006"), [Fact::Disconnect]);
+        assert_eq!(facts("42601"), []);
+        assert_eq!(constraint("23503"), Some(ConstraintKind::ForeignKey));
+        assert_eq!(constraint("23999"), Some(ConstraintKind::Other));
+        assert_eq!(constraint("42601"), None);
+    }
+}

@@ -1,0 +1,59 @@
+//! The PostgreSQL backend of Dockline, on the [postgres](https://docs.rs/postgres) crate.
+//!
+//! `postgres://user:password@host:port/name`, with the settings of
+//! [`Settings`](dockline_core::Settings) in the query. The port is 5432 where none is given, the host `localhost`; a host that
+//! begins with a slash is the folder of a Unix socket.
+//!
+//! # What it does
+//!
+//! - The stream between the driver and the server is watched, so the transaction state, the process id and a COMMIT that
+//!   became a ROLLBACK are the server's word. On a Unix socket the driver lets nobody between: there the state is read off
+//!   the statements, and a pause of `liveness_after` is followed by a ping, since the socket is out of reach.
+//! - Statements are prepared once for each connection. With `prepared_statements = false` nothing is prepared, as poolers in
+//!   transaction mode need it: each statement is one round trip, and its parameters are sent as text.
+//! - With autocommit off, the first statement begins a transaction, as psycopg does it.
+//! - A password that is not in the settings comes from `~/.pgpass` (or `PGPASSFILE`), as with libpq; the file must not be
+//!   readable by others.
+//!
+//! # Values
+//!
+//! | column | value |
+//! |---|---|
+//! | `boolean`, `smallint`, `integer`, `bigint`, `oid` | `Bool`, `Int` |
+//! | `real`, `double precision` | `Double` |
+//! | `text`, `varchar`, `char`, `name`, `citext`, `xml`, enums | `Text` |
+//! | `bytea` | `Bytes` |
+//! | `numeric` | `Decimal` with the feature `decimal`, where it has at most 28 digits; else `Int` where it has no scale and fits, else `Text` |
+//! | `date`, `time`, `timestamp`, `timestamptz` | `Date`, `Time`, `DateTime`, `DateTimeTz` with the feature `chrono`; else, and for infinity, `Text` |
+//! | `uuid`, `json`, `jsonb` | `Uuid`, `Json` with the features; else `Text` |
+//! | `void` | `Text`, empty |
+//!
+//! Columns of other types are an error that says so: cast them, as in `address::text`, or read them by `native`. A parameter is sent
+//! in the form that its place in the statement asks for, also as text that the server reads.
+//!
+//! # Limits
+//!
+//! `read_timeout` and the limit of a rollback do not hold on Unix sockets, for the driver has none; `statement_timeout` does.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod backend;
+mod cancel;
+mod connector;
+mod effect;
+mod error;
+mod info;
+mod numeric;
+mod observed;
+mod open;
+mod param;
+mod pgpass;
+mod plan;
+mod protocol;
+mod session;
+mod tls;
+mod value;
+
+pub use backend::Postgres;
+pub use postgres;

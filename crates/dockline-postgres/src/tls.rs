@@ -1,0 +1,157 @@
+//! What is checked of a server's certificate, by the five words of libpq's `sslmode`.
+
+use std::fs;
+use std::sync::Arc;
+
+use dockline_core::{Error, Result, Settings, Tls};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::pem::PemObject;
+
+/// What rustls needs for the settings; `None` where there is to be no encryption.
+pub(crate) fn client_config(settings: &Settings) -> Result<Option<Arc<ClientConfig>>> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier: Arc<dyn ServerCertVerifier> = match settings.get_tls() {
+        Tls::Disable => return Ok(None),
+        Tls::Prefer | Tls::Require => Arc::new(Unchecked { provider: Arc::clone(&provider) }),
+        word => {
+            let roots = Arc::new(roots(settings)?);
+            let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+                .build()
+                .map_err(|error| Error::config(format!("setting tls_ca_file: {error}")).with_source(error))?;
+            if word == Tls::VerifyCa { Arc::new(AnyName { inner }) } else { inner }
+        }
+    };
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::config(format!("setting tls: {error}")).with_source(error))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let config = match (settings.get_tls_client_cert(), settings.get_tls_client_key()) {
+        (Some(certificate), Some(key)) => {
+            let chain = certificates("tls_client_cert", certificate)?;
+            let key = PrivateKeyDer::from_pem_file(key)
+                .map_err(|error| Error::config(format!("setting tls_client_key: {key:?}: {error}")))?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| {
+                Error::config(format!("settings tls_client_cert, tls_client_key: {error}")).with_source(error)
+            })?
+        }
+        _ => builder.with_no_client_auth(),
+    };
+    Ok(Some(Arc::new(config)))
+}
+
+/// The file of the settings alone, or else Mozilla's list.
+fn roots(settings: &Settings) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    let Some(path) = settings.get_tls_ca_file() else {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        return Ok(roots);
+    };
+    for certificate in certificates("tls_ca_file", path)? {
+        roots
+            .add(certificate)
+            .map_err(|error| Error::config(format!("setting tls_ca_file: {path:?}: {error}")).with_source(error))?;
+    }
+    Ok(roots)
+}
+
+fn certificates(setting: &str, path: &str) -> Result<Vec<CertificateDer<'static>>> {
+    let wrong = |why: String| Error::config(format!("setting {setting}: {path:?}: {why}"));
+    let pem = fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let found: Vec<_> =
+        CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| wrong(error.to_string()))?;
+    if found.is_empty() { Err(wrong("it has no certificate in PEM form".to_owned())) } else { Ok(found) }
+}
+
+/// `prefer` and `require`: encrypted, whoever it is.
+#[derive(Debug)]
+struct Unchecked {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Unchecked {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    // A certificate that nobody checks makes its signatures worth nothing; and old ones cannot even be read.
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// `verify-ca`: signed by an authority that is trusted, for whatever name.
+#[derive(Debug)]
+struct AnyName {
+    inner: Arc<WebPkiServerVerifier>,
+}
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.inner.verify_server_cert(certificate, chain, name, ocsp, now) {
+            // The name is looked at last: all else is in order.
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
