@@ -1,8 +1,12 @@
 //! What the tests of Dockline share: databases of their own, a record of what was opened and closed, a backend that
-//! plays a script, and the log.
+//! plays a script, the log, private servers with certificates, and a proxy that makes faults.
 
+pub mod certificates;
 pub mod log_capture;
+pub mod proxy;
 pub mod scripted;
+#[cfg(unix)]
+pub mod servers;
 
 /// The code in the documents is code that runs.
 #[cfg(doctest)]
