@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::backend::Session;
 use crate::engines::AliasConfig;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::registry::Registry;
 use crate::server_info::ServerInfo;
 use crate::settings::Settings;
@@ -73,6 +73,7 @@ impl Registry {
                     findings
                         .extend(Checked { alias: &alias, settings: &config.settings, info: &info, threads }.findings());
                 }
+                (Err(error), Ok(_)) if error.kind() == ErrorKind::NotSupported => {}
                 (Err(error), Ok(_)) => findings.push(Finding {
                     message: format!("the server cannot be asked: {}", describe(&error)),
                     alias,

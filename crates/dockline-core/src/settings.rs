@@ -191,7 +191,8 @@ settings! {
         application_name, get_application_name;
         /// SQL that runs once on every new connection. It may be several statements. Default: none.
         init_sql, get_init_sql;
-        /// A PEM file with the authorities to trust. Default: those of the system. Servers only.
+        /// A PEM file with the authorities to trust. Default: Mozilla's list, which is compiled in; MySQL and MariaDB trust
+        /// that list besides the file. It counts with `verify-ca` and `verify-full`. Servers only.
         tls_ca_file, get_tls_ca_file;
         /// A PEM file with the client's certificate. Servers only.
         tls_client_cert, get_tls_client_cert;

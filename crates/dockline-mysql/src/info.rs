@@ -54,7 +54,11 @@ pub(crate) fn server_info(session: &mut MysqlSession) -> Result<ServerInfo> {
     let max = number(3);
     let mut left = max.zip(in_use).map(|(max, in_use)| max.saturating_sub(in_use));
     if let Some(of_user) = number(4).filter(|limit| *limit > 0) {
-        let used = ask(&mut session.conn, OF_USER).map_err(|error| session.failed(error, Phase::Before))?;
+        let used = match ask(&mut session.conn, OF_USER) {
+            // MySQL cannot list its threads while one runs a statement with certain characters (3854).
+            Err(mysql::Error::MySqlError(_)) => Vec::new(),
+            used => used.map_err(|error| session.failed(error, Phase::Before))?,
+        };
         let left_to_user = of_user.saturating_sub(second(&used).unwrap_or_default());
         left = Some(left.map_or(left_to_user, |left| left.min(left_to_user)));
     }

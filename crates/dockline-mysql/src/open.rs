@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::sleep;
 use std::time::Duration;
 
 use dockline_core::{Error, ErrorKind, ExposeSecret, Fact, Result, SecretString, Tls};
@@ -37,21 +38,30 @@ pub(crate) fn open_within(plan: &Plan, deadline: Deadline) -> Result<Opened> {
     let target = Target::of(plan)?;
     let server = Server::named(&target.endpoint.name());
     server.await_turn(deadline);
-    let stamp = server.stamp();
-    match target.connect(plan, deadline) {
-        Ok((conn, encrypted)) => {
-            server.accepted();
-            let wire = wire_of(&conn);
-            let opened = Opened { conn, wire, server, stamp, encrypted, deadline };
-            opened.limit(deadline.remaining().unwrap_or(Duration::from_millis(1)));
-            Ok(opened)
-        }
-        Err(failure) => {
+    let mut pause = Duration::from_millis(20);
+    loop {
+        let stamp = server.stamp();
+        let failure = match target.connect(plan, deadline) {
+            Ok((conn, encrypted)) => {
+                server.accepted();
+                let wire = wire_of(&conn);
+                let opened = Opened { conn, wire, server, stamp, encrypted, deadline };
+                opened.limit(deadline.remaining().unwrap_or(Duration::from_millis(1)));
+                return Ok(opened);
+            }
+            Err(failure) => failure,
+        };
+        // It may still count connections that we have closed a moment ago. Others ask again as well, each at another time.
+        let counts_ours = failure.error.code().as_deref() == Some("1040") && server.closed_lately();
+        let next = pause.mul_f64(0.5 + fastrand::f64());
+        if !counts_ours || deadline.remaining().is_none_or(|left| left <= next) {
             if failure.server_is_down {
                 server.refused();
             }
-            Err(failure.error)
+            return Err(failure.error);
         }
+        sleep(next);
+        pause = (pause * 2).min(Duration::from_millis(500));
     }
 }
 
@@ -110,8 +120,10 @@ impl Target {
         // A password belongs to a user.
         let same_user = own_user.is_none() || file.user.is_none() || own_user == file.user;
         let endpoint = plan.endpoint.clone().or_else(|| file.socket.map(Endpoint::Socket));
+        let endpoint = endpoint.unwrap_or_else(|| Endpoint::of(file.host.as_deref().unwrap_or("127.0.0.1"), file.port));
+        endpoint.allows(settings.get_tls())?;
         Ok(Self {
-            endpoint: endpoint.unwrap_or_else(|| Endpoint::of(file.host.as_deref().unwrap_or("127.0.0.1"), file.port)),
+            endpoint,
             user: own_user.or(file.user),
             password: own_password.or(file.password.filter(|_| same_user)),
         })
@@ -174,9 +186,14 @@ impl Target {
         share: Duration,
         deadline: Deadline,
     ) -> Result<(Conn, bool), Failure> {
+        let prefers = plan.settings.get_tls() == Tls::Prefer;
         let tls = plan.encrypts() && matches!(self.endpoint, Endpoint::Tcp { .. });
+        if tls && prefers && plan.was_without_tls() {
+            return self.try_once(plan, attempt, share, deadline, false).map(|conn| (conn, false));
+        }
         match self.try_once(plan, attempt, share, deadline, tls) {
-            Err(failure) if failure.no_tls && plan.settings.get_tls() == Tls::Prefer => {
+            Err(failure) if failure.no_tls && prefers => {
+                plan.note_without_tls();
                 self.try_once(plan, attempt, share, deadline, false).map(|conn| (conn, false))
             }
             result => result.map(|conn| (conn, tls)),
@@ -269,6 +286,13 @@ impl Target {
             mysql::Error::DriverError(DriverError::CouldNotConnect(why)) => {
                 let text = why.map_or_else(|| "no address".to_owned(), |(_, text, _)| text);
                 down(self.error(self.code(), text))
+            }
+            mysql::Error::DriverError(DriverError::UnknownAuthPlugin(plugin)) => {
+                let what = format_args!(
+                    "the server asks for the authentication plugin {plugin:?}, which the driver does not have; give the user \
+                     caching_sha2_password or mysql_native_password (a user that does not exist is asked for any plugin)"
+                );
+                Failure::of(self.error("2059", what))
             }
             mysql::Error::MySqlError(_) => {
                 let mapped = map(error, Phase::Before, None).with_context(self.place());

@@ -1,10 +1,15 @@
 //! How the connections of one alias are made: its settings, read.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use dockline_core::{Error, IsolationLevel, Result, Settings, Tls};
 use dockline_net::{SHORT, application_name, check_tls_files};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 
 pub(crate) struct Plan {
     pub(crate) settings: Settings,
@@ -15,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) application_name: String,
     /// The first round trip of every connection.
     pub(crate) set_up: String,
+    /// When the server was seen to have no TLS.
+    pub(crate) without_tls: Mutex<Option<Instant>>,
 }
 
 /// Where a server listens.
@@ -27,6 +34,16 @@ pub(crate) enum Endpoint {
 pub(crate) const DEFAULT_PORT: u16 = 3306;
 
 impl Endpoint {
+    /// A socket is not encrypted: where that is asked for, it is no place to go.
+    pub(crate) fn allows(&self, tls: Tls) -> Result<()> {
+        match (self, tls) {
+            (Self::Socket(path), Tls::Require | Tls::VerifyCa | Tls::VerifyFull) => Err(Error::config(format!(
+                "setting tls: the socket {path:?} has no encryption, so {tls} cannot be; connect to a host, or set it to prefer"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// A host that is an absolute path is a socket.
     pub(crate) fn of(host: &str, port: Option<u16>) -> Self {
         if host.starts_with('/') {
@@ -46,18 +63,37 @@ impl Endpoint {
     }
 }
 
+/// After what time `prefer` looks again whether the server has TLS by now.
+const ASKS_AGAIN: Duration = Duration::from_secs(60);
+
 impl Plan {
     pub(crate) fn read(alias: &str, settings: &Settings) -> Result<Self> {
         check_tls_files(settings)?;
+        check_client_certificate(settings)?;
+        let endpoint = endpoint(settings)?;
+        if let Some(endpoint) = &endpoint {
+            endpoint.allows(settings.get_tls())?;
+        }
         Ok(Self {
-            endpoint: endpoint(settings)?,
+            endpoint,
             database: database(settings)?,
             options_file: settings.get_option("read_default_file").map(PathBuf::from),
             options_group: settings.get_option("read_default_group").map(str::to_owned),
             application_name: application_name(settings.get_application_name(), alias),
             set_up: set_up(settings)?,
             settings: settings.clone(),
+            without_tls: Mutex::new(None),
         })
+    }
+
+    /// The server has no TLS: for a while, `prefer` need not ask again, which costs a connection each time.
+    pub(crate) fn note_without_tls(&self) {
+        *self.without_tls.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    pub(crate) fn was_without_tls(&self) -> bool {
+        let noted = *self.without_tls.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.is_some_and(|noted| noted.elapsed() < ASKS_AGAIN)
     }
 
     /// How long a ping, a rollback and a KILL may take.
@@ -68,6 +104,20 @@ impl Plan {
     pub(crate) fn encrypts(&self) -> bool {
         self.settings.get_tls() != Tls::Disable
     }
+}
+
+/// The driver would find out at every connect that the two do not belong together.
+fn check_client_certificate(settings: &Settings) -> Result<()> {
+    let (Some(certificate), Some(key)) = (settings.get_tls_client_cert(), settings.get_tls_client_key()) else {
+        return Ok(());
+    };
+    let wrong = |error: &dyn std::fmt::Display| {
+        Error::config(format!("settings tls_client_cert, tls_client_key: {certificate:?}, {key:?}: {error}"))
+    };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
+    let chain = chain.map_err(|error| wrong(&error))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(&error))?;
+    CertifiedKey::from_der(chain, key, &ring::default_provider()).map(drop).map_err(|error| wrong(&error))
 }
 
 fn endpoint(settings: &Settings) -> Result<Option<Endpoint>> {

@@ -17,7 +17,7 @@ use crate::info::{ask, is_on};
 use crate::liveness::look;
 use crate::open::Opened;
 use crate::plan::Plan;
-use crate::statement::{Form, Prepared, Template, has_colon_name, syntax};
+use crate::statement::{Form, Prepared, Template, has_colon_name, is_empty, syntax};
 use crate::tracking::{Tracking, Whose};
 use crate::{info, many, value};
 
@@ -63,7 +63,8 @@ impl MysqlSession {
         let (mariadb, max_packet) = (told(0).contains("MariaDB"), told(1).parse().unwrap_or(usize::MAX));
         let was_read_only = is_on(told(2));
         if let Some(init_sql) = plan.settings.get_init_sql() {
-            conn.query_drop(init_sql).map_err(|error| of_init_sql(error, limit))?;
+            // Read to its end: an error of a later statement in it comes with a later result.
+            ask(&mut conn, init_sql).map_err(|error| of_init_sql(error, limit))?;
         }
         let mut tracking = Tracking::new(plan.settings.get_autocommit());
         tracking.read(&conn, Whose::Ours);
@@ -222,6 +223,12 @@ impl MysqlSession {
 
     fn form(&mut self, sql: &str, parameters: usize) -> Result<Form> {
         let syntax = syntax(self.backslash_escapes);
+        if sql.as_bytes().contains(&0) {
+            return Err(Error::new(ErrorKind::Programming, "the statement has a NUL character"));
+        }
+        if is_empty(sql, &syntax) {
+            return Err(Error::new(ErrorKind::Programming, "there is no statement in the text"));
+        }
         let text = translate(sql, parameters, &syntax)?;
         if !self.plan.settings.get_prepared_statements() || has_colon_name(sql) {
             return Template::new(sql, parameters, &syntax).map(Form::Text);

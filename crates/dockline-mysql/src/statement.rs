@@ -75,6 +75,17 @@ pub(crate) fn syntax(backslash_escapes: bool) -> Syntax {
     Syntax { backslash_escapes, hash_comments: true, ..Syntax::default() }
 }
 
+/// There is nothing but white space and comments. An executable comment is a statement.
+pub(crate) fn is_empty(sql: &str, syntax: &Syntax) -> bool {
+    let mut scanner = Scanner::new(sql, syntax);
+    while let Some((_, byte)) = scanner.next_bare() {
+        if byte != b';' && !byte.is_ascii_whitespace() {
+            return false;
+        }
+    }
+    !sql.contains("/*!") && !sql.contains("/*M!")
+}
+
 /// The driver takes a colon before a letter for a parameter of its own, and is not told otherwise by every quote.
 pub(crate) fn has_colon_name(sql: &str) -> bool {
     sql.as_bytes().windows(2).any(|pair| pair[0] == b':' && (pair[1].is_ascii_lowercase() || pair[1] == b'_'))
@@ -214,6 +225,14 @@ mod tests {
         ] {
             assert!(!makes_state(sql), "{sql}");
         }
+    }
+
+    #[test]
+    fn comments_are_no_statement() {
+        for sql in ["", " ;\n", "-- x", "/* x */ # y"] {
+            assert!(is_empty(sql, &syntax(true)), "{sql}");
+        }
+        assert!(!is_empty("SELECT 1", &syntax(true)) && !is_empty("/*!50000 SELECT 1 */", &syntax(true)));
     }
 
     #[test]

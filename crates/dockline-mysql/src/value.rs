@@ -49,7 +49,8 @@ fn of_chrono(value: &Value) -> Wire {
 
     let datetime = |date: NaiveDate, time: NaiveTime| {
         let byte = |n: u32| u8::try_from(n).unwrap_or_default();
-        let Ok(year) = u16::try_from(date.year()) else {
+        // MariaDB would store others as a date of zeros, without a word.
+        let Some(year) = u16::try_from(date.year()).ok().filter(|year| *year <= 9_999) else {
             return Wire::Bytes(NaiveDateTime::new(date, time).to_string().into_bytes());
         };
         let micros = (time.nanosecond() / 1_000).min(999_999);

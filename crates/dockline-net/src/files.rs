@@ -1,11 +1,13 @@
 //! Files that settings name, and those that a user keeps in the home folder.
 
-use std::fs::File;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use dockline_core::{Error, Result, Settings};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Checks that the files for TLS are there and readable, when the configuration is read.
+/// Checks that the files for TLS are there, and have what they are for, when the configuration is read.
 ///
 /// # Errors
 ///
@@ -18,8 +20,16 @@ pub fn check_tls_files(settings: &Settings) -> Result<()> {
     ];
     for (setting, path) in files {
         let Some(path) = path else { continue };
-        if let Err(error) = File::open(path) {
-            return Err(Error::config(format!("setting {setting}: {path:?} cannot be read: {error}")));
+        let text = fs::read(path)
+            .map_err(|error| Error::config(format!("setting {setting}: {path:?} cannot be read: {error}")))?;
+        let (found, wanted) = if setting == "tls_client_key" {
+            (PrivateKeyDer::from_pem_slice(&text).is_ok(), "a key")
+        } else {
+            let mut certificates = CertificateDer::pem_slice_iter(&text).peekable();
+            (certificates.peek().is_some() && certificates.all(|one| one.is_ok()), "a certificate")
+        };
+        if !found {
+            return Err(Error::config(format!("setting {setting}: {path:?} does not have {wanted} in PEM form")));
         }
     }
     match (settings.get_tls_client_cert(), settings.get_tls_client_key()) {

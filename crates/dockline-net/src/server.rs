@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,15 @@ pub struct Server {
     name: String,
     demotions: AtomicU64,
     refusals: Mutex<Refusals>,
-    closing: Mutex<usize>,
+    closing: Mutex<Closing>,
     closed: Condvar,
+}
+
+#[derive(Default)]
+struct Closing {
+    count: usize,
+    /// When the server let go of one.
+    last: Option<Instant>,
 }
 
 /// How often a server has been demoted when a connection was opened: see [`Server::demoted`].
@@ -41,23 +48,22 @@ const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Server {
-    /// The server of this name, as `db.example:5432` or the path of a socket: the same one for the same name, as long as one
-    /// is held.
+    /// The server of this name, as `db.example:5432` or the path of a socket: always the same one for the same name. It is
+    /// kept when nobody has it, for that a server has refused is worth knowing just then.
     pub fn named(name: &str) -> Arc<Self> {
-        static SERVERS: Lazy<Mutex<HashMap<String, Weak<Server>>>> = Lazy::new(Mutex::default);
+        static SERVERS: Lazy<Mutex<HashMap<String, Arc<Server>>>> = Lazy::new(Mutex::default);
         let mut servers = lock(&SERVERS);
-        if let Some(server) = servers.get(name).and_then(Weak::upgrade) {
-            return server;
+        if let Some(server) = servers.get(name) {
+            return Arc::clone(server);
         }
         let server = Arc::new(Self {
             name: name.to_owned(),
             demotions: AtomicU64::new(0),
             refusals: Mutex::default(),
-            closing: Mutex::new(0),
+            closing: Mutex::default(),
             closed: Condvar::new(),
         });
-        servers.retain(|_, server| server.strong_count() > 0);
-        servers.insert(name.to_owned(), Arc::downgrade(&server));
+        servers.insert(name.to_owned(), Arc::clone(&server));
         server
     }
 
@@ -149,23 +155,25 @@ impl Server {
         self.wait_for_room(PATIENCE);
     }
 
-    /// How many connections are closing.
-    pub fn closing(&self) -> usize {
-        *lock(&self.closing)
+    /// Whether connections of ours are closing, or were a moment ago. A server that has closed a connection may still count it
+    /// for some time: one that has none left is worth asking again then.
+    pub fn closed_lately(&self) -> bool {
+        let closing = lock(&self.closing);
+        closing.count > 0 || closing.last.is_some_and(|last| last.elapsed() < PATIENCE)
     }
 
     fn enter_closing(self: &Arc<Self>) -> Place {
-        *lock(&self.closing) += 1;
+        lock(&self.closing).count += 1;
         Place { server: Arc::clone(self), since: Instant::now() }
     }
 
     fn wait_for_room(&self, limit: Duration) {
         let closing = lock(&self.closing);
-        if *closing < MANY {
+        if closing.count < MANY {
             return;
         }
         let limit = limit.min(PATIENCE);
-        drop(self.closed.wait_timeout_while(closing, limit, |closing| *closing >= MANY));
+        drop(self.closed.wait_timeout_while(closing, limit, |closing| closing.count >= MANY));
     }
 }
 
@@ -183,7 +191,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        *lock(&self.server.closing) -= 1;
+        let mut closing = lock(&self.server.closing);
+        closing.count -= 1;
+        closing.last = Some(Instant::now());
+        drop(closing);
         self.server.closed.notify_all();
     }
 }

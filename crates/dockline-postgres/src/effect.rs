@@ -1,5 +1,9 @@
 //! What a statement does to the session, as far as its first words tell: what the server does not report.
 
+use dockline_core::placeholder::Scanner;
+
+use crate::session::SYNTAX;
+
 /// What is known of a statement before it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Effect {
@@ -55,9 +59,37 @@ impl Effect {
             is_any: !first.is_empty(),
             transaction: transaction.filter(|_| !chains),
             keeps_state,
-            changes_rows: ["insert", "update", "delete", "merge", "copy", "with"].iter().any(|word| is(first, word)),
+            changes_rows: CHANGE_ROWS.iter().any(|word| is(first, word))
+                || (is(first, "with") && with_changes_rows(sql)),
             discards: is(first, "discard") && second_is(&["all"]),
         }
+    }
+}
+
+const CHANGE_ROWS: [&str; 5] = ["insert", "update", "delete", "merge", "copy"];
+
+/// Whether what stands behind the parts of a WITH changes rows: the first such word outside their parentheses says.
+fn with_changes_rows(sql: &str) -> bool {
+    let mut scanner = Scanner::new(sql, &SYNTAX);
+    let (mut depth, mut word) = (0_u32, String::new());
+    loop {
+        let next = scanner.next_bare().map(|(_, byte)| byte);
+        match next {
+            Some(byte) if depth == 0 && (byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()) => {
+                word.push(char::from(byte.to_ascii_lowercase()));
+                continue;
+            }
+            Some(b'(') => depth += 1,
+            Some(b')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if CHANGE_ROWS.contains(&word.as_str()) {
+            return true;
+        }
+        if next.is_none() || matches!(word.as_str(), "select" | "values" | "table") {
+            return false;
+        }
+        word.clear();
     }
 }
 
@@ -108,6 +140,24 @@ impl<'sql> Iterator for Words<'sql> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_with_changes_rows_where_what_follows_it_does() {
+        for sql in [
+            "WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x",
+            "with a as (select 1), b (update_it) as (values (1)) Delete from t",
+            "WITH a AS (SELECT ')') UPDATE t SET a = 1",
+        ] {
+            assert!(Effect::of(sql).changes_rows, "{sql}");
+        }
+        for sql in [
+            "WITH x AS (SELECT 1) SELECT * FROM x",
+            "WITH d AS (DELETE FROM t RETURNING *) SELECT * FROM d",
+            "WITH \"insert\" AS (SELECT 1), delete_later AS (SELECT 2) TABLE delete_later",
+        ] {
+            assert!(!Effect::of(sql).changes_rows, "{sql}");
+        }
+    }
 
     #[test]
     fn transactions_begin_and_end() {

@@ -26,7 +26,8 @@ pub(crate) struct Opened {
     pub(crate) wire: Option<Wire>,
 }
 
-/// Opens one. Where the server is just starting up, it tries again, as long as the limit allows.
+/// Opens one. Where the server is just starting up, or counts connections that we have closed a moment ago, it tries again, as
+/// long as the limit allows.
 pub(crate) fn open(plan: &Plan) -> Result<Opened> {
     let deadline = Deadline::after(plan.connect_timeout);
     plan.server.await_turn(deadline);
@@ -43,7 +44,8 @@ pub(crate) fn open(plan: &Plan) -> Result<Opened> {
         let starts = error.code().as_deref() == Some("57P03");
         // Others may be waiting for the same: each sleeps another time.
         let next = pause.mul_f64(0.5 + fastrand::f64());
-        if !starts || deadline.remaining().is_none_or(|left| left <= next) {
+        let counts_ours = error.is_exhausted() && error.code().is_some() && plan.server.closed_lately();
+        if !(starts || counts_ours) || deadline.remaining().is_none_or(|left| left <= next) {
             if error.is_disconnect() || error.is_exhausted() || starts {
                 plan.server.refused();
             }

@@ -93,7 +93,12 @@ fn set_up(settings: &Settings) -> String {
         sql.push_str(&format!("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {level};"));
     }
     if let Some(zone) = settings.get_time_zone() {
-        sql.push_str(&format!("SET TIME ZONE {};", literal(zone)));
+        // As a bare text, an offset would have the sign of POSIX: west of Greenwich is more.
+        if is_offset(zone) {
+            sql.push_str(&format!("SET TIME ZONE INTERVAL '{zone}' HOUR TO MINUTE;"));
+        } else {
+            sql.push_str(&format!("SET TIME ZONE {};", literal(zone)));
+        }
     }
     if let Some(limit) = settings.get_statement_timeout() {
         // Its counter has 31 bits, and 0 is no limit.
@@ -101,6 +106,13 @@ fn set_up(settings: &Settings) -> String {
         sql.push_str(&format!("SET statement_timeout = {limit};"));
     }
     sql
+}
+
+/// `+05:30`, as every other database reads it.
+fn is_offset(zone: &str) -> bool {
+    let digits = |text: &str| (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = zone.strip_prefix(['+', '-']).and_then(|rest| rest.split_once(':'));
+    parts.is_some_and(|(hours, minutes)| digits(hours) && digits(minutes))
 }
 
 /// Text in quotes, right whatever `standard_conforming_strings` is.
@@ -127,6 +139,8 @@ mod tests {
             "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL repeatable read;SET TIME ZONE 'O''Higgins';\
              SET statement_timeout = 1;"
         );
+        assert_eq!(set_up(&Settings::new().time_zone("+05:30")), "SET TIME ZONE INTERVAL '+05:30' HOUR TO MINUTE;");
+        assert!(is_offset("-3:00") && !is_offset("UTC") && !is_offset("+05:30'") && !is_offset("+5"));
         assert_eq!(literal("a\\'b"), " E'a\\\\''b'");
     }
 

@@ -26,7 +26,7 @@ use crate::plan::Plan;
 use crate::protocol::{Fatal, Status};
 use crate::value::Column;
 
-const SYNTAX: Syntax = Syntax {
+pub(crate) const SYNTAX: Syntax = Syntax {
     numbered: true,
     backslash_escapes: false,
     escape_strings: true,
@@ -481,7 +481,12 @@ impl PostgresSession {
         {
             wire.shutdown();
         }
-        self.plan.server.let_go_elsewhere(self.wire.as_ref(), move || drop(client));
+        // A statement that is dropped while there is a client tells the server, and the goodbye would wait for the answer.
+        let statements = std::mem::replace(&mut self.statements, StatementCache::new(0));
+        self.plan.server.let_go_elsewhere(self.wire.as_ref(), move || {
+            drop(client);
+            drop(statements);
+        });
         self.wire = None;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 
-use dockline_core::{Error, ErrorKind, Fact};
+use dockline_core::{Constraint, ConstraintKind, Error, ErrorKind, Fact};
 use rusqlite::ffi;
 
 /// Maps an error of the driver. The kinds are those of Python's `sqlite3` under Django.
@@ -33,11 +33,31 @@ pub(crate) fn of_init_sql(error: rusqlite::Error) -> Error {
 }
 
 fn of_code(extended: c_int, message: String) -> Error {
+    let constraint = constraint(extended, &message);
     let mut error = Error::new(kind(extended), message).with_code(extended.to_string());
     for fact in facts(extended) {
         error = error.with_fact(*fact);
     }
-    error
+    match constraint {
+        Some(constraint) => error.with_constraint(constraint),
+        None => error,
+    }
+}
+
+/// SQLite names the column of most, as `t.name`, and the constraint itself of a check.
+fn constraint(extended: c_int, message: &str) -> Option<Constraint> {
+    let kind = match extended {
+        ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID => {
+            ConstraintKind::Unique
+        }
+        ffi::SQLITE_CONSTRAINT_FOREIGNKEY => ConstraintKind::ForeignKey,
+        ffi::SQLITE_CONSTRAINT_NOTNULL => ConstraintKind::NotNull,
+        ffi::SQLITE_CONSTRAINT_CHECK => ConstraintKind::Check,
+        other if other & 0xff == ffi::SQLITE_CONSTRAINT => ConstraintKind::Other,
+        _ => return None,
+    };
+    let name = message.split_once("constraint failed: ").map(|(_, name)| name.to_owned());
+    Some(Constraint::new(kind, name))
 }
 
 fn kind(extended: c_int) -> ErrorKind {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dockline_core::backend::{Cancel, ParamRows, Rest, RowSink, Session};
 use dockline_core::placeholder::{Syntax, translate};
-use dockline_core::{Error, ErrorKind, Fact, Result, TransactionMode, Value};
+use dockline_core::{Error, ErrorKind, Fact, Result, ServerInfo, TransactionMode, Value};
 use rusqlite::{CachedStatement, Connection, Statement};
 
 use crate::error::{map, of_init_sql};
@@ -230,6 +230,10 @@ impl Session for SqliteSession {
     fn is_usable(&mut self) -> bool {
         // As Django: a database that is part of the program is always there.
         true
+    }
+
+    fn server_info(&mut self) -> Result<ServerInfo> {
+        Ok(ServerInfo::new("SQLite", rusqlite::version()))
     }
 
     fn has_state(&mut self) -> bool {

@@ -37,6 +37,28 @@
 //! # }
 //! ```
 //!
+//! # Servers
+//!
+//! The URL of an alias says which database it is: `postgres://`, `mysql://` and `mariadb://`, each with the feature of its
+//! backend, or `sqlite:`. The rest of the program stays the same.
+//!
+//! ```no_run
+//! use dockline::{Connections, Databases, Settings};
+//!
+//! # fn main() -> dockline::Result<()> {
+//! let url = "postgres://app@db.example/app?tls=verify-full&password_file=/run/secrets/app";
+//! let connections = Connections::new(Databases::new().with("default", Settings::from_url(url)?))?;
+//! for finding in connections.check()? {
+//!     println!("{finding}"); // what is likely to go wrong one day: idle limits, places left, encryption
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Before each statement outside a transaction the socket is looked at, without a round trip, and a connection that the
+//! server has ended is replaced ([`Settings::liveness`]). Inside a transaction nothing is replaced, and no statement that
+//! may have run is sent again: [`Error::may_have_executed`] and [`Error::is_work_lost`] say what became of it.
+//!
 //! # Where to go from here
 //!
 //! | | |
@@ -46,6 +68,7 @@
 //! | [`Settings`], [`Databases`] | what can be set, and where it is read from |
 //! | [`ToValue`], [`FromValue`], [`FromRow`] | your own types |
 //! | [`Error`], [`ErrorKind`] | what can go wrong, and what to do about it |
+//! | [`ServerInfo`], [`Finding`] | what a server says of itself, and what speaks against it |
 //! | [`signals`] | hooks |
 //! | [`backend`] | writing a backend |
 //!
@@ -65,7 +88,8 @@
 //!
 //! By the crate `log`: `dockline::connection` (opened and closed, at debug; what goes wrong at a boundary, at warn),
 //! `dockline::query` (each statement at debug; those slower than `slow_statement` at warn; never a parameter),
-//! `dockline::signals` (receivers that panic, at error).
+//! `dockline::check` (what speaks against an alias, once, by its first connection, at warn), `dockline::signals` (receivers that
+//! panic, at error).
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -183,9 +183,21 @@ mod of_chrono {
     from_variant_or_text!(NaiveDate, Date, str::parse::<NaiveDate>);
     from_variant_or_text!(NaiveTime, Time, str::parse::<NaiveTime>);
     from_variant_or_text!(NaiveDateTime, DateTime, |text: &str| iso(text).parse::<NaiveDateTime>());
-    from_variant_or_text!(DateTime<Utc>, DateTimeTz, |text: &str| {
-        iso(text).parse::<DateTime<FixedOffset>>().map(|instant| instant.to_utc())
-    });
+
+    impl FromValue for DateTime<Utc> {
+        fn from_value(value: Value) -> Result<Self, ValueError> {
+            match value {
+                Value::DateTimeTz(instant) => Ok(instant),
+                // A database that has no type with a zone keeps instants in UTC: so they were written.
+                Value::DateTime(moment) => Ok(moment.and_utc()),
+                Value::Text(text) => match iso(&text).parse::<DateTime<FixedOffset>>() {
+                    Ok(instant) => Ok(instant.to_utc()),
+                    Err(error) => Err(ValueError::new(format!("is no DateTime<Utc>: {error}"))),
+                },
+                other => Err(ValueError::mismatch("DateTime<Utc>", &other)),
+            }
+        }
+    }
 
     impl FromValue for DateTime<FixedOffset> {
         fn from_value(value: Value) -> Result<Self, ValueError> {
