@@ -4,7 +4,11 @@
 //! cargo run --example quickstart             # this repository, on an SQLite file of its own
 //! cargo run --example quickstart -- /some/folder
 //! DATABASE_URL=sqlite:words.db cargo run --example quickstart
+//! DATABASE_URL=postgres://app:secret@localhost/app cargo run --example quickstart
+//! DATABASE_URL=mysql://app:secret@127.0.0.1/app cargo run --example quickstart
 //! ```
+//!
+//! The summary is the same on each: only the URL says which database it is.
 //!
 //! Each worker claims a job, reads the file and writes what it found back, and each job is a task: what is due is
 //! closed when it ends. No connection is handed around, given back or closed by hand. At the end stands what became of
@@ -14,6 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{ErrorKind, IsTerminal, Read, Write as _};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -46,7 +51,7 @@ fn run() -> Fallible<()> {
     // Until this is dropped: the database of a run without DATABASE_URL.
     let folder = tempfile::tempdir()?;
     let databases = databases(folder.path())?;
-    let own = databases.settings(DEFAULT_ALIAS).and_then(Settings::get_name).map(PathBuf::from);
+    let own = own_file(&databases);
     dockline::init(databases)?;
     let story = Story::begin();
 
@@ -94,6 +99,12 @@ fn databases(folder: &Path) -> Fallible<Databases> {
     let path = folder.join("quickstart.db");
     let path = path.to_str().ok_or("the temporary folder has a name that is not UTF-8")?;
     Ok(databases.with("default", Settings::new().engine("sqlite").name(path)))
+}
+
+/// The file of the database, where it is in one.
+fn own_file(databases: &Databases) -> Option<PathBuf> {
+    let settings = databases.settings(DEFAULT_ALIAS)?;
+    settings.get_name().filter(|_| settings.get_engine() == Some("sqlite")).map(PathBuf::from)
 }
 
 /// Puts one job for each text file into the table, and answers how many.
@@ -164,9 +175,7 @@ fn next_job() -> Fallible<bool> {
     for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| (3..=40).contains(&word.chars().count())) {
         *times.entry(word.to_lowercase()).or_default() += 1;
     }
-    let mut most: Vec<(String, i64)> = times.into_iter().collect();
-    most.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    most.truncate(TOP);
+    let most = most_frequent(times, TOP);
 
     let db = dockline::connection()?;
     let rows = most.iter().map(|(word, times)| params![id, word, times]);
@@ -176,6 +185,13 @@ fn next_job() -> Fallible<bool> {
         params![text.lines().count(), text.split_whitespace().count(), id],
     )?;
     Ok(true)
+}
+
+fn most_frequent(times: HashMap<String, i64>, count: usize) -> Vec<(String, i64)> {
+    let mut most: Vec<(String, i64)> = times.into_iter().collect();
+    most.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    most.truncate(count);
+    most
 }
 
 /// Takes a job that nobody has. Two workers may see the same one; the database lets one of them take it.
@@ -207,10 +223,15 @@ fn summary(root: &Path, elapsed: Duration) -> Fallible<String> {
     let totals = "SELECT count(*), coalesce(sum(line_count), 0), coalesce(sum(word_count), 0) FROM quickstart_job \
                   WHERE state = 'done'";
     let (files, lines, words): (i64, i64, i64) = db.query_one(totals, ())?.decode()?;
-    let frequent =
-        "SELECT word, sum(times) AS total FROM quickstart_word GROUP BY word ORDER BY total DESC, word LIMIT 10";
-    let frequent: Vec<(String, i64)> = db.query_as(frequent, ())?;
-    let frequent: Vec<String> = frequent.into_iter().map(|(word, times)| format!("{word} {times}")).collect();
+    // Added up and sorted here, for a server does both by its collation, where "Straße" may be "strasse".
+    let mut times = HashMap::<String, i64>::new();
+    db.query_each("SELECT word, times FROM quickstart_word", (), |row| {
+        let (word, count): (String, i64) = row.decode()?;
+        *times.entry(word).or_default() += count;
+        Ok(ControlFlow::<()>::Continue(()))
+    })?;
+    let frequent: Vec<String> =
+        most_frequent(times, 10).iter().map(|(word, times)| format!("{word} {times}")).collect();
 
     let mut text = String::new();
     writeln!(text, "{}, on {}, in {elapsed:.1?}", root.display(), db.vendor())?;

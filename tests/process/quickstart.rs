@@ -1,4 +1,4 @@
-//! The main job, run as a newcomer would.
+//! The examples, run as a newcomer would: the main job, and what the others do without a server.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -6,9 +6,13 @@ use std::process::{Command, Output};
 use dockline_tests::Database;
 
 fn run(arguments: &[&str], database_url: Option<&str>) -> Output {
+    run_example("quickstart", arguments, database_url)
+}
+
+fn run_example(example: &str, arguments: &[&str], database_url: Option<&str>) -> Output {
     // Beside the tests' own folder, where cargo puts the examples of the workspace.
     let deps = std::env::current_exe().unwrap();
-    let program: PathBuf = deps.parent().unwrap().with_file_name("examples").join("quickstart");
+    let program: PathBuf = deps.parent().unwrap().with_file_name("examples").join(example);
     let mut command = Command::new(&program);
     command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("DATABASE_URL");
     if let Some(url) = database_url {
@@ -65,5 +69,28 @@ fn wrong_inputs_are_one_clear_line() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
         assert!(text.contains(wanted) && text.lines().count() == 1, "{text}");
         assert!(!text.contains("panicked"), "{text}");
+    }
+}
+
+#[test]
+fn gone_away_says_that_it_needs_a_server() {
+    for url in [None, Some("sqlite::memory:")] {
+        let output = run_example("gone_away", &[], url);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains("mysql://, mariadb:// or postgres://") && text.lines().count() == 1, "{text}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn migrate_runs_once() {
+    let database = Database::new();
+    let url = format!("sqlite:{}", database.path().display());
+    for wanted in ["sqlite: applied V1__create_note, V2__add_done", "sqlite: nothing to do"] {
+        let output = run_example("migrate", &[], Some(&url));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(text, format!("{wanted}\nnote 1: water the plants\n"));
     }
 }

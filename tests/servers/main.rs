@@ -7,24 +7,58 @@
 #[cfg(unix)]
 mod case;
 #[cfg(unix)]
+mod errors;
+#[cfg(unix)]
+mod examples;
+#[cfg(unix)]
 mod faults;
 #[cfg(unix)]
 mod harness;
 #[cfg(unix)]
+mod info;
+#[cfg(unix)]
+mod limits;
+#[cfg(unix)]
+mod liveness;
+#[cfg(unix)]
 mod opened;
 #[cfg(unix)]
+mod sessions;
+#[cfg(unix)]
+mod statements;
+#[cfg(unix)]
 mod swap;
+#[cfg(unix)]
+mod tls;
+#[cfg(unix)]
+mod values;
 
 #[cfg(unix)]
-fn main() {
-    let cases = [("harness", harness::cases()), ("faults", faults::cases()), ("swap", swap::cases())];
+fn main() -> std::process::ExitCode {
+    if let Some(code) = sessions::child() {
+        return code;
+    }
+    let cases = [
+        ("harness", harness::cases()),
+        ("examples", examples::cases()),
+        ("faults", faults::cases()),
+        ("liveness", liveness::cases()),
+        ("limits", limits::cases()),
+        ("errors", errors::cases()),
+        ("swap", swap::cases()),
+        ("sessions", sessions::cases()),
+        ("info", info::cases()),
+        ("statements", statements::cases()),
+        ("tls", tls::cases()),
+        ("values", values::cases()),
+    ];
 
     let mut arguments = libtest_mimic::Arguments::from_args();
     // The servers that tests share have limits of their own.
     arguments.test_threads.get_or_insert(4);
     let conclusion = libtest_mimic::run(&arguments, case::trials(cases));
     dockline_tests::servers::end_shared();
-    conclusion.exit();
+    conclusion.exit()
 }
 
 #[cfg(not(unix))]

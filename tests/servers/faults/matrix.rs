@@ -122,7 +122,9 @@ pub(super) fn expected(fault: Fault, moment: Moment) -> Option<Cell> {
     let at_once = Duration::ZERO;
     match (fault, moment) {
         // What the kernel has been told of is noticed before the statement is sent.
-        (Kill | IdleLimit | Restart | Crash | Reset | Fin, Between | Inside) => cell(Outcome::Success, Ran::Once, at_once),
+        (Kill | IdleLimit | Restart | Crash | Reset | Fin, Between | Inside) => {
+            cell(Outcome::Success, Ran::Once, at_once)
+        }
         (Kill | IdleLimit | Restart | Crash | Reset | Fin, Transaction) => cell(Outcome::WorkLost, Ran::No, at_once),
         (Kill | Restart | Crash | Reset | Fin, Running) => cell(Outcome::Lost, Ran::Perhaps, at_once),
         (Kill | Restart | Crash | Reset | Fin, Committing) => cell(Outcome::CommitUnknown, Ran::Perhaps, at_once),

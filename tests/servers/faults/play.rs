@@ -140,9 +140,9 @@ impl<'a> Stage<'a> {
     }
 
     fn read(&self, db: &Connection) {
-        let one: i64 = db.query_value("SELECT 1", ()).unwrap_or_else(|error| {
-            panic!("{:?} {:?}: a plain statement: {error:?}", self.fault, self.moment)
-        });
+        let one: i64 = db
+            .query_value("SELECT 1", ())
+            .unwrap_or_else(|error| panic!("{:?} {:?}: a plain statement: {error:?}", self.fault, self.moment));
         assert_eq!(one, 1);
     }
 
@@ -290,7 +290,8 @@ impl<'a> Stage<'a> {
     fn demote(&self, admin: &mut Admin, on: bool) {
         if self.server.kind().is_postgres() {
             admin.execute(&format!(
-                "ALTER SYSTEM SET default_transaction_read_only = {}", if on { "on" } else { "off" }
+                "ALTER SYSTEM SET default_transaction_read_only = {}",
+                if on { "on" } else { "off" }
             ));
             admin.execute("SELECT pg_reload_conf()");
             // Sessions take it up when they notice; this one has to, too.

@@ -1,0 +1,96 @@
+//! The examples as a user runs them, on each server by its URL alone.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use dockline_tests::servers::Server;
+
+use crate::case::{Case, case};
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![case!(quickstart_has_the_summary_of_sqlite), case!(gone_away_tells_both_stories), case!(migrate_runs_once)]
+}
+
+/// Runs an example, on SQLite where no URL is given.
+fn run(example: &str, arguments: &[&str], url: Option<&str>) -> Output {
+    // Beside the tests' own folder, where cargo puts the examples of the workspace.
+    let deps = std::env::current_exe().expect("a path");
+    let program: PathBuf = deps.parent().expect("a folder").with_file_name("examples").join(example);
+    let mut command = Command::new(&program);
+    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("DATABASE_URL").env_remove("RUST_LOG");
+    if let Some(url) = url {
+        command.env("DATABASE_URL", url);
+    }
+    command
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}; cargo builds it with the workspace", program.display()))
+}
+
+/// What an example that succeeded has printed.
+fn text(output: Output) -> String {
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// Words that differ only for a binary comparison, as many of each, and some beyond the basic plane.
+fn tree() -> tempfile::TempDir {
+    let tree = tempfile::tempdir().expect("a folder");
+    let words = "strasse straße STRASSE resume résumé äpfel apfel zebra 𝒜𝒷𝒸 日本語 ";
+    std::fs::write(tree.path().join("a.txt"), words.repeat(3)).expect("a file");
+    for n in 0..20 {
+        std::fs::write(tree.path().join(format!("{n}.txt")), format!("line\none more for {n}\n")).expect("a file");
+    }
+    tree
+}
+
+fn quickstart_has_the_summary_of_sqlite(server: &Server) {
+    let (tree, database) = (tree(), server.database());
+    let folder = tree.path().to_str().expect("UTF-8");
+    // Without what differs from run to run: the time, and which worker did how much.
+    let summary = |url: Option<&str>| {
+        let text = text(run("quickstart", &[folder], url));
+        let told = |line: &&str| {
+            line.contains(" files, ") || line.starts_with("most frequent") || line.ends_with("open at the end")
+        };
+        text.lines().filter(told).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let embedded = summary(None);
+    assert!(embedded.len() == 3 && embedded[0].starts_with("21 files, 41 lines"), "{embedded:?}");
+    // The second time it finds its tables.
+    for _ in 0..2 {
+        assert_eq!(summary(Some(&database.url())), embedded);
+    }
+    database.admin().wait_until_connections(0);
+}
+
+fn gone_away_tells_both_stories(server: &Server) {
+    let database = server.database();
+    let text = text(run("gone_away", &[], Some(&database.url())));
+    let (off, on) = text.split_once("With liveness=probe").unwrap_or_else(|| panic!("half of it is missing:\n{text}"));
+
+    // MariaDB hangs up without a word. MySQL and PostgreSQL say why.
+    let numbers = if server.kind().is_postgres() { ["(57P05)"; 2] } else { ["(2006)", "(4031)"] };
+    let errors: Vec<&str> = off.lines().filter(|line| line.contains("alias \"default\":")).collect();
+    assert_eq!(errors.len(), 2, "the query after the pause, and the next:\n{text}");
+    assert!(errors.iter().all(|line| numbers.iter().any(|number| line.contains(number))), "{text}");
+    assert_eq!(off.matches("is_disconnect").count(), 2, "{text}");
+    assert_eq!(off.matches("an answer").count(), 2, "{text}");
+    let closing = off.find("5. close_old_connections()").expect("a step");
+    assert!(off[closing..].contains("connection 1 is closed"), "{text}");
+
+    assert_eq!(on.matches("an answer").count(), 2, "{text}");
+    assert!(!on.contains("is_disconnect"), "{text}");
+    assert!(on.contains("(conn_max_age_too_long)"), "{text}");
+    database.admin().wait_until_connections(0);
+}
+
+fn migrate_runs_once(server: &Server) {
+    let database = server.database();
+    let vendor = if server.kind().is_postgres() { "postgresql" } else { "mysql" };
+    let first = text(run("migrate", &[], Some(&database.url())));
+    assert_eq!(first, format!("{vendor}: applied V1__create_note, V2__add_done\nnote 1: water the plants\n"));
+    let second = text(run("migrate", &[], Some(&database.url())));
+    assert_eq!(second, format!("{vendor}: nothing to do\nnote 1: water the plants\n"));
+    database.admin().wait_until_connections(0);
+}
