@@ -45,6 +45,11 @@ pub(crate) fn map(error: postgres::Error, doing: Doing) -> Error {
     }
 }
 
+/// The driver wanted a row, and got two. It has no other name for that than its text; a test holds it.
+pub(crate) fn is_more_than_one_row(error: &postgres::Error) -> bool {
+    error.source().is_none() && error.to_string() == "query returned an unexpected number of rows"
+}
+
 /// The connection is lost, and the server did not say why.
 pub(crate) fn lost(doing: Doing, why: &str) -> Error {
     let mut error = Error::new(ErrorKind::Operational, why.to_owned()).with_fact(Fact::Disconnect);

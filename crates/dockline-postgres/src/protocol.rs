@@ -61,6 +61,13 @@ impl Default for Reader {
     }
 }
 
+/// The type and the length of a message.
+const HEAD: usize = 5;
+
+fn matters(kind: u8) -> bool {
+    matches!(kind, b'K' | b'Z' | b'C' | b'E' | b'S')
+}
+
 /// Longer ones are not kept: no message that matters is as long.
 const LONGEST: usize = 16 * 1024;
 
@@ -73,9 +80,29 @@ impl Protocol {
     pub(crate) fn read(&mut self, mut bytes: &[u8]) -> Option<Status> {
         let mut told = None;
         while !bytes.is_empty() {
-            bytes = self.step(bytes, &mut told);
+            bytes = match self.whole_message(bytes, &mut told) {
+                Some(rest) => rest,
+                None => self.step(bytes, &mut told),
+            };
         }
         told
+    }
+
+    /// Mostly a message comes in one piece. The answer is what stands behind it.
+    #[inline]
+    fn whole_message<'b>(&mut self, bytes: &'b [u8], told: &mut Option<Status>) -> Option<&'b [u8]> {
+        if !matches!(self.reader, Reader::Head { filled: 0, .. }) {
+            return None;
+        }
+        let [kind, a, b, c, d, ..] = *bytes else { return None };
+        let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?;
+        // The length counts itself, and not the byte before it.
+        let end = length.checked_add(1).filter(|end| *end >= HEAD)?;
+        let body = bytes.get(HEAD..end)?;
+        if matters(kind) && body.len() <= LONGEST {
+            self.seen.message(kind, body, told);
+        }
+        bytes.get(end..)
     }
 
     fn step<'b>(&mut self, input: &'b [u8], told: &mut Option<Status>) -> &'b [u8] {
@@ -88,8 +115,7 @@ impl Protocol {
                     let [kind, length @ ..] = *bytes;
                     // The length counts itself.
                     let left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX).saturating_sub(4);
-                    let matters = matches!(kind, b'K' | b'Z' | b'C' | b'E' | b'S') && left <= LONGEST;
-                    self.reader = match (matters, left) {
+                    self.reader = match (matters(kind) && left <= LONGEST, left) {
                         (_, 0) => Reader::default(),
                         (true, left) => Reader::Body { kind, left, bytes: Vec::new() },
                         (false, left) => Reader::Skip { left },
@@ -112,14 +138,9 @@ impl Protocol {
                     bytes.extend_from_slice(&input[..take]);
                 } else {
                     let kind = *kind;
-                    if bytes.is_empty() {
-                        // Mostly a message comes in one piece, and needs no copy.
-                        self.seen.message(kind, &input[..take], told);
-                    } else {
-                        bytes.extend_from_slice(&input[..take]);
-                        let whole = std::mem::take(bytes);
-                        self.seen.message(kind, &whole, told);
-                    }
+                    bytes.extend_from_slice(&input[..take]);
+                    let whole = std::mem::take(bytes);
+                    self.seen.message(kind, &whole, told);
                     self.reader = Reader::default();
                 }
                 &input[take..]
@@ -197,7 +218,7 @@ impl Fatal {
 }
 
 fn until_zero(bytes: &[u8]) -> &[u8] {
-    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
+    &bytes[..bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len())]
 }
 
 #[cfg(test)]

@@ -329,11 +329,37 @@ impl PostgresSession {
     }
 
     fn query_prepared(&mut self, prepared: &Prepared, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
-        if sink.expects() == Expect::Stream {
-            self.stream(prepared, params, sink)
-        } else {
-            self.fetch(prepared, params, sink)
+        match (sink.expects(), &prepared.statement) {
+            (Expect::Stream, _) => self.stream(prepared, params, sink),
+            (Expect::One, Some(statement)) => self.fetch_one(prepared, statement, params, sink),
+            _ => self.fetch(prepared, params, sink),
         }
+    }
+
+    /// One row, or none: without the list that more would need.
+    fn fetch_one(
+        &mut self,
+        prepared: &Prepared,
+        statement: &Statement,
+        params: &[Value],
+        sink: &mut dyn RowSink,
+    ) -> Result<Rest> {
+        let before = self.begin_call(self.plan.read_timeout);
+        let client = self.client()?;
+        let row = match with_params(params, |params| client.query_opt(statement, params)) {
+            Ok(row) => row,
+            Err(error) if error::is_more_than_one_row(&error) => {
+                let message = "the statement gave more than one row, and one is expected";
+                return Err(Error::new(ErrorKind::Data, message).with_fact(Fact::MayHaveExecuted));
+            }
+            Err(error) => return Err(self.failed(error, Doing::Running, before)),
+        };
+        sink.columns(&prepared.columns);
+        if let Some(row) = row {
+            let values = values(&row).map_err(|error| self.failed(error, Doing::Running, 0))?;
+            let _ = sink.row(values);
+        }
+        Ok(Rest::Ready)
     }
 
     /// All rows at once: that is one turn of the driver, and not one for each row.
@@ -557,6 +583,14 @@ fn names(columns: &[Heading]) -> Arc<[String]> {
 }
 
 fn with_params<R>(params: &[Value], call: impl FnOnce(&[&(dyn ToSql + Sync)]) -> R) -> R {
+    // Few need no memory.
+    match params {
+        [] => return call(&[]),
+        [a] => return call(&[&Param(a)]),
+        [a, b] => return call(&[&Param(a), &Param(b)]),
+        [a, b, c] => return call(&[&Param(a), &Param(b), &Param(c)]),
+        _ => {}
+    }
     let params: Vec<Param<'_>> = params.iter().map(Param).collect();
     let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
     call(&params)
