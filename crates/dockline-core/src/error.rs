@@ -221,7 +221,7 @@ impl Error {
         self.has(Fact::MayHaveExecuted)
     }
 
-    /// Whether the connection is gone, or can no longer be trusted.
+    /// Whether the connection is gone, can no longer be trusted, or could not be made.
     pub fn is_disconnect(&self) -> bool {
         self.has(Fact::Disconnect)
     }

@@ -49,7 +49,7 @@ pub fn home_file(name: &str) -> Option<PathBuf> {
 #[cfg(unix)]
 pub fn is_readable_by_others(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
 }
 
 /// Whether others than the owner can read a file, where the system can tell.

@@ -78,7 +78,7 @@ fn facts(extended: c_int) -> &'static [Fact] {
         // The file under an open connection was replaced or removed.
         ffi::SQLITE_READONLY_DBMOVED => &[Fact::Disconnect],
         _ => match extended & 0xff {
-            ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => &[Fact::Retryable],
+            ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => &[Fact::LockTimeout, Fact::Retryable],
             ffi::SQLITE_INTERRUPT => &[Fact::Cancelled],
             ffi::SQLITE_IOERR => &[Fact::Disconnect, Fact::MayHaveExecuted],
             _ => &[],
