@@ -182,13 +182,6 @@ fn a_key_in_init_sql_is_in_no_error() {
 }
 
 #[test]
-fn servers_are_refused_by_name() {
-    for url in ["mysql://me:hunter2@localhost/app", "mariadb://localhost/app", "postgres://localhost/app"] {
-        assert_config(&refused(Settings::from_url(url).unwrap()), &["no backend", "sqlite"]);
-    }
-}
-
-#[test]
 fn names_that_sqlite_would_take_for_something_else_are_refused() {
     for name in ["", "file:app.db?mode=memory"] {
         assert_config(&refused(Settings::new().engine("sqlite").name(name)), &["setting name"]);

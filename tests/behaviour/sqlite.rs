@@ -84,7 +84,9 @@ fn transaction_mode_says_when_the_lock_is_taken() {
         assert_eq!(written.is_err(), blocks, "{mode}");
         if let Err(error) = written {
             assert_eq!((error.kind(), error.code().as_deref()), (ErrorKind::Operational, Some("5")));
-            assert!(error.is_retryable() && error.is_lock_timeout() && !error.is_disconnect() && !error.may_have_executed());
+            assert!(
+                error.is_retryable() && error.is_lock_timeout() && !error.is_disconnect() && !error.may_have_executed()
+            );
         }
         db.rollback().unwrap();
     }

@@ -83,7 +83,14 @@ impl<'sql> Words<'sql, '_> {
         match next.1 {
             b'(' => self.depth += 1,
             b')' => self.depth = self.depth.checked_sub(1)?,
-            b'?' => self.marks += 1,
+            b'?' => match self.scanner.next_bare() {
+                // Two are one that is meant.
+                Some((at, b'?')) if at == next.0 + 1 => {}
+                other => {
+                    self.marks += 1;
+                    self.pending = other;
+                }
+            },
             _ => {}
         }
         Some(next)
@@ -158,6 +165,7 @@ mod tests {
     fn the_row_is_found() {
         for (sql, row, tail) in [
             ("INSERT INTO t VALUES (?)", "(?)", ""),
+            ("INSERT INTO t VALUES (a ?? ?)", "(a ?? ?)", ""),
             (
                 "insert into t(a) values(?, (SELECT max(b) FROM u WHERE c = ?));",
                 "(?, (SELECT max(b) FROM u WHERE c = ?))",
@@ -185,6 +193,7 @@ mod tests {
             "UPDATE t SET a = ?",
             "INSERT INTO t SELECT ?",
             "INSERT INTO t VALUES (1)",
+            "INSERT INTO t VALUES (a ?? b)",
             "INSERT INTO t VALUES (?), (?)",
             "INSERT INTO t VALUES (?) ON DUPLICATE KEY UPDATE a = ?",
             "INSERT INTO t VALUES (?",

@@ -9,7 +9,7 @@ use crate::engines::AliasConfig;
 use crate::error::{ErrorKind, Result};
 use crate::registry::Registry;
 use crate::server_info::ServerInfo;
-use crate::settings::Settings;
+use crate::settings::{Settings, Tls};
 
 /// Something that [`Registry::check`] found (as Django's `check --database`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,10 +95,10 @@ fn describe(error: &crate::Error) -> String {
     }
 }
 
-/// Logs what speaks against an alias, by the first of its connections.
-pub(crate) fn warn_once(config: &Arc<AliasConfig>, session: &mut dyn Session, threads: usize) {
+/// Logs what speaks against an alias, by the first of its connections. Whether the connection is still good.
+pub(crate) fn warn_once(config: &Arc<AliasConfig>, session: &mut dyn Session, threads: usize) -> bool {
     if config.warned.swap(true, Ordering::Relaxed) || !log::log_enabled!(target: TARGET, log::Level::Warn) {
-        return;
+        return true;
     }
     let alias = &*config.alias;
     match session.server_info() {
@@ -107,9 +107,11 @@ pub(crate) fn warn_once(config: &Arc<AliasConfig>, session: &mut dyn Session, th
             for finding in checked.findings().iter().filter(|finding| finding.severity >= Severity::Warning) {
                 log::warn!(target: TARGET, "{finding}");
             }
+            true
         }
         Err(error) => {
             log::debug!(target: TARGET, "alias {alias:?}: the server cannot be asked for its limits: {error}");
+            !error.is_disconnect()
         }
     }
 }
@@ -132,6 +134,7 @@ impl Checked<'_> {
             self.strictness(),
             self.charset(),
             self.encryption(),
+            self.authorities(),
             self.password_file(),
             self.version(),
         ];
@@ -239,6 +242,18 @@ impl Checked<'_> {
         )
     }
 
+    /// The driver of MySQL trusts the authorities that browsers trust, whatever the settings say.
+    fn authorities(&self) -> Option<Finding> {
+        let trusts_all = ["MySQL", "MariaDB"].contains(&self.info.product.as_str());
+        (self.settings.get_tls() == Tls::VerifyCa && trusts_all).then_some(())?;
+        self.warn(
+            "verify_ca_trusts_everybody",
+            "with tls = verify-ca the driver takes a certificate that any public authority has signed, for any name; set tls \
+             to verify-full"
+                .to_owned(),
+        )
+    }
+
     fn password_file(&self) -> Option<Finding> {
         let path = self.settings.get_password_file()?;
         let mode = permissions(path)?;
@@ -320,6 +335,7 @@ mod tests {
         }
         let far = ServerInfo { over_network: true, ..healthy() };
         assert_eq!(ids(&Settings::new(), &far, 1), ["plain_text"]);
+        assert_eq!(ids(&Settings::new().tls(Tls::VerifyCa), &healthy(), 1), ["verify_ca_trusts_everybody"]);
         let old = ServerInfo { older_than: Some("8.0"), ..healthy() };
         assert_eq!(ids(&Settings::new(), &old, 1), ["server_too_old"]);
         let message =

@@ -177,12 +177,14 @@ impl Connection {
     /// Runs a statement once for each row of parameters, prepared once, and answers how many rows it inserted, updated
     /// or deleted in all.
     ///
-    /// It is no transaction of its own: where autocommit is on, each row commits by itself. While it runs, the
+    /// It is no transaction of its own: where autocommit is on, each row commits by itself, or with those that go out
+    /// with it: of an INSERT, servers get several rows (up to 64) in one statement. While it runs, the
     /// connection is in use: the iterator cannot run statements on it. Without any row, the statement is not even read.
     ///
     /// # Errors
     ///
-    /// As [`execute`](Connection::execute), at the first row that fails; the message has its number, and
+    /// As [`execute`](Connection::execute), at the first row that fails; the message has its number, or those of the rows that
+    /// went out together (`rows 65 to 128`), of which none stands, and
     /// [`may_have_executed`](Error::may_have_executed) is true where rows before it may stand.
     pub fn execute_many<I>(&self, sql: &str, rows: I) -> Result<u64>
     where

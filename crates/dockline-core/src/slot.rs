@@ -249,7 +249,13 @@ impl Slot {
         if autocommit != setting {
             session.set_autocommit(autocommit)?;
         }
-        crate::check::warn_once(&config, &mut *session, self.shared.threads_of(self.alias()));
+        if !crate::check::warn_once(&config, &mut *session, self.shared.threads_of(self.alias())) {
+            let _ = session.close();
+            session = config.backend.connect()?;
+            if autocommit != setting {
+                session.set_autocommit(autocommit)?;
+            }
+        }
         self.flags.errors_occurred.set(false);
         self.flags.autocommit.set(autocommit);
         let link = Link::new(session, config, started);

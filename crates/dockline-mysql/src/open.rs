@@ -31,11 +31,12 @@ pub(crate) struct Opened {
 
 /// Opens a connection, within the settings' limit.
 pub(crate) fn open(plan: &Plan) -> Result<Opened> {
-    open_within(plan, Deadline::after(plan.settings.get_connect_timeout()))
+    open_within(plan, Deadline::after(plan.settings.get_connect_timeout()), None)
 }
 
-pub(crate) fn open_within(plan: &Plan, deadline: Deadline) -> Result<Opened> {
-    let target = Target::of(plan)?;
+/// Opens one, to this address where one is given and the certificate does not need the name.
+pub(crate) fn open_within(plan: &Plan, deadline: Deadline, peer: Option<SocketAddr>) -> Result<Opened> {
+    let target = Target::of(plan, peer)?;
     let server = Server::named(&target.endpoint.name());
     server.await_turn(deadline);
     let mut pause = Duration::from_millis(20);
@@ -74,12 +75,12 @@ impl Opened {
 }
 
 #[cfg(unix)]
-fn wire_of(conn: &Conn) -> Option<Wire> {
+pub(crate) fn wire_of(conn: &Conn) -> Option<Wire> {
     Some(Wire::of(conn))
 }
 
 #[cfg(not(unix))]
-fn wire_of(_: &Conn) -> Option<Wire> {
+pub(crate) fn wire_of(_: &Conn) -> Option<Wire> {
     None
 }
 
@@ -88,6 +89,7 @@ struct Target {
     endpoint: Endpoint,
     user: Option<String>,
     password: Option<SecretString>,
+    peer: Option<SocketAddr>,
 }
 
 /// One address, or all of one family where the driver has to know the name.
@@ -95,6 +97,13 @@ struct Attempt {
     host: String,
     bind: Option<SocketAddr>,
     addresses: usize,
+}
+
+impl Attempt {
+    fn to(address: &SocketAddr) -> Self {
+        let host = if address.is_ipv6() { format!("[{}]", address.ip()) } else { address.ip().to_string() };
+        Self { host, bind: None, addresses: 1 }
+    }
 }
 
 struct Failure {
@@ -112,7 +121,7 @@ impl Failure {
 }
 
 impl Target {
-    fn of(plan: &Plan) -> Result<Self> {
+    fn of(plan: &Plan, peer: Option<SocketAddr>) -> Result<Self> {
         let settings = &plan.settings;
         let own_password = settings.resolve_password()?;
         let own_user = settings.get_user().map(str::to_owned);
@@ -123,6 +132,7 @@ impl Target {
         let endpoint = endpoint.unwrap_or_else(|| Endpoint::of(file.host.as_deref().unwrap_or("127.0.0.1"), file.port));
         endpoint.allows(settings.get_tls())?;
         Ok(Self {
+            peer,
             endpoint,
             user: own_user.or(file.user),
             password: own_password.or(file.password.filter(|_| same_user)),
@@ -152,6 +162,10 @@ impl Target {
         let Endpoint::Tcp { host, port } = &self.endpoint else {
             return Ok(vec![Attempt { host: String::new(), bind: None, addresses: 1 }]);
         };
+        let needs_name = plan.settings.get_tls() == Tls::VerifyFull && host.parse::<IpAddr>().is_err();
+        if let (Some(peer), false) = (&self.peer, needs_name) {
+            return Ok(vec![Attempt::to(peer)]);
+        }
         let found = addresses(host, *port).map_err(|error| {
             let exhausted = is_out_of_descriptors(error.raw_os_error());
             let mapped = self.error("2005", format_args!("unknown host: {error}")).with_source(error);
@@ -159,7 +173,7 @@ impl Target {
         })?;
         // The name that the certificate has to have is the one that the driver connects to. Only with an address to bind to
         // does it try more than the first of a name, and then those of the same family.
-        if plan.settings.get_tls() == Tls::VerifyFull && host.parse::<IpAddr>().is_err() {
+        if needs_name {
             let ours = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
             let mut families = ours.map(|ip| {
                 let of_family = |address: &&SocketAddr| address.is_ipv4() == ip.is_ipv4();
@@ -171,11 +185,7 @@ impl Target {
             }
             return Ok(families.into_iter().filter(|attempt| attempt.addresses > 0).collect());
         }
-        let one = |address: &SocketAddr| {
-            let host = if address.is_ipv6() { format!("[{}]", address.ip()) } else { address.ip().to_string() };
-            Attempt { host, bind: None, addresses: 1 }
-        };
-        Ok(found.iter().map(one).collect())
+        Ok(found.iter().map(Attempt::to).collect())
     }
 
     /// The second half of the answer is whether the connection is encrypted.

@@ -151,6 +151,9 @@ fn database(settings: &Settings) -> Result<Option<String>> {
     Ok(Some(name.to_owned()).filter(|name| !name.is_empty()))
 }
 
+/// What tells a server from others of the same name.
+pub(crate) const IDENTITY: &str = "CONCAT_WS(':', @@hostname, @@port, @@server_id)";
+
 /// One statement sets all that can stand in one SET. Each server skips the comment that is meant for the other.
 fn set_up(settings: &Settings) -> Result<String> {
     if settings.get_option("charset").is_some_and(|charset| !charset.eq_ignore_ascii_case("utf8mb4")) {
@@ -177,7 +180,8 @@ fn set_up(settings: &Settings) -> Result<String> {
     }
     let isolation = settings.get_isolation_level().unwrap_or(IsolationLevel::ReadCommitted);
     sql += &format!("; SET SESSION TRANSACTION ISOLATION LEVEL {}", isolation.to_string().to_ascii_uppercase());
-    sql += "; SELECT @@version, @@max_allowed_packet, @@global.read_only";
+    sql += "; SELECT @@version, @@max_allowed_packet, @@global.read_only, ";
+    sql += IDENTITY;
     Ok(sql)
 }
 

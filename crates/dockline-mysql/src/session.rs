@@ -15,7 +15,7 @@ use crate::cancel::Gate;
 use crate::error::{Phase, gone, keeps_step, map, of_init_sql, spares_transaction, too_large};
 use crate::info::{ask, is_on};
 use crate::liveness::look;
-use crate::open::Opened;
+use crate::open::{Opened, wire_of};
 use crate::plan::Plan;
 use crate::statement::{Form, Prepared, Template, has_colon_name, is_empty, syntax};
 use crate::tracking::{Tracking, Whose};
@@ -69,7 +69,7 @@ impl MysqlSession {
         let mut tracking = Tracking::new(plan.settings.get_autocommit());
         tracking.read(&conn, Whose::Ours);
         let session = Self {
-            gate: Gate::new(plan, conn.connection_id()),
+            gate: Gate::new(plan, conn.connection_id(), wire.as_ref().and_then(Wire::peer), told(3)),
             cache: StatementCache::new(plan.settings.get_statement_cache()),
             backslash_escapes: !conn.no_backslash_escape(),
             looks: plan.settings.get_liveness() == Liveness::Off,
@@ -115,11 +115,19 @@ impl MysqlSession {
                 result => result.map_err(|error| self.failed(error, Phase::Before))?,
             }
         }
-        if std::mem::take(&mut self.lent) {
-            self.tracking.read(&self.conn, Whose::Ours);
-            self.conn.query_drop(TRACK).map_err(|error| self.failed(error, Phase::Before))?;
-            self.ask_for_transaction();
+        self.catch_up()
+    }
+
+    /// After the driver's own object was lent: what has become of the session.
+    fn catch_up(&mut self) -> Result<()> {
+        if !std::mem::take(&mut self.lent) {
+            return Ok(());
         }
+        // It may be another one by now.
+        self.wire = wire_of(&self.conn);
+        self.tracking.read(&self.conn, Whose::Ours);
+        self.conn.query_drop(TRACK).map_err(|error| self.failed(error, Phase::Before))?;
+        self.ask_for_transaction();
         Ok(())
     }
 
@@ -141,36 +149,25 @@ impl MysqlSession {
         let mut retried = false;
         loop {
             let (prepared, kept) = self.prepared(sql, params.len())?;
-            let leave = if self.tracking.in_transaction() { None } else { self.wire.as_ref() };
             let sink = sink.as_mut().map(|sink| &mut **sink as &mut dyn RowSink);
-            let result = match &prepared.form {
-                Form::Binary(statement) => {
-                    let wire = value::params(params)?;
-                    fits(sql.len() + params.iter().map(value::size).sum::<usize>(), self.max_packet)?;
-                    let result = self.conn.exec_iter(statement, Params::Positional(wire));
-                    result.and_then(|result| receive(result, &prepared, sink, leave))
-                }
-                Form::Text(template) => {
-                    let text = template.fill(params)?;
-                    fits(text.len(), self.max_packet)?;
-                    self.conn.query_iter(text).and_then(|result| receive(result, &prepared, sink, leave))
-                }
-            };
+            let result = self.send(sql, &prepared, params, sink);
             if !kept {
                 self.close_statement(&prepared);
             }
-            match result {
+            match result? {
                 Ok(received) => {
                     self.answered(sql, &prepared, &received);
                     return Ok(received);
                 }
                 // The server does not know the statement any more, as after the driver's `reset`, or wants it anew. It has
                 // not run it.
-                Err(mysql::Error::MySqlError(error)) if matches!(error.code, 1243 | 1615) && !retried => {
+                Err(Failed { error: mysql::Error::MySqlError(error), at_once: true })
+                    if matches!(error.code, 1243 | 1615) && !retried =>
+                {
                     self.cache.clear();
                     retried = true;
                 }
-                Err(error) => {
+                Err(Failed { error, .. }) => {
                     let error = self.failed(error, Phase::Sent);
                     if !prepared.calls {
                         return Err(error);
@@ -182,6 +179,35 @@ impl MysqlSession {
                 }
             }
         }
+    }
+
+    /// Sends a statement, and hands on what comes back. The outer error is of what was not sent.
+    fn send(
+        &mut self,
+        sql: &str,
+        prepared: &Prepared,
+        params: &[Value],
+        sink: Option<&mut dyn RowSink>,
+    ) -> Result<Result<Received, Failed>> {
+        let leave = if self.tracking.in_transaction() { None } else { self.wire.as_ref() };
+        let later = |error| Failed { error, at_once: false };
+        Ok(match &prepared.form {
+            Form::Binary(statement) => {
+                let wire = value::params(params)?;
+                fits(sql.len() + params.iter().map(value::size).sum::<usize>(), self.max_packet)?;
+                match self.conn.exec_iter(statement, Params::Positional(wire)) {
+                    Ok(result) => receive(result, prepared, sink, leave).map_err(later),
+                    // What a routine runs inside can fail in the same words.
+                    Err(error) => Err(Failed { error, at_once: !prepared.calls }),
+                }
+            }
+            Form::Text(template) => {
+                let text = template.fill(params)?;
+                fits(text.len(), self.max_packet)?;
+                let result = self.conn.query_iter(text).map_err(later);
+                result.and_then(|result| receive(result, prepared, sink, leave).map_err(later))
+            }
+        })
     }
 
     fn answered(&mut self, sql: &str, prepared: &Prepared, received: &Received) {
@@ -352,6 +378,13 @@ impl MysqlSession {
     }
 }
 
+/// The server's, or the driver's, answer to a statement that was sent.
+struct Failed {
+    error: mysql::Error,
+    /// It is the answer to a prepared statement itself: nothing has run.
+    at_once: bool,
+}
+
 /// What came back.
 pub(crate) struct Received {
     /// Of the last result.
@@ -457,9 +490,7 @@ impl Session for MysqlSession {
     }
 
     fn in_transaction(&self) -> bool {
-        // What was done with the driver's own object is told by the last answer to it, where that had room for it.
-        let told = if self.lent && !self.broken { Tracking::peek(&self.conn) } else { None };
-        told.unwrap_or_else(|| self.tracking.in_transaction())
+        self.tracking.in_transaction()
     }
 
     fn is_usable(&mut self) -> bool {
@@ -488,7 +519,8 @@ impl Session for MysqlSession {
     }
 
     fn server_info(&mut self) -> Result<ServerInfo> {
-        self.statement(info::server_info)
+        let limit = self.plan.short();
+        self.statement(|session| session.within(limit, info::server_info))
     }
 
     fn has_state(&mut self) -> bool {
@@ -513,6 +545,12 @@ impl Session for MysqlSession {
         Ok(&mut self.conn)
     }
 
+    fn took_back(&mut self) {
+        let limit = self.plan.short();
+        // Where it fails, the session is broken, and says so to the next statement.
+        let _ = self.within(limit, Self::catch_up);
+    }
+
     fn native_type(&self) -> &'static str {
         type_name::<Conn>()
     }
@@ -521,7 +559,7 @@ impl Session for MysqlSession {
         let Self { conn, wire, server, broken, .. } = *self;
         if let (true, Some(wire)) = (broken, &wire) {
             // The driver's goodbye must not wait for one who does not listen.
-            wire.shutdown();
+            wire.finish();
         }
         server.let_go(wire.as_ref(), || drop(conn));
         Ok(())

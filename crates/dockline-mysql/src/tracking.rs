@@ -83,14 +83,6 @@ impl Tracking {
             }
         }
     }
-
-    /// The word on the transaction that stands in the last answer, where there is one.
-    pub(crate) fn peek(conn: &Conn) -> Option<bool> {
-        let changes = conn.session_state_changes().ok()?;
-        let of_transaction =
-            changes.iter().rfind(|change| change.data_type() == SessionStateType::SESSION_TRACK_TRANSACTION_STATE)?;
-        of_transaction.data_ref().get(1).map(|byte| *byte != b'_')
-    }
 }
 
 /// COMMIT or ROLLBACK of a whole transaction, with none behind it.

@@ -6,7 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use once_cell::sync::Lazy;
@@ -19,36 +19,57 @@ type Goodbye = Box<dyn FnOnce() + Send>;
 
 struct Job {
     goodbye: Option<Goodbye>,
-    socket: Option<Socket>,
+    end: End,
     place: Place,
+}
+
+/// By what the watcher knows that a connection is gone.
+enum End {
+    Socket(Socket),
+    /// The thread that says the goodbye holds the other half.
+    Thread(Weak<()>),
+}
+
+impl End {
+    fn has_come(&self) -> bool {
+        match self {
+            Self::Socket(socket) => socket.is_closed(),
+            Self::Thread(thread) => thread.strong_count() == 0,
+        }
+    }
 }
 
 /// Watches a socket until the other side has closed it.
 pub(crate) fn watch(socket: Socket, place: Place) {
     socket.finish();
-    hand_over(&WATCHER, "dockline-closing", Job { goodbye: None, socket: Some(socket), place });
+    hand_over(Job { goodbye: None, end: End::Socket(socket), place });
 }
 
 /// Runs what lets the driver say goodbye, and then watches the socket. Where there is none, the goodbye may wait for the
-/// server; then a thread of its own keeps it from holding up others.
+/// server: it gets a thread of its own, so that it holds up nobody else.
 pub(crate) fn run(socket: Option<Socket>, place: Place, goodbye: Goodbye) {
-    let (worker, name) = match socket {
-        Some(_) => (&WATCHER, "dockline-closing"),
-        None => (&SLOW, "dockline-goodbye"),
+    if let Some(socket) = socket {
+        return hand_over(Job { goodbye: Some(goodbye), end: End::Socket(socket), place });
+    }
+    let token = Arc::new(());
+    let end = End::Thread(Arc::downgrade(&token));
+    let say = move || {
+        let _token = token;
+        quietly(goodbye);
     };
-    hand_over(worker, name, Job { goodbye: Some(goodbye), socket, place });
+    // Where no thread can be started, the closure is dropped, and the driver's connection with it.
+    let _ = std::thread::Builder::new().name("dockline-goodbye".to_owned()).spawn(say);
+    hand_over(Job { goodbye: None, end, place });
 }
 
-type Worker = Lazy<Mutex<Option<Sender<Job>>>>;
-static WATCHER: Worker = Lazy::new(Mutex::default);
-static SLOW: Worker = Lazy::new(Mutex::default);
+static WATCHER: Lazy<Mutex<Option<Sender<Job>>>> = Lazy::new(Mutex::default);
 
 /// Where no thread can be started, the job is done here, as far as it does not wait.
-fn hand_over(worker: &Worker, name: &str, job: Job) {
-    let mut sender = worker.lock().unwrap_or_else(PoisonError::into_inner);
+fn hand_over(job: Job) {
+    let mut sender = WATCHER.lock().unwrap_or_else(PoisonError::into_inner);
     if sender.is_none() {
         let (send, receive) = channel();
-        let started = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&receive));
+        let started = std::thread::Builder::new().name("dockline-closing".to_owned()).spawn(move || work(&receive));
         *sender = started.is_ok().then_some(send);
     }
     let left = match &*sender {
@@ -57,15 +78,20 @@ fn hand_over(worker: &Worker, name: &str, job: Job) {
     };
     drop(sender);
     if let Some(Job { goodbye: Some(goodbye), .. }) = left {
-        let _ = catch_unwind(AssertUnwindSafe(goodbye));
+        quietly(goodbye);
     }
+}
+
+/// A driver that panics must not take the thread with it.
+fn quietly(goodbye: Goodbye) {
+    let _ = catch_unwind(AssertUnwindSafe(goodbye));
 }
 
 /// How long it sleeps where a socket is watched: new ones come by another way than their ends.
 const TICK: Duration = Duration::from_millis(2);
 
 fn work(jobs: &Receiver<Job>) {
-    let mut watched: Vec<(Socket, Place)> = Vec::new();
+    let mut watched: Vec<(End, Place)> = Vec::new();
     loop {
         let next = if watched.is_empty() {
             jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
@@ -73,19 +99,22 @@ fn work(jobs: &Receiver<Job>) {
             jobs.recv_timeout(Duration::ZERO)
         };
         match next {
-            Ok(Job { goodbye, socket, place }) => {
+            Ok(Job { goodbye, end, place }) => {
                 if let Some(goodbye) = goodbye {
-                    // A driver that panics must not take the thread with it.
-                    let _ = catch_unwind(AssertUnwindSafe(goodbye));
+                    quietly(goodbye);
                 }
-                if let Some(socket) = socket {
+                if let End::Socket(socket) = &end {
                     socket.finish();
-                    watched.push((socket, place));
                 }
+                watched.push((end, place));
             }
             Err(RecvTimeoutError::Timeout) => {
-                socket::wait(&watched, TICK);
-                watched.retain(|(socket, place)| !socket.is_closed() && !place.is_overdue());
+                let sockets = watched.iter().filter_map(|(end, _)| match end {
+                    End::Socket(socket) => Some(socket),
+                    End::Thread(_) => None,
+                });
+                socket::wait(sockets, TICK);
+                watched.retain(|(end, place)| !end.has_come() && !place.is_overdue());
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -101,7 +130,6 @@ mod socket {
     use rustix::io::Errno;
     use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 
-    use crate::server::Place;
     use crate::wire::Wire;
 
     /// A socket that stays when the driver has closed its own.
@@ -132,9 +160,8 @@ mod socket {
     }
 
     /// Waits until something happens on one of them, or the time is over.
-    pub(crate) fn wait(watched: &[(Socket, Place)], limit: Duration) {
-        let mut polled: Vec<PollFd<'_>> =
-            watched.iter().map(|(socket, _)| PollFd::new(&socket.0, PollFlags::IN)).collect();
+    pub(crate) fn wait<'a>(watched: impl Iterator<Item = &'a Socket>, limit: Duration) {
+        let mut polled: Vec<PollFd<'_>> = watched.map(|socket| PollFd::new(&socket.0, PollFlags::IN)).collect();
         let limit = Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
         if poll(&mut polled, Some(&limit)).is_err() {
             std::thread::sleep(Duration::from_millis(2));
@@ -146,7 +173,6 @@ mod socket {
 mod socket {
     use std::time::Duration;
 
-    use crate::server::Place;
     use crate::wire::Wire;
 
     /// On this system a socket is out of reach.
@@ -166,7 +192,7 @@ mod socket {
         }
     }
 
-    pub(crate) fn wait(_: &[(Socket, Place)], limit: Duration) {
+    pub(crate) fn wait<'a>(_: impl Iterator<Item = &'a Socket>, limit: Duration) {
         std::thread::sleep(limit);
     }
 }

@@ -90,6 +90,16 @@ impl Wire {
         let _ = self.socket(|socket| socket.shutdown(Shutdown::Both));
     }
 
+    /// Tells the other side that nothing more comes; what it still sends can be read.
+    pub fn finish(&self) {
+        let _ = self.socket(|socket| socket.shutdown(Shutdown::Write));
+    }
+
+    /// The address of the other side; `None` for a Unix socket.
+    pub fn peer(&self) -> Option<std::net::SocketAddr> {
+        self.socket(|socket| socket.peer_addr()).ok()?.as_socket()
+    }
+
     /// Whether the other side is another machine.
     pub fn leaves_this_machine(&self) -> bool {
         let addresses = self.socket(|socket| Ok((socket.peer_addr()?, socket.local_addr()?)));

@@ -46,6 +46,16 @@ impl Wire {
         match *self {}
     }
 
+    /// Tells the other side that nothing more comes.
+    pub fn finish(&self) {
+        match *self {}
+    }
+
+    /// The address of the other side.
+    pub fn peer(&self) -> Option<std::net::SocketAddr> {
+        match *self {}
+    }
+
     /// Whether the other side is another machine.
     pub fn leaves_this_machine(&self) -> bool {
         match *self {}

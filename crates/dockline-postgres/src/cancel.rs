@@ -1,17 +1,17 @@
 //! Cancelling a running statement from another thread, without ever hitting the one behind it.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dockline_core::backend::Cancel;
 use dockline_core::{Error, ErrorKind, Result};
-use dockline_net::{Deadline, addresses};
+use dockline_net::Deadline;
 use postgres::{CancelToken, NoTls};
 
-use crate::plan::{Place, Plan};
+use crate::plan::Plan;
 
 /// Sends PostgreSQL's cancel request: a new connection that carries the process id and the secret of the one that is meant.
 ///
@@ -21,6 +21,8 @@ pub(crate) struct Canceller {
     plan: Arc<Plan>,
     key: Key,
     gate: Mutex<()>,
+    /// A request was sent, and nobody knows whether the server has passed it on.
+    doubt: AtomicBool,
     /// Counts statements.
     epoch: AtomicU64,
 }
@@ -29,15 +31,16 @@ enum Key {
     Known {
         process: i32,
         secret: i32,
+        peer: SocketAddr,
     },
     /// What the driver keeps to itself, on a Unix socket.
     Token(CancelToken),
 }
 
 impl Canceller {
-    pub(crate) fn new(plan: Arc<Plan>, key: Option<(i32, i32)>, token: CancelToken) -> Self {
-        let key = key.map_or(Key::Token(token), |(process, secret)| Key::Known { process, secret });
-        Self { plan, key, gate: Mutex::new(()), epoch: AtomicU64::new(0) }
+    pub(crate) fn new(plan: Arc<Plan>, key: Option<((i32, i32), SocketAddr)>, token: CancelToken) -> Self {
+        let key = key.map_or(Key::Token(token), |((process, secret), peer)| Key::Known { process, secret, peer });
+        Self { plan, key, gate: Mutex::new(()), doubt: AtomicBool::new(false), epoch: AtomicU64::new(0) }
     }
 
     /// A statement begins. One that is being cancelled is over, and the request has reached its end.
@@ -46,48 +49,48 @@ impl Canceller {
         self.epoch.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether a request may still come, and hit a later statement.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.doubt.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, ()> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ask(&self) -> Result<()> {
         let deadline = Deadline::after(self.plan.connect_timeout.min(dockline_net::SHORT));
-        match (&self.key, &self.plan.place) {
-            (Key::Known { process, secret }, Place::Host(host)) => {
+        self.doubt.store(true, Ordering::Relaxed);
+        let asked = match &self.key {
+            Key::Known { process, secret, peer } => {
                 let mut request = Vec::with_capacity(16);
                 for word in [16, 80_877_102, *process, *secret] {
                     request.extend_from_slice(&word.to_be_bytes());
                 }
-                send(host, self.plan.port, &request, deadline)
+                // To where the session is: another server of the same name does not know it.
+                send(peer, &request, deadline)
             }
-            (Key::Token(token), _) => ask_by_token(token.clone(), deadline),
-            (Key::Known { .. }, Place::Folder(_)) => Ok(()),
-        }
-        .map_err(|error| {
+            Key::Token(token) => ask_by_token(token.clone(), deadline),
+        };
+        self.doubt.store(asked.is_err(), Ordering::Relaxed);
+        asked.map_err(|error| {
             Error::new(ErrorKind::Operational, format!("the statement cannot be cancelled: {error}")).with_source(error)
         })
     }
 }
 
 /// The request is never encrypted: libpq sent it so for decades, and the server takes it before anything else.
-fn send(host: &str, port: u16, request: &[u8], deadline: Deadline) -> std::io::Result<()> {
-    let mut failed = std::io::Error::from(std::io::ErrorKind::TimedOut);
-    let found = addresses(host, port)?;
-    for (at, address) in found.iter().enumerate() {
-        let Some(share) = deadline.share(found.len() - at) else { break };
-        let sent = TcpStream::connect_timeout(address, share).and_then(|mut stream| {
-            stream.set_read_timeout(Some(share))?;
-            stream.write_all(request)?;
-            // The server hangs up when it has passed the request on.
-            stream.read(&mut [0]).map(drop)
-        });
-        match sent {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(()),
-            Err(error) => failed = error,
-        }
+fn send(peer: &SocketAddr, request: &[u8], deadline: Deadline) -> std::io::Result<()> {
+    let left = || deadline.remaining().ok_or(std::io::Error::from(std::io::ErrorKind::TimedOut));
+    let mut stream = TcpStream::connect_timeout(peer, left()?)?;
+    stream.set_write_timeout(Some(left()?))?;
+    stream.write_all(request)?;
+    stream.set_read_timeout(Some(left()?))?;
+    // The server hangs up when it has passed the request on.
+    match stream.read(&mut [0]) {
+        Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => Err(error),
+        _ => Ok(()),
     }
-    Err(failed)
 }
 
 /// The driver's own way has no time limit: a thread waits for it, and may be left behind.

@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use dockline_net::{Deadline, Wire};
 use postgres::Socket;
@@ -67,10 +68,9 @@ impl TlsConnect<Socket> for Connector {
             let wire = descriptor(&socket).and_then(|descriptor| wire(descriptor, self.peer));
             *self.found.wire.lock().unwrap_or_else(PoisonError::into_inner) = wire;
             let limit = self.deadline.remaining().unwrap_or_default();
-            let watch = Arc::clone(&self.found.watch);
+            let (watch, deadline) = (Arc::clone(&self.found.watch), self.deadline);
             let transport = tokio::time::timeout(limit, self.negotiate(socket)).await.map_err(|_| timed_out())??;
-            // The answers that make up the log-in have the same limit, each.
-            watch.begin_call(Some(limit));
+            watch.begin_whole_call(deadline.remaining().unwrap_or_default().max(Duration::from_millis(1)));
             Ok(Observed::new(transport, watch))
         })
     }

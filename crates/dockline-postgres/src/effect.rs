@@ -10,6 +10,10 @@ pub(crate) struct Effect {
     /// There is a statement at all.
     pub(crate) is_any: bool,
     pub(crate) transaction: Option<Transaction>,
+    /// It asks for the end of a transaction in which all stands.
+    pub(crate) commits: bool,
+    /// It runs code that may commit on the way.
+    pub(crate) runs_code: bool,
     /// It leaves something that a new session would lack: a temporary table, a setting, an advisory lock.
     pub(crate) keeps_state: bool,
     /// Its count is of rows that it changed.
@@ -44,19 +48,21 @@ impl Effect {
         };
         let chains = transaction == Some(Transaction::Ends) && has_word(sql, "chain") && !has_word(sql, "no");
         let keeps_state = (is(first, "set") && !second_is(&["local", "transaction", "constraints"]))
-            || (is(first, "create")
-                && (second_is(&["temp", "temporary"])
-                    || (second_is(&["local", "global", "unlogged"]) && (is(third, "temp") || is(third, "temporary")))))
+            || (is(first, "create") && is_temporary(sql))
             || is(first, "listen")
             || is(first, "load")
             || (is(first, "prepare") && transaction.is_none())
             || (is(first, "declare") && has_word(sql, "hold"))
-            || (is(first, "select") && has_word(sql, "into") && (has_word(sql, "temp") || has_word(sql, "temporary")))
+            || ((is(first, "select") || is(first, "with"))
+                && has_word(sql, "into")
+                && (has_word(sql, "temp") || has_word(sql, "temporary")))
             || calls(sql, "pg_advisory_lock")
             || calls(sql, "pg_try_advisory_lock")
             || calls(sql, "set_config");
         Self {
             is_any: !first.is_empty(),
+            runs_code: is(first, "call") || is(first, "do"),
+            commits: is(first, "commit") || is(first, "end"),
             transaction: transaction.filter(|_| !chains),
             keeps_state,
             changes_rows: CHANGE_ROWS.iter().any(|word| is(first, word))
@@ -91,6 +97,14 @@ fn with_changes_rows(sql: &str) -> bool {
         }
         word.clear();
     }
+}
+
+/// Whether what a CREATE makes is gone with the session: as `CREATE OR REPLACE TEMP VIEW`, or in the schema `pg_temp`.
+fn is_temporary(sql: &str) -> bool {
+    let is_one_of = |word: &&str, others: &[&str]| others.iter().any(|other| word.eq_ignore_ascii_case(other));
+    let before_name = Words { rest: sql }.take_while(|word| !is_one_of(word, &["table", "view", "sequence", "as"]));
+    let says_so = { before_name }.any(|word| is_one_of(&word, &["temp", "temporary"]));
+    says_so || calls(sql, "pg_temp.")
 }
 
 /// Whether a function of that name, or of one that begins so, is called anywhere.
@@ -190,6 +204,9 @@ mod tests {
             "set session search_path = a",
             "CREATE TEMP TABLE a (b int)",
             "create temporary view v as select 1",
+            "CREATE OR REPLACE TEMP VIEW v AS SELECT 1",
+            "CREATE TABLE pg_temp.a (b int)",
+            "WITH r AS (SELECT 1) SELECT * INTO TEMP t FROM r",
             "LISTEN jobs",
             "SELECT pg_advisory_lock(1)",
             "SELECT pg_try_advisory_lock_shared(1)",
@@ -206,7 +223,7 @@ mod tests {
             "SET TRANSACTION READ ONLY",
             "SET CONSTRAINTS ALL DEFERRED",
             "SELECT pg_advisory_xact_lock(1)",
-            "CREATE TABLE temp (a int)",
+            "CREATE TABLE kept (temp int, b int)",
             "UPDATE t SET a = 1",
             "INSERT INTO t SELECT 1",
         ] {

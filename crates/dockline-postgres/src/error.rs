@@ -84,6 +84,10 @@ fn of_server(error: &DbError, doing: Doing) -> Error {
         Some(severity) => matches!(severity, postgres::error::Severity::Fatal | postgres::error::Severity::Panic),
         None => matches!(error.severity(), "FATAL" | "PANIC"),
     };
+    // A pooler that does not reach its server says so.
+    if doing == Doing::Connecting && sqlstate.starts_with("08") {
+        mapped = mapped.with_fact(Fact::Disconnect);
+    }
     if ends && doing != Doing::Connecting {
         mapped = mapped.with_fact(Fact::Disconnect);
         if doing == Doing::Running {
@@ -119,7 +123,7 @@ fn facts(sqlstate: &str) -> &'static [Fact] {
         "57014" => &[Fact::Cancelled],
         "25006" => &[Fact::ReadOnly],
         _ if sqlstate.starts_with("53") => &[Fact::Exhausted],
-        _ if sqlstate.starts_with("08") => &[Fact::Disconnect],
+        // Not 08: a server that lives says it of connections of its own, to a foreign one.
         _ => &[],
     }
 }
@@ -234,7 +238,7 @@ mod tests {
         assert_eq!(facts("40001"), [Fact::Retryable]);
         assert_eq!(facts("55P03"), [Fact::LockTimeout, Fact::Retryable]);
         assert_eq!(facts("53300"), [Fact::Exhausted]);
-        assert_eq!(facts("08006"), [Fact::Disconnect]);
+        assert_eq!(facts("08006"), []);
         assert_eq!(facts("42601"), []);
         assert_eq!(constraint("23503"), Some(ConstraintKind::ForeignKey));
         assert_eq!(constraint("23999"), Some(ConstraintKind::Other));

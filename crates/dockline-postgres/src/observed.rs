@@ -11,7 +11,7 @@ use std::time::Duration;
 use postgres::Socket;
 use postgres::tls::{ChannelBinding, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::protocol::{Protocol, Seen, Status};
 
@@ -43,6 +43,8 @@ pub(crate) struct Watch {
     call: AtomicU64,
     /// How long a read may wait, in nanoseconds; 0: for ever.
     limit: AtomicU64,
+    /// The limit is that of the call, and not of each read.
+    whole: AtomicBool,
     closing: AtomicU8,
     encrypted: AtomicBool,
     protocol: Mutex<Protocol>,
@@ -66,8 +68,15 @@ impl Watch {
         self.written.load(Ordering::Relaxed)
     }
 
+    /// A call begins that is over within that time, however often something comes: connecting.
+    pub(crate) fn begin_whole_call(&self, limit: Duration) {
+        self.begin_call(Some(limit));
+        self.whole.store(true, Ordering::Relaxed);
+    }
+
     /// A call begins: each of its reads may wait that long.
     pub(crate) fn begin_call(&self, limit: Option<Duration>) {
+        self.whole.store(false, Ordering::Relaxed);
         self.call.fetch_add(1, Ordering::Relaxed);
         let limit = limit.map_or(0, |limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX).max(1));
         self.limit.store(limit, Ordering::Relaxed);
@@ -142,7 +151,9 @@ impl AsyncRead for Observed {
         };
         match read {
             Poll::Ready(result) => {
-                self.waiting = None;
+                if !self.watch.whole.load(Ordering::Relaxed) {
+                    self.waiting = None;
+                }
                 self.watch.read(&buffer.filled()[before..]);
                 Poll::Ready(result)
             }
@@ -161,6 +172,14 @@ impl AsyncWrite for Observed {
         };
         if let Poll::Ready(Ok(count)) = &written {
             self.watch.written.fetch_add(*count as u64, Ordering::Relaxed);
+            // The answer to this cannot be late yet. (Letting go of the sleep would lose who is to be woken.)
+            let limit = Duration::from_nanos(self.watch.limit.load(Ordering::Relaxed));
+            let whole = self.watch.whole.load(Ordering::Relaxed);
+            if let (Some((_, sleep)), false) = (&mut self.waiting, whole || limit.is_zero()) {
+                if let Some(at) = Instant::now().checked_add(limit) {
+                    sleep.as_mut().reset(at);
+                }
+            }
         }
         written
     }

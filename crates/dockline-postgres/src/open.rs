@@ -4,11 +4,12 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::sleep;
 use std::time::Duration;
 
 use dockline_core::{Error, ErrorKind, ExposeSecret, Fact, Result, SecretString};
-use dockline_net::{Deadline, Wire, addresses};
+use dockline_net::{Deadline, Stamp, Wire, addresses};
 use postgres::config::{SslMode, SslNegotiation};
 use postgres::{Client, Config, NoTls};
 
@@ -24,6 +25,9 @@ pub(crate) struct Opened {
     /// Our eyes on the stream; `None` on a Unix socket.
     pub(crate) watch: Option<Arc<Watch>>,
     pub(crate) wire: Option<Wire>,
+    pub(crate) stamp: Stamp,
+    /// When setting it up has to be over.
+    pub(crate) deadline: Deadline,
 }
 
 /// Opens one. Where the server is just starting up, or counts connections that we have closed a moment ago, it tries again, as
@@ -86,8 +90,9 @@ fn attempt(plan: &Plan, password: Option<&SecretString>, deadline: Deadline) -> 
     match &plan.place {
         Place::Folder(folder) => {
             config.host_path(folder).ssl_mode(SslMode::Disable).connect_timeout(plan.connect_timeout);
-            let client = guarded(plan, || config.connect(NoTls))?;
-            Ok(Opened { client, watch: None, wire: None })
+            let stamp = plan.server.stamp();
+            let client = guarded(plan, || connect_elsewhere(config, deadline))?;
+            Ok(Opened { client, watch: None, wire: None, stamp, deadline })
         }
         Place::Host(host) => {
             config.host(host).keepalives(plan.tcp_keepalive.is_some());
@@ -114,7 +119,7 @@ fn each_address(plan: &Plan, host: &str, config: &Config, deadline: Deadline) ->
     for (at, address) in found.iter().enumerate() {
         let Some(share) = deadline.share(found.len() - at) else { break };
         match one_address(plan, host, config.clone(), *address, Deadline::after(share)) {
-            Ok(opened) => return Ok(opened),
+            Ok(opened) => return Ok(Opened { deadline, ..opened }),
             // A server that has answered has answered for all.
             Err(error) if error.code().is_some() => return Err(error),
             Err(error) => failed = Some(error),
@@ -128,6 +133,7 @@ fn each_address(plan: &Plan, host: &str, config: &Config, deadline: Deadline) ->
 
 fn one_address(plan: &Plan, host: &str, mut config: Config, address: SocketAddr, deadline: Deadline) -> Result<Opened> {
     let found = Found::default();
+    let stamp = plan.server.stamp();
     let connector = Connector {
         tls: plan.tls.clone(),
         needs_tls: plan.needs_tls,
@@ -137,17 +143,18 @@ fn one_address(plan: &Plan, host: &str, mut config: Config, address: SocketAddr,
         found: found.clone(),
     };
     config.hostaddr(address.ip()).connect_timeout(deadline.remaining().unwrap_or(Duration::from_millis(1)));
-    let client = guarded(plan, || config.connect(connector))?;
-    Ok(Opened { client, wire: found.take_wire(), watch: Some(found.watch) })
+    let connect = || config.connect(connector).map_err(|error| error::map(error, Doing::Connecting));
+    let client = guarded(plan, connect)?;
+    Ok(Opened { client, wire: found.take_wire(), watch: Some(found.watch), stamp, deadline })
 }
 
 /// Runs the driver's connect, which panics where the process has no descriptor left.
-fn guarded(plan: &Plan, connect: impl FnOnce() -> Result<Client, postgres::Error>) -> Result<Client> {
+fn guarded(plan: &Plan, connect: impl FnOnce() -> Result<Client>) -> Result<Client> {
     let cannot = |error: Error| error.with_context(format_args!("cannot connect to {}", plan.address()));
     descriptors_left().map_err(cannot)?;
     match catch_unwind(AssertUnwindSafe(connect)) {
         Ok(Ok(client)) => Ok(client),
-        Ok(Err(error)) => Err(cannot(error::map(error, Doing::Connecting))),
+        Ok(Err(error)) => Err(cannot(error)),
         Err(_) => {
             // It may have lost the race for the last descriptor; else this is the wrong kind of thread.
             descriptors_left().map_err(cannot)?;
@@ -155,6 +162,29 @@ fn guarded(plan: &Plan, connect: impl FnOnce() -> Result<Client, postgres::Error
                            work to a blocking thread";
             Err(cannot(Error::new(ErrorKind::Interface, message)))
         }
+    }
+}
+
+/// Over a Unix socket the driver's limit ends with the connection, and a server that is stopped takes that and says nothing. So
+/// a thread waits for it, and may be left behind.
+fn connect_elsewhere(config: Config, deadline: Deadline) -> Result<Client> {
+    let (done, wait) = channel();
+    let connect = move || {
+        // Where nobody waits any more, the client goes with this thread.
+        let _ = done.send(config.connect(NoTls));
+    };
+    std::thread::Builder::new().name("dockline-connect".to_owned()).spawn(connect).map_err(|error| {
+        Error::new(ErrorKind::Operational, format!("no thread can be started: {error}"))
+            .with_fact(Fact::Exhausted)
+            .with_source(error)
+    })?;
+    match wait.recv_timeout(deadline.remaining().unwrap_or_default()) {
+        Ok(result) => result.map_err(|error| error::map(error, Doing::Connecting)),
+        Err(RecvTimeoutError::Timeout) => {
+            let message = format!("no answer within {:?} (connect_timeout)", deadline.limit());
+            Err(Error::new(ErrorKind::Operational, message).with_fact(Fact::Disconnect))
+        }
+        Err(RecvTimeoutError::Disconnected) => Err(Error::new(ErrorKind::Interface, "the driver panicked")),
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Seen {
     pub(crate) status: Status,
     /// The process id and the secret, for the cancel request.
     pub(crate) key: Option<(i32, i32)>,
+    /// How many statements have been bound to their parameters: the last step before they run.
+    pub(crate) bound: u64,
     /// The tag of the last CommandComplete, as `ROLLBACK` or `INSERT 0 1`.
     pub(crate) tag: String,
     /// The last error that ended the session.
@@ -65,7 +67,7 @@ impl Default for Reader {
 const HEAD: usize = 5;
 
 fn matters(kind: u8) -> bool {
-    matches!(kind, b'K' | b'Z' | b'C' | b'E' | b'S')
+    matches!(kind, b'K' | b'Z' | b'C' | b'E' | b'S' | b'2')
 }
 
 /// Longer ones are not kept: no message that matters is as long.
@@ -115,6 +117,9 @@ impl Protocol {
                     let [kind, length @ ..] = *bytes;
                     // The length counts itself.
                     let left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX).saturating_sub(4);
+                    if left == 0 && matters(kind) {
+                        self.seen.message(kind, &[], told);
+                    }
                     self.reader = match (matters(kind) && left <= LONGEST, left) {
                         (_, 0) => Reader::default(),
                         (true, left) => Reader::Body { kind, left, bytes: Vec::new() },
@@ -167,6 +172,7 @@ impl Seen {
                     self.tag.push_str(&String::from_utf8_lossy(text));
                 }
             }
+            b'2' => self.bound += 1,
             b'K' => {
                 if let [a, b, c, d, e, f, g, h, ..] = *body {
                     self.key = Some((i32::from_be_bytes([a, b, c, d]), i32::from_be_bytes([e, f, g, h])));
@@ -261,7 +267,7 @@ mod tests {
             assert_eq!(states.last(), Some(&Status::Idle), "pieces of {size}");
             let seen = protocol.seen_mut();
             assert_eq!(seen.key, Some((1234, 7)));
-            assert_eq!(seen.tag, "ROLLBACK");
+            assert_eq!((seen.tag.as_str(), seen.bound), ("ROLLBACK", 1));
             assert_eq!(seen.parameters["server_version"], "15.20");
             let fatal = Fatal { sqlstate: "57P01".to_owned(), message: "terminating connection".to_owned() };
             assert_eq!(seen.fatal, Some(fatal), "an error that is not fatal is the driver's business");

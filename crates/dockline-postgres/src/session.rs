@@ -10,7 +10,7 @@ use dockline_core::backend::{Cancel, Expect, Health, ParamRows, Rest, RowSink, S
 use dockline_core::batch::Batch;
 use dockline_core::placeholder::{Syntax, translate};
 use dockline_core::{Error, ErrorKind, Fact, Result, ServerInfo, Value};
-use dockline_net::{Look, SHORT, Stamp, StatementCache, Wire};
+use dockline_net::{Deadline, Look, SHORT, Stamp, StatementCache, Wire};
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::{ToSql, Type};
 use postgres::{Client, Column as Heading, Row, RowIter, SimpleQueryMessage, Statement};
@@ -38,6 +38,8 @@ pub(crate) const SYNTAX: Syntax = Syntax {
 
 /// What remains of a result that is left early is read where it is not more rows than this.
 const WORTH_READING: usize = 1_000;
+/// How long reading the rest of a result may take.
+const RESTING: Duration = Duration::from_millis(200);
 /// How many rows of `execute_many` go out as one statement, the largest first.
 const BATCHES: [usize; 2] = [64, 8];
 /// The protocol counts parameters with 16 bits.
@@ -63,6 +65,9 @@ pub(crate) struct PostgresSession {
     /// What the server reported of the session when it was set up.
     reported: BTreeMap<String, String>,
     was_read_only: bool,
+    opened_at: Instant,
+    /// It is to be replaced when it is idle, for this reason.
+    outdated: Option<&'static str>,
 }
 
 /// A statement, ready to run.
@@ -76,15 +81,19 @@ struct Prepared {
 
 impl PostgresSession {
     pub(crate) fn set_up(opened: Opened, plan: Arc<Plan>) -> Result<Self> {
-        let Opened { client, watch, wire } = opened;
+        let Opened { client, watch, wire, stamp, deadline } = opened;
         let key = watch.as_ref().and_then(|watch| watch.seen(|seen| seen.key));
         let mut session = Self {
             process: key.map(|(process, _)| u64::from(process.unsigned_abs())),
-            canceller: Arc::new(Canceller::new(Arc::clone(&plan), key, client.cancel_token())),
+            canceller: Arc::new(Canceller::new(
+                Arc::clone(&plan),
+                key.zip(wire.as_ref().and_then(Wire::peer)),
+                client.cancel_token(),
+            )),
             client: Some(client),
             wire,
             watch,
-            stamp: plan.server.stamp(),
+            stamp,
             statements: StatementCache::new(plan.statement_cache),
             autocommit: plan.autocommit,
             broken: false,
@@ -92,9 +101,11 @@ impl PostgresSession {
             keeps_state: false,
             reported: BTreeMap::new(),
             was_read_only: false,
+            opened_at: Instant::now(),
+            outdated: None,
             plan,
         };
-        if let Err(error) = session.tell_settings() {
+        if let Err(error) = session.tell_settings(deadline) {
             session.let_go();
             return Err(error.with_context(format_args!("setting up a connection to {}", session.plan.address())));
         }
@@ -103,9 +114,10 @@ impl PostgresSession {
         Ok(session)
     }
 
-    fn tell_settings(&mut self) -> Result<()> {
+    fn tell_settings(&mut self, deadline: Deadline) -> Result<()> {
         let plan = Arc::clone(&self.plan);
-        let limit = Some(plan.read_timeout.unwrap_or(plan.connect_timeout).min(plan.connect_timeout));
+        // What is left of the time for connecting. Statements of the program's own, as init_sql, have the program's limit.
+        let limit = Some(deadline.remaining().unwrap_or(Duration::from_millis(1)));
         let mut sql = plan.set_up.clone();
         if self.process.is_none() {
             sql.push_str("SELECT pg_backend_pid()");
@@ -172,8 +184,15 @@ impl PostgresSession {
         } else {
             self.guess_after_error();
         }
-        if mapped.is_read_only() && !self.was_read_only && self.was_demoted() {
-            self.plan.server.demoted(self.stamp);
+        if mapped.is_read_only() {
+            if self.was_read_only {
+                // During a change of roles a name leads to the old server for a while: it is asked again, not too often.
+                if self.opened_at.elapsed() >= SHORT {
+                    self.outdated = Some("the server takes no writes; perhaps its name leads to another one by now");
+                }
+            } else if self.was_demoted() {
+                self.plan.server.demoted(self.stamp);
+            }
         }
         mapped
     }
@@ -204,7 +223,12 @@ impl PostgresSession {
 
     fn was_demoted(&self) -> bool {
         // Before version 14 nothing is reported; outside a transaction that the program made read-only it can be nothing else.
-        if self.parameter("in_hot_standby").is_some() { self.says_read_only() } else { !self.in_transaction() }
+        // What the program has set itself is not the server's doing.
+        match self.parameter("in_hot_standby").as_deref() {
+            Some("on") => true,
+            Some(_) => !self.keeps_state && self.says_read_only(),
+            None => !self.keeps_state && !self.in_transaction(),
+        }
     }
 
     fn parameter(&self, name: &str) -> Option<String> {
@@ -270,26 +294,51 @@ impl PostgresSession {
         self.begin_where_manual()?;
         let started = self.plan.statement_timeout.map(|limit| (limit, Instant::now()));
         let prepared = self.prepare(sql, params.len())?;
+        let failed_before = self.status() == Status::Failed;
+        let bound_before = self.bound();
         let mut result = call(self, &prepared, params);
-        let stale = matches!(&result, Err(error) if is_stale(error));
-        if stale {
+        if matches!(&result, Err(error) if prepared.statement.is_some() && is_stale(error)) {
             self.statements.clear();
-            if self.status() == Status::Idle {
+            // What was bound has begun to run; then it is something inside that says so.
+            let may_have_run = self.watch.is_none() && prepared.effect.runs_code;
+            if self.status() == Status::Idle && self.bound() == bound_before && !may_have_run {
                 let prepared = self.prepare(sql, params.len())?;
                 result = call(self, &prepared, params);
             }
         }
         match result {
+            Ok(_) if failed_before && prepared.effect.commits => {
+                self.ran(prepared.effect);
+                Err(rolled_back())
+            }
             Ok(value) => {
                 self.ran(prepared.effect);
                 Ok(value)
             }
-            Err(error) => Err(match started {
+            Err(error) => Err({
+                self.keeps_state |= prepared.effect.keeps_state;
+                if prepared.effect.transaction == Some(Transaction::Ends) {
+                    self.ask_where_nobody_watches();
+                }
+                error
+            })
+            .map_err(|error| match started {
                 Some((limit, started)) if error.is_cancelled() && started.elapsed() >= limit => {
                     error.with_context(format_args!("the statement ran longer than statement_timeout ({limit:?})"))
                 }
                 _ => error,
             }),
+        }
+    }
+
+    fn bound(&self) -> u64 {
+        self.watch.as_ref().map_or(0, |watch| watch.seen(|seen| seen.bound))
+    }
+
+    /// The end of a transaction has failed: it may be over all the same.
+    fn ask_where_nobody_watches(&mut self) {
+        if self.watch.is_none() && !self.broken {
+            self.ask_for_status();
         }
     }
 
@@ -349,6 +398,7 @@ impl PostgresSession {
         let row = match with_params(params, |params| client.query_opt(statement, params)) {
             Ok(row) => row,
             Err(error) if error::is_more_than_one_row(&error) => {
+                self.come_to_rest();
                 let message = "the statement gave more than one row, and one is expected";
                 return Err(Error::new(ErrorKind::Data, message).with_fact(Fact::MayHaveExecuted));
             }
@@ -387,6 +437,17 @@ impl PostgresSession {
         Ok(Rest::Ready)
     }
 
+    /// The rest of a result that was left is read, where that is soon done; else the connection can only be closed. Inside a
+    /// transaction it cannot be given up.
+    fn come_to_rest(&mut self) {
+        let (limit, gives_up) = if self.status() == Status::Idle { (RESTING, true) } else { (SHORT, false) };
+        let rests = match self.client() {
+            Ok(client) => client.is_valid(limit).is_ok(),
+            Err(_) => true,
+        };
+        self.broken |= !rests && gives_up;
+    }
+
     fn stream(&mut self, prepared: &Prepared, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
         let before = self.begin_call(self.plan.read_timeout);
         let drains = self.status() != Status::Idle;
@@ -405,7 +466,14 @@ impl PostgresSession {
                 self.broken = self.broken || rest == Rest::Spent;
                 Ok(rest)
             }
-            Err(Ended::Driver(error)) => Err(self.failed(error, Doing::Running, before)),
+            Err(Ended::Driver(error)) => {
+                let error = self.failed(error, Doing::Running, before);
+                // A row that cannot be read leaves those behind it.
+                if !self.broken && error.kind() == ErrorKind::NotSupported {
+                    self.come_to_rest();
+                }
+                Err(error)
+            }
         }
     }
 
@@ -465,7 +533,10 @@ impl PostgresSession {
 
     /// Runs a statement of our own that ends a transaction, and answers the tag that came back.
     fn end(&mut self, sql: &str, doing: Doing, limit: Option<Duration>) -> Result<String> {
-        self.call(doing, limit, |client| client.batch_execute(sql))?;
+        if let Err(error) = self.call(doing, limit, |client| client.batch_execute(sql)) {
+            self.ask_where_nobody_watches();
+            return Err(error);
+        }
         self.guess = Status::Idle;
         Ok(self.watch.as_ref().map(|watch| watch.seen(|seen| seen.tag.clone())).unwrap_or_default())
     }
@@ -505,7 +576,7 @@ impl PostgresSession {
         if self.broken
             && let Some(wire) = &self.wire
         {
-            wire.shutdown();
+            wire.finish();
         }
         // A statement that is dropped while there is a client tells the server, and the goodbye would wait for the answer.
         let statements = std::mem::replace(&mut self.statements, StatementCache::new(0));
@@ -604,15 +675,21 @@ fn with_typed<R>(params: &[Value], call: impl FnOnce(&[(&(dyn ToSql + Sync), Typ
     call(&params)
 }
 
+fn rolled_back() -> Error {
+    let message = "the transaction had failed, and COMMIT rolled it back";
+    Error::new(ErrorKind::TransactionManagement, message).with_fact(Fact::WorkLost)
+}
+
 /// The server no longer knows a statement that was prepared, or a table under it has changed.
 fn is_stale(error: &Error) -> bool {
+    let routine = || {
+        let source = std::error::Error::source(error)?.downcast_ref::<postgres::Error>()?;
+        source.as_db_error()?.routine()
+    };
     match error.code().as_deref() {
-        Some("26000") => true,
-        Some("0A000") => {
-            let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<postgres::Error>());
-            source.and_then(postgres::Error::as_db_error).and_then(|error| error.routine())
-                == Some("RevalidateCachedQuery")
-        }
+        // By the place in the server: a routine of the program's can raise the same.
+        Some("26000") => routine() == Some("FetchPreparedStatement"),
+        Some("0A000") => routine() == Some("RevalidateCachedQuery"),
         _ => false,
     }
 }
@@ -630,7 +707,8 @@ impl Session for PostgresSession {
         let Some(first) = rows.next_row().map(<[Value]>::to_vec) else { return Ok(0) };
         self.begin_where_manual()?;
         // What stands behind the row can mean another thing for several: a row can be updated once in a statement.
-        let batch = Batch::of(sql, &SYNTAX).filter(|batch| batch.tail().trim_matches([' ', '\n', ';']).is_empty());
+        let batch = Batch::of(sql, &SYNTAX)
+            .filter(|batch| !first.is_empty() && batch.tail().trim_matches([' ', '\n', ';']).is_empty());
         if let Some(batch) = batch {
             translate(sql, first.len(), &SYNTAX).map_err(|error| error.with_context("row 1"))?;
             return self.batches(sql, batch, &first, rows);
@@ -666,7 +744,7 @@ impl Session for PostgresSession {
         let watched = self.watch.is_some();
         // Where nobody watches: in a block that has failed, the server refuses the first of the two.
         let sql = if watched { "COMMIT" } else { "SELECT 1; COMMIT" };
-        let rolled_back = match self.end(sql, Doing::Running, limit) {
+        let was_rolled_back = match self.end(sql, Doing::Running, limit) {
             Ok(tag) => tag == "ROLLBACK",
             Err(error) if !watched && error.code().as_deref() == Some("25P02") => {
                 self.end("ROLLBACK", Doing::Running, self.short())?;
@@ -674,9 +752,8 @@ impl Session for PostgresSession {
             }
             Err(error) => return Err(error),
         };
-        if rolled_back {
-            let message = "the transaction had failed, and COMMIT rolled it back";
-            return Err(Error::new(ErrorKind::TransactionManagement, message).with_fact(Fact::WorkLost));
+        if was_rolled_back {
+            return Err(rolled_back());
         }
         Ok(())
     }
@@ -712,6 +789,15 @@ impl Session for PostgresSession {
         if !self.plan.server.is_current(self.stamp) {
             let message = "the server was demoted, and takes no writes any more";
             return Health::Gone(Error::new(ErrorKind::Operational, message).with_code("25006"));
+        }
+        if let Some(reason) = self.outdated {
+            return Health::Gone(Error::new(ErrorKind::Operational, reason).with_code("25006"));
+        }
+        if self.canceller.is_in_doubt() {
+            return Health::Gone(error::lost(
+                Doing::Asking,
+                "a cancellation may still come, and hit the next statement",
+            ));
         }
         let Some(wire) = &self.wire else { return Health::Alive };
         let gone = match wire.look() {
@@ -776,7 +862,8 @@ impl Session for PostgresSession {
 
     fn native(&mut self) -> Result<&mut dyn Any> {
         self.begin_where_manual()?;
-        self.begin_call(self.plan.read_timeout);
+        // Its user may wait for notifications as long as it likes.
+        self.begin_call(None);
         Ok(self.client()?)
     }
 

@@ -147,7 +147,7 @@ impl Bench {
             let connections = self.connections();
             let (mut bare, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
             for pair in 0..PAIRS {
-                let mut one = || {
+                let one = || {
                     on_threads(
                         threads,
                         || self.open(),
@@ -156,7 +156,7 @@ impl Bench {
                         },
                     )
                 };
-                let mut other = || {
+                let other = || {
                     on_threads(
                         threads,
                         || (),

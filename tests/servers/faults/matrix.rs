@@ -77,7 +77,7 @@ pub(super) struct Cell {
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// What scheduling may add on a busy machine.
-const SLACK: Duration = Duration::from_secs(8);
+const SLACK: Duration = Duration::from_secs(20);
 
 impl Fault {
     pub(super) const ALL: [Self; 12] =
