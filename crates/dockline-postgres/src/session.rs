@@ -178,7 +178,7 @@ impl PostgresSession {
         if mapped.is_disconnect() {
             self.broken = true;
             // The driver forgets why a server hung up, where it did so between two statements.
-            if !from_server && let Some(fatal) = self.fatal() {
+            if let Some(fatal) = self.fatal().filter(|_| !from_server) {
                 mapped = error::of_fatal(&fatal, doing).with_source(mapped);
             }
         } else {
@@ -573,9 +573,7 @@ impl PostgresSession {
         if let Some(watch) = &self.watch {
             watch.close(!self.broken);
         }
-        if self.broken
-            && let Some(wire) = &self.wire
-        {
+        if let (true, Some(wire)) = (self.broken, &self.wire) {
             wire.finish();
         }
         // A statement that is dropped while there is a client tells the server, and the goodbye would wait for the answer.
