@@ -129,7 +129,8 @@ impl Connection {
     /// `Break`, and answers what it broke with.
     ///
     /// A result that is left early costs what the backend has to do to come to rest: reading what remains, up to a
-    /// limit, or else closing the connection. While `call` runs, the connection is in use: `call` cannot run statements
+    /// limit, or else closing the connection. Inside a transaction the connection cannot be given up, and all of it is read:
+    /// say LIMIT, or cancel it. While `call` runs, the connection is in use: `call` cannot run statements
     /// on it. A panic of `call` ends the statement and goes on.
     ///
     /// # Errors

@@ -23,6 +23,10 @@
 //!   is read at every connect. `!include` is not followed.
 //! - **TLS.** The certificates to trust are those that browsers trust (compiled in), and those of `tls_ca_file` besides them. The
 //!   name of the host is sent, as some proxies need it, with `verify-full` only. There is no TLS on Unix sockets.
+//! - **Instants.** There is no column with a zone. An instant (`DateTime<Utc>`) is written as its time in UTC, and what is read is
+//!   taken for UTC. That is right in a DATETIME; in a TIMESTAMP, which the server converts, only where the session is at UTC:
+//!   set `time_zone = "+00:00"`.
+//! - **Several results.** Of a CALL, the rows of all its results are given one after the other, each with its own columns.
 //! - **Time limits.** `statement_timeout` is `max_statement_time` on MariaDB, for every statement, and `max_execution_time` on
 //!   MySQL, which ends only a SELECT (and no SLEEP in one, which returns 1 at once). `read_timeout` ends everything, and the
 //!   connection with it; the statement may go on at the server.

@@ -232,7 +232,9 @@ impl Target {
     /// These hold the password: they are never printed.
     fn options(&self, plan: &Plan, attempt: &Attempt, share: Duration, tls: bool) -> OptsBuilder {
         let settings = &plan.settings;
-        let millis = |limit: Duration| u32::try_from(limit.as_millis().max(1)).unwrap_or(u32::MAX);
+        let millis = |limit: Duration| u32::try_from(limit.as_millis().clamp(1, i32::MAX as u128)).unwrap_or(u32::MAX);
+        // The kernel counts in seconds, with 15 bits.
+        let seconds = |limit: Duration| limit.clamp(Duration::from_secs(1), Duration::from_secs(32_767));
         let wait = settings.get_read_timeout().map_or(share, |limit| limit.min(share));
         // Where the socket is out of reach, this is for good.
         let (read, write) = if cfg!(unix) {
@@ -250,7 +252,7 @@ impl Target {
             .read_timeout(read)
             .write_timeout(write)
             .tcp_nodelay(true)
-            .tcp_keepalive_time_ms(settings.get_tcp_keepalive().map(millis))
+            .tcp_keepalive_time_ms(settings.get_tcp_keepalive().map(seconds).map(millis))
             // Else it asks the server, which is a round trip. The server refuses what it does not take.
             .max_allowed_packet(Some(1 << 30))
             // Sessions have one of their own.

@@ -17,7 +17,7 @@ use crate::info::{ask, is_on};
 use crate::liveness::look;
 use crate::open::{Opened, wire_of};
 use crate::plan::Plan;
-use crate::statement::{Form, Prepared, Template, has_colon_name, is_empty, syntax};
+use crate::statement::{Form, Prepared, Template, has_colon_name, is_empty, is_local_load, syntax};
 use crate::tracking::{Tracking, Whose};
 use crate::{info, many, value};
 
@@ -103,11 +103,11 @@ impl MysqlSession {
         if self.broken {
             return Err(gone("the connection has failed before"));
         }
-        if self.looks || self.tracking.in_transaction() {
-            if let Health::Gone(error) = self.look() {
-                self.broken = true;
-                return Err(error);
-            }
+        if (self.looks || self.tracking.in_transaction())
+            && let Health::Gone(error) = self.look()
+        {
+            self.broken = true;
+            return Err(error);
         }
         if std::mem::take(&mut self.killed) {
             match self.conn.query_drop("DO 0") {
@@ -255,6 +255,11 @@ impl MysqlSession {
         if is_empty(sql, &syntax) {
             return Err(Error::new(ErrorKind::Programming, "there is no statement in the text"));
         }
+        if is_local_load(sql) {
+            let message = "LOAD DATA LOCAL goes by native, with the driver's set_local_infile_handler";
+            return Err(Error::new(ErrorKind::NotSupported, message));
+        }
+        fits(sql.len(), self.max_packet)?;
         let text = translate(sql, parameters, &syntax)?;
         if !self.plan.settings.get_prepared_statements() || has_colon_name(sql) {
             return Template::new(sql, parameters, &syntax).map(Form::Text);

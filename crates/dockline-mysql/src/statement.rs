@@ -86,6 +86,13 @@ pub(crate) fn is_empty(sql: &str, syntax: &Syntax) -> bool {
     !sql.contains("/*!") && !sql.contains("/*M!")
 }
 
+/// It asks the client for a file. The driver would send an empty one, and all would seem well.
+pub(crate) fn is_local_load(sql: &str) -> bool {
+    let mut words = sql.split_ascii_whitespace();
+    words.next().is_some_and(|word| word.eq_ignore_ascii_case("load"))
+        && words.take(4).any(|word| word.eq_ignore_ascii_case("local"))
+}
+
 /// The driver takes a colon before a letter for a parameter of its own, and is not told otherwise by every quote.
 pub(crate) fn has_colon_name(sql: &str) -> bool {
     sql.as_bytes().windows(2).any(|pair| pair[0] == b':' && (pair[1].is_ascii_lowercase() || pair[1] == b'_'))
@@ -233,6 +240,13 @@ mod tests {
             assert!(is_empty(sql, &syntax(true)), "{sql}");
         }
         assert!(!is_empty("SELECT 1", &syntax(true)) && !is_empty("/*!50000 SELECT 1 */", &syntax(true)));
+    }
+
+    #[test]
+    fn loading_a_file_of_the_client_is_seen() {
+        assert!(is_local_load("LOAD DATA LOCAL INFILE 'x' INTO TABLE t"));
+        assert!(is_local_load("load data low_priority local infile 'x' into table t"));
+        assert!(!is_local_load("LOAD DATA INFILE 'x' INTO TABLE local") && !is_local_load("SELECT 1"));
     }
 
     #[test]

@@ -159,7 +159,7 @@ impl Server {
     /// for some time: one that has none left is worth asking again then.
     pub fn closed_lately(&self) -> bool {
         let closing = lock(&self.closing);
-        closing.count > 0 || closing.last.is_some_and(|last| last.elapsed() < PATIENCE)
+        closing.count > 0 || closing.last.is_some_and(|last| last.elapsed() < crate::SHORT)
     }
 
     fn enter_closing(self: &Arc<Self>) -> Place {

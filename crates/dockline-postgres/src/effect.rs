@@ -12,6 +12,10 @@ pub(crate) struct Effect {
     pub(crate) transaction: Option<Transaction>,
     /// It asks for the end of a transaction in which all stands.
     pub(crate) commits: bool,
+    /// It sends or takes data beside its result.
+    pub(crate) copies: bool,
+    /// Statements that were prepared before may mean another thing after it.
+    pub(crate) changes_schema: bool,
     /// It runs code that may commit on the way.
     pub(crate) runs_code: bool,
     /// It leaves something that a new session would lack: a temporary table, a setting, an advisory lock.
@@ -61,6 +65,8 @@ impl Effect {
             || calls(sql, "set_config");
         Self {
             is_any: !first.is_empty(),
+            copies: is(first, "copy") && (has_word(sql, "stdin") || has_word(sql, "stdout")),
+            changes_schema: is(first, "alter") || is(first, "drop"),
             runs_code: is(first, "call") || is(first, "do"),
             commits: is(first, "commit") || is(first, "end"),
             transaction: transaction.filter(|_| !chains),
@@ -229,6 +235,7 @@ mod tests {
         ] {
             assert!(!Effect::of(sql).keeps_state, "{sql}");
         }
+        assert!(Effect::of("COPY t FROM STDIN").copies && !Effect::of("COPY t FROM '/tmp/t'").copies);
         assert!(Effect::of("DISCARD ALL").discards);
         assert!(!Effect::of(" -- nothing\n /* at all */ ; ").is_any);
         assert!(Effect::of("(SELECT 1)").is_any);

@@ -97,10 +97,11 @@ fn attempt(plan: &Plan, password: Option<&SecretString>, deadline: Deadline) -> 
         Place::Host(host) => {
             config.host(host).keepalives(plan.tcp_keepalive.is_some());
             if let Some(idle) = plan.tcp_keepalive {
-                config.keepalives_idle(idle);
+                // The kernel counts in seconds, with 15 bits.
+                config.keepalives_idle(idle.clamp(Duration::from_secs(1), Duration::from_secs(32_767)));
             }
             if let Some(limit) = plan.tcp_user_timeout {
-                config.tcp_user_timeout(limit);
+                config.tcp_user_timeout(limit.clamp(Duration::from_millis(1), Duration::from_millis(i32::MAX as u64)));
             }
             // The connector is called for every stream then, and decides itself whether it is encrypted.
             config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);

@@ -43,6 +43,7 @@ const RESTING: Duration = Duration::from_millis(200);
 /// How many rows of `execute_many` go out as one statement, the largest first.
 const BATCHES: [usize; 2] = [64, 8];
 /// The protocol counts parameters with 16 bits.
+const MOST_OF_ALL: usize = 65_535;
 const MOST_PARAMETERS: usize = 60_000;
 
 pub(crate) struct PostgresSession {
@@ -267,6 +268,14 @@ impl PostgresSession {
         if !effect.is_any {
             return Err(Error::new(ErrorKind::Programming, "there is no statement in the text"));
         }
+        if params > MOST_OF_ALL {
+            let message = format!("the statement has {params} parameters, and PostgreSQL takes {MOST_OF_ALL}");
+            return Err(Error::new(ErrorKind::Programming, message));
+        }
+        if effect.copies {
+            let message = "COPY from and to the client goes by native, as copy_in and copy_out of the driver";
+            return Err(Error::new(ErrorKind::NotSupported, message));
+        }
         let text = translate(sql, params, &SYNTAX)?.into_owned();
         if !self.plan.prepares {
             return Ok(Arc::new(Prepared { text, statement: None, columns: Arc::default(), effect }));
@@ -317,6 +326,10 @@ impl PostgresSession {
             }
             Err(error) => Err({
                 self.keeps_state |= prepared.effect.keeps_state;
+                // What it knows of its types may be of yesterday: the next try finds out anew.
+                if matches!(error.kind(), ErrorKind::Data | ErrorKind::Internal | ErrorKind::NotSupported) {
+                    drop(self.statements.remove(sql));
+                }
                 if prepared.effect.transaction == Some(Transaction::Ends) {
                     self.ask_where_nobody_watches();
                 }
@@ -351,6 +364,9 @@ impl PostgresSession {
         }
         if effect.keeps_state {
             self.keeps_state = true;
+        }
+        if effect.changes_schema {
+            self.statements.clear();
         }
         if effect.discards {
             self.keeps_state = false;
