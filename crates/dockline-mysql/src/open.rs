@@ -204,6 +204,7 @@ impl Target {
         match self.try_once(plan, attempt, share, deadline, tls) {
             Err(failure) if failure.no_tls && prefers => {
                 plan.note_without_tls();
+                Server::named(&self.endpoint.name()).gave_up();
                 self.try_once(plan, attempt, share, deadline, false).map(|conn| (conn, false))
             }
             result => result.map(|conn| (conn, tls)),

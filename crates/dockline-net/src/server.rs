@@ -162,6 +162,11 @@ impl Server {
         closing.count > 0 || closing.last.is_some_and(|last| last.elapsed() < crate::SHORT)
     }
 
+    /// A connection was given up before it was one of a session: the server may count it for a moment.
+    pub fn gave_up(&self) {
+        lock(&self.closing).last = Some(Instant::now());
+    }
+
     fn enter_closing(self: &Arc<Self>) -> Place {
         lock(&self.closing).count += 1;
         Place { server: Arc::clone(self), since: Instant::now() }

@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
+use std::time::Duration;
 
 use dockline_core::backend::Cancel;
 use dockline_core::{Error, ErrorKind, Result};
@@ -25,6 +27,8 @@ pub(crate) struct Canceller {
     doubt: AtomicBool,
     /// Counts statements.
     epoch: AtomicU64,
+    /// The last of them has not ended.
+    runs: AtomicBool,
 }
 
 enum Key {
@@ -40,13 +44,35 @@ enum Key {
 impl Canceller {
     pub(crate) fn new(plan: Arc<Plan>, key: Option<((i32, i32), SocketAddr)>, token: CancelToken) -> Self {
         let key = key.map_or(Key::Token(token), |((process, secret), peer)| Key::Known { process, secret, peer });
-        Self { plan, key, gate: Mutex::new(()), doubt: AtomicBool::new(false), epoch: AtomicU64::new(0) }
+        Self {
+            plan,
+            key,
+            gate: Mutex::new(()),
+            doubt: AtomicBool::new(false),
+            runs: AtomicBool::new(false),
+            epoch: AtomicU64::new(0),
+        }
     }
 
     /// A statement begins. One that is being cancelled is over, and the request has reached its end.
     pub(crate) fn begin(&self) {
         let _gate = self.lock();
         self.epoch.fetch_add(1, Ordering::Relaxed);
+        self.runs.store(true, Ordering::Relaxed);
+    }
+
+    /// It has ended.
+    pub(crate) fn end(&self) {
+        self.runs.store(false, Ordering::Relaxed);
+    }
+
+    /// Sends the request, if that statement still runs.
+    fn ask_while(&self, epoch: u64) -> Result<bool> {
+        let _gate = self.lock();
+        if self.epoch.load(Ordering::Relaxed) != epoch || !self.runs.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        self.ask().map(|()| true)
     }
 
     /// Whether a request may still come, and hit a later statement.
@@ -105,14 +131,19 @@ fn ask_by_token(token: CancelToken, deadline: Deadline) -> std::io::Result<()> {
     }
 }
 
+/// Between two steps of a statement the server is idle, and forgets the request: it is sent again.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(20);
+
 impl Cancel for Canceller {
     fn cancel(&self) -> Result<()> {
         let epoch = self.epoch.load(Ordering::Relaxed);
-        let _gate = self.lock();
-        // While this waited, the statement ended.
-        if self.epoch.load(Ordering::Relaxed) != epoch {
-            return Ok(());
+        for n in 1..=TRIES {
+            if !self.ask_while(epoch)? {
+                break;
+            }
+            sleep(PAUSE * n);
         }
-        self.ask()
+        Ok(())
     }
 }

@@ -710,11 +710,16 @@ fn is_stale(error: &Error) -> bool {
 
 impl Session for PostgresSession {
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
-        self.statement(sql, params, Self::execute_prepared)
+        let result = self.statement(sql, params, Self::execute_prepared);
+        self.canceller.end();
+        result
     }
 
     fn query(&mut self, sql: &str, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
-        self.statement(sql, params, |session, prepared, params| session.query_prepared(prepared, params, &mut *sink))
+        let result = self
+            .statement(sql, params, |session, prepared, params| session.query_prepared(prepared, params, &mut *sink));
+        self.canceller.end();
+        result
     }
 
     fn execute_many(&mut self, sql: &str, rows: &mut dyn ParamRows) -> Result<u64> {
