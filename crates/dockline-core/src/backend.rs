@@ -44,7 +44,7 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// As the driver's, mapped to the kinds of [`ErrorKind`](crate::ErrorKind).
+    /// As the driver's, mapped to the kinds of [`ErrorKind`].
     fn connect(&self) -> Result<Box<dyn Session>>;
 }
 
