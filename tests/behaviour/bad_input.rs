@@ -77,7 +77,6 @@ fn unknown_options_suggest_the_nearest() {
 
 #[test]
 fn settings_that_this_version_cannot_keep_are_refused() {
-    assert_config(&refused(memory().atomic_requests(true)), &["atomic_requests"]);
     assert_config(&refused(memory().max_connections(Some(5))), &["max_connections"]);
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use dockline::backend::{Backend, Cancel, Engine, ParamRows, Rest, RowSink, Session};
+use dockline::backend::{Backend, Cancel, Engine, ParamRows, Rest, RowSink, Session, TransactionOptions};
 use dockline::{Connections, Databases, Error, ErrorKind, Result, Settings, Value};
 
 /// What a statement does. One that is not in the script succeeds.
@@ -118,6 +118,18 @@ impl Session for Scripted {
     }
 
     fn set_autocommit(&mut self, _: bool) -> Result<()> {
+        self.0.act().map(drop)
+    }
+
+    fn run_own(&mut self, _: &str) -> Result<()> {
+        self.0.act().map(drop)
+    }
+
+    fn begin(&mut self, _: TransactionOptions) -> Result<()> {
+        self.0.act().map(drop)
+    }
+
+    fn end(&mut self, _: bool) -> Result<()> {
         self.0.act().map(drop)
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::server_info::ServerInfo;
-use crate::settings::Settings;
+use crate::settings::{IsolationLevel, Settings};
 use crate::value::Value;
 
 /// A driver: which URLs are its own, and how it makes the [`Backend`] of an alias.
@@ -46,6 +46,23 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// As the driver's, mapped to the kinds of [`ErrorKind`].
     fn connect(&self) -> Result<Box<dyn Session>>;
+
+    /// Whether the database is usable also where no connection is open, as one that is part of the program: what Django says
+    /// of SQLite.
+    fn is_always_usable(&self) -> bool {
+        false
+    }
+
+    /// Whether wrappers and the query log see statements that find the connection lost before they are sent, as with
+    /// Django's driver.
+    fn counts_lost(&self) -> bool {
+        false
+    }
+
+    /// The error of a statement in an atomic block whose connection was closed, as Django's driver gives it.
+    fn closed(&self) -> Error {
+        Error::new(ErrorKind::Operational, "the connection is closed")
+    }
 }
 
 /// One physical connection.
@@ -81,12 +98,47 @@ pub trait Session: Send {
     /// [`MayHaveExecuted`](crate::Fact::MayHaveExecuted).
     fn execute_many(&mut self, sql: &str, rows: &mut dyn ParamRows) -> Result<u64>;
 
-    /// Switches autocommit. Switching it on commits what is open.
+    /// Runs a statement of the core's own, as those about savepoints, in one round trip: it has no parameters, gives no
+    /// rows, and is not worth preparing. Where autocommit is off, it begins a transaction as any other.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's.
+    fn run_own(&mut self, sql: &str) -> Result<()>;
+
+    /// Switches autocommit. Switching it on commits what is open, where Django's driver does that, or else is refused.
     ///
     /// # Errors
     ///
     /// As the driver's.
     fn set_autocommit(&mut self, on: bool) -> Result<()>;
+
+    /// Begins the transaction of an atomic block; autocommit is on. Until [`end`](Session::end), what commits by itself is
+    /// followed by another transaction, where Django's driver does so.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's; [`NotSupported`](crate::ErrorKind::NotSupported) for options that the database does not have.
+    fn begin(&mut self, options: TransactionOptions) -> Result<()>;
+
+    /// Whether [`begin`](Session::begin) sends nothing, and the first statement begins the transaction.
+    fn begins_lazily(&self) -> bool {
+        false
+    }
+
+    /// Ends what [`begin`](Session::begin) has begun: commits or rolls back, and switches autocommit on.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's. [`TransactionManagement`](crate::ErrorKind::TransactionManagement) with
+    /// [`WorkLost`](crate::Fact::WorkLost) where the server answered the commit with a rollback; then it has ended.
+    fn end(&mut self, commit: bool) -> Result<()>;
+
+    /// Whether something was committed since [`begin`](Session::begin), by a statement that commits by itself: then the
+    /// block cannot be run again. Costs no round trip.
+    fn committed_inside(&self) -> bool {
+        false
+    }
 
     /// Commits what is open; nothing where nothing is.
     ///
@@ -167,6 +219,16 @@ pub trait Session: Send {
     ///
     /// As the driver's; the connection is gone all the same.
     fn close(self: Box<Self>) -> Result<()>;
+}
+
+/// What a transaction is asked to be, besides what the connection is set to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TransactionOptions {
+    /// Its isolation level.
+    pub isolation_level: Option<IsolationLevel>,
+    /// Whether it takes no writes.
+    pub read_only: Option<bool>,
 }
 
 /// What a [`Session::probe`] saw.

@@ -3,7 +3,7 @@
 use std::any::{Any, type_name};
 use std::fmt;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -39,9 +39,10 @@ pub struct Connection {
 pub struct ConnectionState {
     /// Whether a physical connection is open, as far as this side knows.
     pub connected: bool,
-    /// Whether an atomic block is open. This version has none, so it is false.
+    /// Whether an atomic block is open.
     pub in_atomic_block: bool,
-    /// Whether the atomic block can only be rolled back. This version has none, so it is false.
+    /// Whether the atomic block, or the manual transaction after one, can only be rolled back. It stays true after a block
+    /// whose connection was closed, until the next connection.
     pub needs_rollback: bool,
     /// Whether an error has occurred that makes the next boundary check the connection (Django's `errors_occurred`).
     pub errors_occurred: bool,
@@ -57,9 +58,10 @@ impl Connection {
     ///
     /// [`Programming`](ErrorKind::Programming) for a wrong number of parameters, for two statements in one text, and
     /// where this connection is in the middle of another statement; else those of connecting and of the database.
+    #[track_caller]
     pub fn execute(&self, sql: &str, params: impl Params) -> Result<u64> {
         let params = params.into_values();
-        self.slot.run(Work::Statement(sql), |session| session.execute(sql, params.as_ref()))
+        self.slot_here().statement(sql, params.as_ref(), false, |session, sql, params| session.execute(sql, params))
     }
 
     /// Runs a statement, and answers its rows. All of them are kept in memory: see
@@ -68,6 +70,7 @@ impl Connection {
     /// # Errors
     ///
     /// As [`execute`](Connection::execute).
+    #[track_caller]
     pub fn query(&self, sql: &str, params: impl Params) -> Result<Vec<Row>> {
         self.query_as(sql, params)
     }
@@ -77,6 +80,7 @@ impl Connection {
     /// # Errors
     ///
     /// As [`execute`](Connection::execute), and as the type's [`FromRow`].
+    #[track_caller]
     pub fn query_as<T: FromRow>(&self, sql: &str, params: impl Params) -> Result<Vec<T>> {
         let mut rows = Vec::new();
         self.run_query(Expect::All, sql, params, |row| {
@@ -91,6 +95,7 @@ impl Connection {
     /// # Errors
     ///
     /// [`Data`](ErrorKind::Data) where it gives none, or more; else as [`execute`](Connection::execute).
+    #[track_caller]
     pub fn query_one(&self, sql: &str, params: impl Params) -> Result<Row> {
         self.query_opt(sql, params)?.ok_or_else(|| self.unexpected("the statement gave no row, and one is expected"))
     }
@@ -100,6 +105,7 @@ impl Connection {
     /// # Errors
     ///
     /// [`Data`](ErrorKind::Data) where it gives more; else as [`execute`](Connection::execute).
+    #[track_caller]
     pub fn query_opt(&self, sql: &str, params: impl Params) -> Result<Option<Row>> {
         let mut first = None;
         let second = self.run_query(Expect::One, sql, params, |row| {
@@ -121,6 +127,7 @@ impl Connection {
     /// # Errors
     ///
     /// As [`query_one`](Connection::query_one), and as [`Row::get`].
+    #[track_caller]
     pub fn query_value<T: FromValue>(&self, sql: &str, params: impl Params) -> Result<T> {
         self.query_one(sql, params)?.take(0)
     }
@@ -136,6 +143,7 @@ impl Connection {
     /// # Errors
     ///
     /// As [`execute`](Connection::execute), and those of `call`, at which it stops.
+    #[track_caller]
     pub fn query_each<B>(
         &self,
         sql: &str,
@@ -145,6 +153,7 @@ impl Connection {
         self.run_query(Expect::Stream, sql, params, call)
     }
 
+    #[track_caller]
     fn run_query<B>(
         &self,
         expect: Expect,
@@ -166,7 +175,9 @@ impl Connection {
             ControlFlow::Break(())
         };
         let mut sink = Sink { slot: &self.slot, expect, heading: self.slot.last_heading(), take: &mut take };
-        let result = self.slot.stream(Work::Statement(sql), |session| session.query(sql, params.as_ref(), &mut sink));
+        let result = self.slot_here().stream(sql, params.as_ref(), false, |session, sql, params| {
+            session.query(sql, params, &mut sink).map(|rest| ((), rest))
+        });
         match ended {
             Some(Ended::Panicked(panic)) => resume_unwind(panic),
             Some(Ended::Failed(error)) => Err(error.with_fact(Fact::MayHaveExecuted).with_alias(self.slot.alias_arc())),
@@ -187,13 +198,14 @@ impl Connection {
     /// As [`execute`](Connection::execute), at the first row that fails; the message has its number, or those of the rows that
     /// went out together (`rows 65 to 128`), of which none stands, and
     /// [`may_have_executed`](Error::may_have_executed) is true where rows before it may stand.
+    #[track_caller]
     pub fn execute_many<I>(&self, sql: &str, rows: I) -> Result<u64>
     where
         I: IntoIterator,
         I::Item: Params,
     {
         let mut rows = Rows { rows: rows.into_iter(), current: None, panic: None };
-        let result = self.slot.run(Work::Statement(sql), |session| session.execute_many(sql, &mut rows));
+        let result = self.slot_here().statement(sql, &[], true, |session, sql, _| session.execute_many(sql, &mut rows));
         match rows.panic {
             Some(panic) => resume_unwind(panic),
             None => result,
@@ -209,7 +221,11 @@ impl Connection {
     ///
     /// [`NotSupported`](ErrorKind::NotSupported) where the backend's object is of another type, naming that; else those
     /// of connecting.
+    #[track_caller]
     pub fn native<T: 'static, R>(&self, call: impl FnOnce(&mut T) -> R) -> Result<R> {
+        if let Some(error) = self.slot_here().refusal() {
+            return Err(error);
+        }
         self.slot.run(Work::Native, |session| {
             let native_type = session.native_type();
             match session.native()?.downcast_mut::<T>() {
@@ -296,45 +312,49 @@ impl Connection {
     ///
     /// Those of connecting.
     pub fn autocommit(&self) -> Result<bool> {
-        self.ensure_connection()?;
-        Ok(self.slot.flags.autocommit.get())
+        self.slot.autocommit()
     }
 
     /// Switches autocommit (Django's `set_autocommit`). While it is off, the first statement begins a transaction, and
-    /// [`commit`](Connection::commit) or [`rollback`](Connection::rollback) ends it; switching it on commits what is
-    /// open. A connection on which it was not put back to the setting is closed at the next boundary, and what was open
-    /// is rolled back.
+    /// [`commit`](Connection::commit) or [`rollback`](Connection::rollback) ends it. End it before you switch: MySQL, MariaDB
+    /// and SQLite commit what is open, PostgreSQL's transaction is left alone with an error. Hooks that were registered in
+    /// atomic blocks since run when it is switched on after a commit. A connection on which it was not put back to the
+    /// setting is closed at the next boundary, and what was open is rolled back.
+    ///
+    /// Prefer [`atomic`](Connection::atomic).
     ///
     /// # Errors
     ///
-    /// Those of connecting and of the database.
+    /// [`TransactionManagement`](ErrorKind::TransactionManagement) inside an atomic block;
+    /// [`Programming`](ErrorKind::Programming) on PostgreSQL while a transaction is open; else those of connecting, of the
+    /// database, and of hooks.
+    #[track_caller]
     pub fn set_autocommit(&self, on: bool) -> Result<()> {
-        self.slot.run(Work::SetAutocommit(on), |session| session.set_autocommit(on))?;
-        self.slot.flags.autocommit.set(on);
-        Ok(())
+        self.slot_here().set_autocommit(on)
     }
 
     /// Commits what is open. It opens no connection.
     ///
+    /// On PostgreSQL, the commit of a transaction in which a statement has failed is a rollback. Here that is a warning in
+    /// the log and no error, as in Django; the end of an [`atomic`](Connection::atomic) block says so.
+    ///
     /// # Errors
     ///
-    /// Those of the database; [`is_commit_unknown`](Error::is_commit_unknown) where the connection was lost by it, so
-    /// that nobody can say if it took effect.
+    /// [`TransactionManagement`](ErrorKind::TransactionManagement) inside an atomic block; else those of the database;
+    /// [`is_commit_unknown`](Error::is_commit_unknown) where the connection was lost by it, so that nobody can say if it took
+    /// effect.
+    #[track_caller]
     pub fn commit(&self) -> Result<()> {
-        self.slot.run_if_open(Work::Commit, |session| session.commit())?;
-        self.slot.flags.errors_occurred.set(false);
-        Ok(())
+        self.slot_here().commit()
     }
 
     /// Rolls back what is open. It opens no connection.
     ///
     /// # Errors
     ///
-    /// Those of the database.
+    /// [`TransactionManagement`](ErrorKind::TransactionManagement) inside an atomic block; else those of the database.
     pub fn rollback(&self) -> Result<()> {
-        self.slot.run_if_open(Work::Rollback, |session| session.rollback())?;
-        self.slot.flags.errors_occurred.set(false);
-        Ok(())
+        self.slot.rollback()
     }
 }
 
@@ -343,6 +363,18 @@ impl Connection {
     #[inline]
     pub(crate) fn new(slot: Rc<Slot>) -> Self {
         Self { slot }
+    }
+
+    pub(crate) fn slot(&self) -> &Rc<Slot> {
+        &self.slot
+    }
+
+    /// The slot, with a note of where the program has called: for what begins transactions.
+    #[track_caller]
+    #[inline]
+    pub(crate) fn slot_here(&self) -> &Rc<Slot> {
+        self.slot.called_from.set(Location::caller());
+        &self.slot
     }
 
     /// The alias.
@@ -380,7 +412,7 @@ impl Connection {
     }
 
     /// Whether a physical connection is open and answers: a round trip, where the backend has one. False where none is
-    /// open.
+    /// open, except on SQLite, which as in Django is always usable.
     pub fn is_usable(&self) -> bool {
         self.slot.is_usable()
     }
@@ -394,7 +426,26 @@ impl Connection {
     /// Closes the physical connection where it is due: what
     /// [`close_old_connections`](crate::Registry::close_old_connections) does for each.
     pub fn close_if_unusable_or_obsolete(&self) {
-        self.slot.close_if_unusable_or_obsolete(&Now::default(), crate::thread::is_inside(&self.slot.shared));
+        self.slot.close_if_unusable_or_obsolete(&Now::default(), crate::thread::depth(&self.slot.shared) > 0);
+    }
+
+    /// Runs a closure with this connection open, and closes it after that where it opened it (Django's
+    /// `temporary_connection`): for what runs outside requests and tasks, and should leave nothing open behind it.
+    ///
+    /// # Errors
+    ///
+    /// Those of connecting, and the closure's.
+    pub fn temporary<T, E: From<Error>>(&self, call: impl FnOnce(&Self) -> Result<T, E>) -> Result<T, E> {
+        /// Closes also where the closure panics.
+        struct Closing<'a>(&'a Connection);
+        impl Drop for Closing<'_> {
+            fn drop(&mut self) {
+                self.0.close();
+            }
+        }
+        let _closing = (!self.is_connected()).then(|| Closing(self));
+        self.ensure_connection()?;
+        call(self)
     }
 
     /// Whether an error has occurred that makes the next boundary check the connection: any but
@@ -407,8 +458,8 @@ impl Connection {
     pub fn state(&self) -> ConnectionState {
         ConnectionState {
             connected: self.is_connected(),
-            in_atomic_block: false,
-            needs_rollback: false,
+            in_atomic_block: self.in_atomic_block(),
+            needs_rollback: self.slot.transaction.needs_rollback(),
             errors_occurred: self.errors_occurred(),
             autocommit: self.slot.flags.autocommit.get(),
         }

@@ -68,9 +68,6 @@ impl Engines {
 
 /// A setting that promises something must not be taken and then not kept.
 fn refuse_what_is_not_there(settings: &Settings) -> Result<()> {
-    if settings.get_atomic_requests() {
-        return Err(Error::config("setting atomic_requests: this version has no atomic blocks; leave it false"));
-    }
     if settings.get_max_connections().is_some() {
         return Err(Error::config("setting max_connections: this version has no cap; leave it none"));
     }

@@ -86,6 +86,10 @@ pub enum Fact {
     LockTimeout,
     /// The server, or the session, takes no writes.
     ReadOnly,
+    /// A transaction was committed before this error.
+    AfterCommit,
+    /// A durable block was to stand inside another.
+    NestedDurable,
 }
 
 /// The constraint that a statement violated.
@@ -268,6 +272,17 @@ impl Error {
         self.has(Fact::CommitUnknown)
     }
 
+    /// Whether the work of the block was committed all the same: a hook of [`on_commit`](crate::Connection::on_commit) has failed
+    /// after it.
+    pub fn is_after_commit(&self) -> bool {
+        self.has(Fact::AfterCommit)
+    }
+
+    /// Whether a durable atomic block was to stand inside another (Django's `RuntimeError`).
+    pub fn is_nested_durable(&self) -> bool {
+        self.has(Fact::NestedDurable)
+    }
+
     /// Whether the configuration is at fault: [`ErrorKind::ImproperlyConfigured`] or
     /// [`ErrorKind::ConnectionDoesNotExist`].
     pub fn is_config(&self) -> bool {
@@ -299,7 +314,7 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const FACTS: [Fact; 9] = [
+        const FACTS: [Fact; 11] = [
             Fact::Disconnect,
             Fact::Retryable,
             Fact::Exhausted,
@@ -309,6 +324,8 @@ impl fmt::Debug for Error {
             Fact::MayHaveExecuted,
             Fact::LockTimeout,
             Fact::ReadOnly,
+            Fact::AfterCommit,
+            Fact::NestedDurable,
         ];
         let facts: Vec<Fact> = FACTS.into_iter().filter(|fact| self.has(*fact)).collect();
         f.debug_struct("Error")

@@ -7,12 +7,12 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::backend::Health;
+use crate::backend::{Backend, Health};
 use crate::error::{Error, ErrorKind, Fact, Result};
 use crate::seat::Link;
 use crate::settings::Liveness;
 use crate::signals::CloseReason;
-use crate::slot::{Holds, Slot};
+use crate::slot::{Holds, Opening, Slot};
 use crate::thread::Now;
 use crate::turn::Turn;
 
@@ -23,12 +23,16 @@ impl Slot {
     /// A turn on a connection that is open, and fit for a statement as far as can be told.
     pub(crate) fn ready(self: &Rc<Self>) -> Result<Turn<'_>> {
         let mut opened = false;
-        let mut autocommit = None;
+        let mut opening = Opening::Fresh;
         for _ in 0..ATTEMPTS {
             let mut turn = self.turn()?;
             let Some(link) = turn.link() else {
                 drop(turn);
-                self.connect(autocommit)?;
+                let in_block = self.transaction.in_atomic_block();
+                if in_block && opening != Opening::InsteadInBlock {
+                    return Err(self.closed_in_block());
+                }
+                self.connect(opening).inspect_err(|_| self.transaction.closed(CloseReason::Unusable))?;
                 opened = true;
                 continue;
             };
@@ -38,7 +42,11 @@ impl Slot {
             }
             let Some(reason) = self.examine(link)? else { return Ok(turn) };
             // What replaces it is to behave alike.
-            autocommit = Some(self.flags.autocommit.get());
+            opening = if self.transaction.in_atomic_block() {
+                Opening::InsteadInBlock
+            } else {
+                Opening::Instead { autocommit: self.flags.autocommit.get() }
+            };
             let link = turn.take();
             drop(turn);
             self.retire(link, reason);
@@ -58,7 +66,7 @@ impl Slot {
             };
         }
         // Inside a transaction nothing is replaced, and so nothing needs to be asked.
-        if link.session.in_transaction() {
+        if link.in_transaction() {
             return Ok(None);
         }
         // Connecting then says that nothing is opened any more.
@@ -66,8 +74,9 @@ impl Slot {
             return Ok(Some(CloseReason::Shutdown));
         }
         if let Some(error) = self.looks_dead(link) {
-            // Without a transaction, only state can be lost with it.
-            if held || link.session.has_state() {
+            // Without a transaction, only state can be lost with it. Django's health check does not ask for that.
+            let is_missed = link.config.settings.get_liveness() != Liveness::Off && link.session.has_state();
+            if held || is_missed {
                 link.poison(error.message().to_owned(), error.code(), false);
                 return self.examine(link);
             }
@@ -118,14 +127,17 @@ impl Slot {
         if inside && self.would_be_missed(link) {
             return;
         }
-        let in_transaction = link.session.in_transaction();
+        let in_transaction = link.in_transaction();
         let link = turn.take();
         drop(turn);
+        let began_at = self.transaction.began_at().unwrap_or(self.began_at.get());
+        self.transaction.closed(reason);
         if in_transaction {
             let alias = self.alias();
             log::warn!(
                 target: "dockline::connection",
-                "alias {alias:?}: a transaction is open on a connection that is closed ({reason}); it is rolled back"
+                "alias {alias:?}: a transaction is open on a connection that is closed ({reason}); it is rolled back \
+                 (it began at {began_at})"
             );
         }
         self.retire(link, reason);
@@ -136,7 +148,7 @@ impl Slot {
         match &link.poison {
             Some(poison) => poison.took_something(),
             None => {
-                link.session.in_transaction()
+                link.in_transaction()
                     || self.flags.autocommit.get() != link.config.settings.get_autocommit()
                     || link.session.has_state()
             }
@@ -175,10 +187,19 @@ impl Slot {
         link.is_idle_too_long(now.get()).then_some(CloseReason::MaxIdle)
     }
 
-    /// Rolls back a transaction that a request or task left open: a BEGIN that was sent as text, and not ended. The next
-    /// request must not run inside it. Where autocommit is off, Django keeps it or closes the connection, and so does
-    /// the boundary here.
-    pub(crate) fn roll_back_left_open(&self) {
+    /// Rolls back what a request or task left open: an atomic block that it began, or a BEGIN that was sent as text. The next
+    /// request must not run inside it. A block that was begun before, as that of a test, is left alone. Where autocommit
+    /// is off, Django keeps the transaction or closes the connection, and so does the boundary here.
+    pub(crate) fn roll_back_left_open(self: &Rc<Self>) {
+        while let Some(began_at) = self.transaction.innermost_begun_inside() {
+            let alias = self.alias();
+            log::warn!(
+                target: "dockline::connection",
+                "alias {alias:?}: an atomic block was left open at the end of a request or task; it is rolled back \
+                 (it began at {began_at})"
+            );
+            self.leave_and_log();
+        }
         if !self.used.take() || self.is_busy() || self.serial().is_none() || !self.flags.autocommit.get() {
             return;
         }
@@ -194,7 +215,8 @@ impl Slot {
         let alias = self.alias();
         log::warn!(
             target: "dockline::connection",
-            "alias {alias:?}: a transaction was left open at the end of a request or task; it is rolled back"
+            "alias {alias:?}: a transaction was left open at the end of a request or task; it is rolled back (it began at {})",
+            self.began_at.get()
         );
         if let Err(error) = result {
             log::warn!(target: "dockline::connection", "alias {alias:?}: rolling back: {error}");
@@ -208,7 +230,10 @@ impl Slot {
             return true;
         }
         match self.turn() {
-            Ok(mut turn) => turn.link().is_some_and(Link::is_usable),
+            Ok(mut turn) => match turn.link() {
+                Some(link) => link.is_usable(),
+                None => self.backend(Backend::is_always_usable),
+            },
             Err(_) => false,
         }
     }

@@ -20,12 +20,14 @@ const LIMIT: usize = 9_000;
 #[derive(Default)]
 pub(crate) struct QueryLog {
     forced: Cell<bool>,
+    /// How many captures run: while there is one, the log is on and not emptied.
+    captures: Cell<u32>,
     entries: RefCell<VecDeque<LoggedQuery>>,
 }
 
 impl QueryLog {
     pub(crate) fn is_on(&self) -> bool {
-        self.forced.get()
+        self.forced.get() || self.captures.get() > 0
     }
 
     pub(crate) fn force(&self, on: bool) {
@@ -53,7 +55,22 @@ impl QueryLog {
         entries
     }
 
+    /// Begins to capture, and answers where in the log that is.
+    pub(crate) fn begin_capture(&self) -> usize {
+        self.captures.set(self.captures.get() + 1);
+        self.entries.borrow().len()
+    }
+
+    /// Ends a capture that began there.
+    pub(crate) fn end_capture(&self, from: usize) -> Vec<LoggedQuery> {
+        self.captures.set(self.captures.get() - 1);
+        self.entries.borrow().iter().skip(from).cloned().collect()
+    }
+
     pub(crate) fn reset(&self) {
+        if self.captures.get() > 0 {
+            return;
+        }
         let mut entries = self.entries.borrow_mut();
         // Asked at every request, and mostly there is nothing.
         if !entries.is_empty() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::panicking;
 use std::time::Instant;
 
+use crate::atomic::Atomic;
 use crate::error::Error;
 use crate::registry::Registry;
 use crate::shared::Shared;
@@ -14,12 +15,28 @@ use crate::thread::{self, ThreadRegistry};
 
 impl Registry {
     /// Begins a request on this thread: sends `request_started` now, and `request_finished` when the guard is dropped,
-    /// also by a panic. So old connections are closed at both ends. A transaction that was begun by a `BEGIN` sent as
-    /// text and left open is rolled back, with a warning in the log.
+    /// also by a panic. So old connections are closed at both ends. An atomic block or a `BEGIN` sent as text that was
+    /// left open is rolled back, with a warning in the log that says where it began.
     ///
     /// It never fails: errors of the configuration are those of the first [`get`](Registry::get). On a thread that is
     /// ending it does nothing.
+    ///
+    /// It cannot commit, for nobody says whether the request went well: aliases with
+    /// [`atomic_requests`](crate::Settings::atomic_requests) need [`in_request`](Registry::in_request), and the log says so
+    /// once, at warn.
     pub fn request(&self) -> Request {
+        let hot = &self.shared().hot;
+        if hot.has_atomic_requests() && hot.warns_of_requests() {
+            log::warn!(
+                target: "dockline::connection",
+                "atomic_requests is set, and a request was begun by request(), which cannot commit: its statements are in no \
+                 block; use in_request"
+            );
+        }
+        self.begin_request()
+    }
+
+    fn begin_request(&self) -> Request {
         let registry = thread::join(self.shared());
         if let Some(registry) = &registry {
             // Not entered yet: where it is the outermost, what is due is closed whatever its state.
@@ -29,14 +46,38 @@ impl Registry {
         Request { registry, was_panicking: panicking() }
     }
 
-    /// Runs a closure as a request: see [`request`](Registry::request).
+    /// Runs a closure as a request: see [`request`](Registry::request). For every alias that has
+    /// [`atomic_requests`](crate::Settings::atomic_requests), it is an [`atomic`](crate::Connection::atomic) block too, and
+    /// opens its connection, as in Django.
     ///
     /// # Errors
     ///
-    /// The closure's own. (`E: From<Error>` is for what the request itself may add.)
+    /// The closure's own, and those of its blocks. Blocks are committed one after the other: where one fails, those before
+    /// it stand, and those after it are rolled back.
+    #[track_caller]
     pub fn in_request<T, E: From<Error>>(&self, call: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        let _request = self.request();
-        call()
+        let _request = self.begin_request();
+        let aliases = self.shared().atomic_aliases();
+        if aliases.is_empty() {
+            return call();
+        }
+        let mut blocks = Vec::with_capacity(aliases.len());
+        for alias in &aliases {
+            blocks.push(self.get(alias)?.begin_atomic(Atomic::new())?);
+        }
+        match call() {
+            Ok(value) => {
+                // The last one first: they are rolled back in that order, too.
+                while let Some(block) = blocks.pop() {
+                    block.commit()?;
+                }
+                Ok(value)
+            }
+            Err(error) => {
+                while blocks.pop().is_some() {}
+                Err(error)
+            }
+        }
     }
 
     /// Wraps a closure for a thread pool: when it has run, and also when it panics, `task_done` is sent on the thread

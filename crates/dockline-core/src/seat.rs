@@ -109,6 +109,8 @@ pub(crate) struct Link {
     pub(crate) last_used: Instant,
     keeps_time: bool,
     pub(crate) statements: u64,
+    /// The transaction of an atomic block has begun on it, whatever the server says of transactions since.
+    pub(crate) in_block: bool,
     /// After an error that makes the connection untrustworthy, whatever a check would say.
     pub(crate) poison: Option<Poison>,
 }
@@ -143,6 +145,7 @@ impl Link {
             close_at,
             last_used: Instant::now(),
             statements: 0,
+            in_block: false,
             poison: None,
         }
     }
@@ -159,6 +162,11 @@ impl Link {
 
     pub(crate) fn is_too_old(&self, now: Instant) -> bool {
         self.close_at.is_some_and(|close_at| now >= close_at)
+    }
+
+    /// Whether there is work that would be gone with the connection: by the server's word, or an atomic block's.
+    pub(crate) fn in_transaction(&self) -> bool {
+        self.in_block || self.session.in_transaction()
     }
 
     pub(crate) fn is_usable(&mut self) -> bool {

@@ -35,6 +35,10 @@ pub(crate) struct Hot {
     /// Advances when the aliases change; a thread compares it with what it saw last.
     generation: AtomicU64,
     closed: AtomicBool,
+    /// An alias has, or had, `atomic_requests`.
+    atomic_requests: AtomicBool,
+    /// The log says what a request without a block does with that.
+    warned_of_requests: AtomicBool,
 }
 
 impl Hot {
@@ -49,6 +53,15 @@ impl Hot {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn has_atomic_requests(&self) -> bool {
+        self.atomic_requests.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody has asked before.
+    pub(crate) fn warns_of_requests(&self) -> bool {
+        !self.warned_of_requests.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn close(&self) {
@@ -70,7 +83,13 @@ impl Shared {
     pub(crate) fn new(engines: Engines, load: impl Fn() -> Result<Databases> + Send + Sync + 'static) -> Self {
         let id = RegistryId::next();
         Self {
-            hot: Hot { id, generation: AtomicU64::new(1), closed: AtomicBool::new(false) },
+            hot: Hot {
+                id,
+                generation: AtomicU64::new(1),
+                closed: AtomicBool::new(false),
+                atomic_requests: AtomicBool::new(false),
+                warned_of_requests: AtomicBool::new(false),
+            },
             engines,
             load: Box::new(load),
             state: ArcSwap::from_pointee(State::default()),
@@ -126,15 +145,34 @@ impl Shared {
         table.get(alias).cloned().ok_or_else(|| does_not_exist(alias, &table))
     }
 
+    /// The aliases whose requests are atomic, sorted. It loads the configuration; where that fails, there is nothing that a
+    /// request could use, and [`get`](crate::Registry::get) says why.
+    pub(crate) fn atomic_aliases(&self) -> Vec<Arc<str>> {
+        if !self.hot.has_atomic_requests() && self.state.load().table.get().is_some() {
+            return Vec::new();
+        }
+        let Ok(table) = self.table() else { return Vec::new() };
+        let is_atomic = |config: &&Arc<AliasConfig>| config.settings.get_atomic_requests();
+        table.values().filter(is_atomic).map(|config| Arc::clone(&config.alias)).collect()
+    }
+
+    fn configured(&self, alias: &str, settings: Settings) -> Result<Arc<AliasConfig>> {
+        let config = self.engines.configure(alias, settings)?;
+        if config.settings.get_atomic_requests() {
+            self.hot.atomic_requests.store(true, Ordering::Relaxed);
+        }
+        Ok(config)
+    }
+
     fn table_of(&self, databases: Databases) -> Result<ArcSwap<Table>> {
         let mut table = Table::new();
         for (alias, settings) in databases.into_iter() {
-            let config = self.engines.configure(&alias, settings)?;
+            let config = self.configured(&alias, settings)?;
             table.insert(Arc::clone(&config.alias), config);
         }
         // As Django: nothing at all is the alias default, which says so when it is used; anything needs a default.
         if table.is_empty() {
-            let config = self.engines.configure(DEFAULT_ALIAS, Settings::new())?;
+            let config = self.configured(DEFAULT_ALIAS, Settings::new())?;
             table.insert(Arc::clone(&config.alias), config);
         } else if !table.contains_key(DEFAULT_ALIAS) {
             let aliases = join(&table);
@@ -153,7 +191,7 @@ impl Shared {
     ) -> Result<()> {
         let allowed = |table: &Table| allowed(table.get(alias)).map_err(|error| error.with_alias(alias));
         allowed(&*self.table()?)?;
-        let config = settings.map(|settings| self.engines.configure(alias, settings)).transpose()?;
+        let config = settings.map(|settings| self.configured(alias, settings)).transpose()?;
         let state = self.state.load();
         let Some(table) = state.table.get() else { return Ok(()) };
         let mut outcome = Ok(());

@@ -74,7 +74,7 @@ impl Shared {
                 busy.push(seat);
                 continue;
             };
-            let in_transaction = guard.get().is_some_and(|link| link.session.in_transaction());
+            let in_transaction = guard.get().is_some_and(|link| link.in_transaction());
             if in_transaction {
                 drop(guard);
                 busy.push(seat);

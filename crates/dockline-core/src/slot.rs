@@ -5,20 +5,23 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::backend::{Rest, Session};
+use crate::backend::{Backend, Session};
 use crate::connection::Connection;
 use crate::engines::AliasConfig;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Fact, Result};
+use crate::execute_wrapper::Wrappers;
 use crate::query_log::QueryLog;
 use crate::row::Heading;
 use crate::seat::{Link, Seat};
+use crate::settings::Liveness;
 use crate::shared::Shared;
 use crate::signals::{CloseReason, ConnectionClosed, ConnectionCreated, panic_text};
+use crate::transaction::Transaction;
 use crate::turn::{Turn, Work};
 
 /// Enough for receivers that use the connection that they are told of.
@@ -34,6 +37,8 @@ pub(crate) struct Slot {
     target: RefCell<Option<Arc<AliasConfig>>>,
     pub(crate) flags: Flags,
     pub(crate) holds: Holds,
+    pub(crate) transaction: Transaction,
+    pub(crate) wrappers: Wrappers,
     log: QueryLog,
     /// That of the last result.
     heading: RefCell<Arc<Heading>>,
@@ -43,6 +48,10 @@ pub(crate) struct Slot {
     pub(crate) close_when_free: Cell<Option<CloseReason>>,
     /// Something has run since it was last looked whether a transaction was left open.
     pub(crate) used: Cell<bool>,
+    /// Where the program has called last.
+    pub(crate) called_from: Cell<&'static Location<'static>>,
+    /// Where the transaction began that is open, or was last.
+    pub(crate) began_at: Cell<&'static Location<'static>>,
     /// How many receivers are being told of this slot's connections, one inside the other.
     telling: Cell<u32>,
     /// The thread is ending, or the registry has gone.
@@ -55,6 +64,17 @@ pub(crate) struct Flags {
     pub(crate) errors_occurred: Cell<bool>,
     pub(crate) autocommit: Cell<bool>,
     pub(crate) health_check_done: Cell<bool>,
+}
+
+/// How a connection is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// As the settings say.
+    Fresh,
+    /// In place of one that had this autocommit.
+    Instead { autocommit: bool },
+    /// In place of one on which an atomic block had been entered, and nothing been done.
+    InsteadInBlock,
 }
 
 /// How many [`Hold`](crate::Hold)s there are, and on which physical connection.
@@ -75,10 +95,14 @@ impl Slot {
             config: RefCell::new(config),
             flags: Flags::default(),
             holds: Holds::default(),
+            transaction: Transaction::default(),
+            wrappers: Wrappers::default(),
             log: QueryLog::default(),
             busy: Cell::new(false),
             close_when_free: Cell::new(None),
             used: Cell::new(false),
+            called_from: Cell::new(Location::caller()),
+            began_at: Cell::new(Location::caller()),
             telling: Cell::new(0),
             ended: Cell::new(None),
         }
@@ -115,8 +139,21 @@ impl Slot {
         heading
     }
 
+    pub(crate) fn liveness(&self) -> Liveness {
+        self.config.borrow().settings.get_liveness()
+    }
+
+    pub(crate) fn backend<R>(&self, ask: impl FnOnce(&dyn Backend) -> R) -> R {
+        let config = Arc::clone(&self.config.borrow());
+        ask(&*config.backend)
+    }
+
+    pub(crate) fn slow_statement(&self) -> Option<Duration> {
+        self.config.borrow().settings.get_slow_statement()
+    }
+
     pub(crate) fn vendor(&self) -> &'static str {
-        self.config.borrow().backend.vendor()
+        self.backend(Backend::vendor)
     }
 
     pub(crate) fn is_busy(&self) -> bool {
@@ -157,15 +194,6 @@ impl Slot {
         self.ready()?.run(work, call)
     }
 
-    /// As [`run`](Slot::run), for a result that may be left before its end.
-    pub(crate) fn stream(
-        self: &Rc<Self>,
-        work: Work<'_>,
-        call: impl FnOnce(&mut dyn Session) -> Result<Rest>,
-    ) -> Result<()> {
-        self.ready()?.stream(work, |session| call(session).map(|rest| ((), rest)))
-    }
-
     /// As [`run`](Slot::run), for what needs no connection where none is open.
     pub(crate) fn run_if_open(&self, work: Work<'_>, call: impl FnOnce(&mut dyn Session) -> Result<()>) -> Result<()> {
         let mut turn = self.turn()?;
@@ -177,7 +205,14 @@ impl Slot {
             let error = poison.error();
             // Who ends the transaction has been told that it is gone.
             poison.in_transaction = false;
-            return Err(error.with_alias(self.alias_arc()));
+            link.in_block = false;
+            drop(turn);
+            self.flags.errors_occurred.set(true);
+            let error = error.with_alias(self.alias_arc());
+            if let Some(sql) = work.sql() {
+                self.tell(sql, Duration::ZERO, Some(&error));
+            }
+            return Err(error);
         }
         turn.run(work, call)
     }
@@ -185,12 +220,12 @@ impl Slot {
     /// Makes sure that there is a connection, without a statement.
     pub(crate) fn ensure_connection(self: &Rc<Self>) -> Result<()> {
         let open = self.turn()?.link().is_some();
-        if open { Ok(()) } else { self.connect(None) }
+        // As in Django, a connection that was closed in a block stays closed until its end, without an error here.
+        if open || self.transaction.in_atomic_block() { Ok(()) } else { self.connect(Opening::Fresh) }
     }
 
-    /// Opens a connection, where none is (Django's `connect`). `autocommit` is what it has instead of the setting: what
-    /// the one had that it replaces.
-    pub(crate) fn connect(self: &Rc<Self>, autocommit: Option<bool>) -> Result<()> {
+    /// Opens a connection, where none is (Django's `connect`).
+    pub(crate) fn connect(self: &Rc<Self>, opening: Opening) -> Result<()> {
         let started = Instant::now();
         let mut turn = self.turn()?;
         if turn.link().is_some() {
@@ -200,7 +235,7 @@ impl Slot {
         if self.telling.get() > TELLING {
             return Err(self.reopened_for_ever());
         }
-        let link = self.open(started, autocommit).map_err(|error| error.with_alias(self.alias_arc()))?;
+        let link = self.open(started, opening).map_err(|error| error.with_alias(self.alias_arc()))?;
         let serial = link.serial;
         turn.put(link);
         drop(turn);
@@ -232,7 +267,7 @@ impl Slot {
         Error::new(ErrorKind::Interface, message).with_alias(self.alias_arc())
     }
 
-    fn open(&self, started: Instant, autocommit: Option<bool>) -> Result<Link> {
+    fn open(&self, started: Instant, opening: Opening) -> Result<Link> {
         if self.shared.hot.is_closed() {
             return Err(self.shut_down());
         }
@@ -244,21 +279,35 @@ impl Slot {
         self.flags.errors_occurred.set(true);
         self.flags.health_check_done.set(true);
         let mut session = config.backend.connect()?;
-        let setting = config.settings.get_autocommit();
-        let autocommit = autocommit.unwrap_or(setting);
-        if autocommit != setting {
-            session.set_autocommit(autocommit)?;
-        }
         if !crate::check::warn_once(&config, &mut *session, self.shared.threads_of(self.alias())) {
             let _ = session.close();
             session = config.backend.connect()?;
-            if autocommit != setting {
-                session.set_autocommit(autocommit)?;
-            }
         }
+        let setting = config.settings.get_autocommit();
+        let autocommit = match opening {
+            Opening::Fresh => {
+                self.transaction.reset(setting);
+                if !setting {
+                    // As Django, which switches it off where a new connection has it on.
+                    self.tell("BEGIN", Duration::ZERO, None);
+                }
+                setting
+            }
+            Opening::Instead { autocommit } => {
+                if autocommit != setting {
+                    session.set_autocommit(autocommit)?;
+                }
+                autocommit
+            }
+            Opening::InsteadInBlock => {
+                session.begin(self.transaction.options())?;
+                false
+            }
+        };
         self.flags.errors_occurred.set(false);
         self.flags.autocommit.set(autocommit);
-        let link = Link::new(session, config, started);
+        let mut link = Link::new(session, config, started);
+        link.in_block = opening == Opening::InsteadInBlock && !link.session.begins_lazily();
         self.holds.bind(link.serial);
         Ok(link)
     }
@@ -274,8 +323,12 @@ impl Slot {
     pub(crate) fn close(&self, reason: CloseReason) {
         if self.is_busy() {
             self.close_when_free.set(Some(reason));
-        } else if self.serial().is_some() {
+            return;
+        }
+        self.transaction.hooks.clear();
+        if self.serial().is_some() {
             let link = self.seat.lock().take();
+            self.transaction.closed(reason);
             self.retire(link, reason);
         }
     }
@@ -286,9 +339,12 @@ impl Slot {
             return false;
         }
         if let Ok(mut turn) = self.turn() {
-            let idles = turn.link().is_some_and(|link| !link.session.in_transaction());
+            let idles = turn.link().is_some_and(|link| !link.in_transaction());
             let link = if idles { turn.take() } else { None };
             drop(turn);
+            if link.is_some() {
+                self.transaction.closed(CloseReason::Shutdown);
+            }
             self.retire(link, CloseReason::Shutdown);
         }
         true
@@ -298,6 +354,15 @@ impl Slot {
     pub(crate) fn end(&self, reason: CloseReason) {
         self.ended.set(Some(reason));
         self.close(reason);
+        // They may hold this connection, and so keep the slot alive for ever.
+        self.wrappers.clear();
+    }
+
+    /// A statement in a block whose connection was closed.
+    pub(crate) fn closed_in_block(&self) -> Error {
+        self.flags.errors_occurred.set(true);
+        let error = self.backend(Backend::closed).with_context("inside an atomic block");
+        error.with_fact(Fact::Disconnect).with_fact(Fact::WorkLost).with_alias(self.alias_arc())
     }
 
     pub(crate) fn shut_down(&self) -> Error {

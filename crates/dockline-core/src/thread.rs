@@ -145,9 +145,9 @@ pub(crate) fn join(shared: &Arc<Shared>) -> Option<Rc<ThreadRegistry>> {
     LOCAL.try_with(|local| local.find(shared.hot.id).unwrap_or_else(|| local.join(shared))).ok()
 }
 
-/// Whether this thread is inside a request or task of the registry.
-pub(crate) fn is_inside(shared: &Shared) -> bool {
-    find(shared.hot.id).is_some_and(|registry| registry.is_inside())
+/// In how many requests and tasks of the registry this thread is, one inside the other.
+pub(crate) fn depth(shared: &Shared) -> u32 {
+    find(shared.hot.id).map_or(0, |registry| registry.depth.get())
 }
 
 /// Takes this thread out of a registry that has gone, unless something of it is in use here.
@@ -243,7 +243,7 @@ impl ThreadRegistry {
 
     /// Calls with each slot, without a borrow: what closes a connection tells receivers of it, and they may use the
     /// registry.
-    fn each(&self, mut call: impl FnMut(&Slot)) {
+    fn each(&self, mut call: impl FnMut(&Rc<Slot>)) {
         let mut at = 0;
         loop {
             let slot = self.slots.borrow().get(at).map(Rc::clone);
@@ -269,12 +269,12 @@ impl ThreadRegistry {
 
     fn roll_back_left_open(&self) {
         if !self.is_inside() {
-            self.each(Slot::roll_back_left_open);
+            self.each(|slot| slot.roll_back_left_open());
         }
     }
 
     /// A request or a task runs here.
-    fn is_inside(&self) -> bool {
+    pub(crate) fn is_inside(&self) -> bool {
         self.depth.get() > 0
     }
 

@@ -1,12 +1,14 @@
 //! One statement: what runs while the link of a slot is locked, and what it says of the connection.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::backend::{Rest, Session};
-use crate::error::{Error, Fact, Result};
+use crate::backend::{Backend, Rest, Session};
+use crate::error::{Error, ErrorKind, Fact, Result};
 use crate::seat::{Link, LinkGuard};
 use crate::signals::CloseReason;
 use crate::slot::Slot;
+use crate::value::Value;
 
 /// The slot, busy, with its link locked.
 pub(crate) struct Turn<'a> {
@@ -21,21 +23,24 @@ pub(crate) struct Turn<'a> {
 #[derive(Clone, Copy)]
 pub(crate) enum Work<'sql> {
     Statement(&'sql str),
+    /// A statement of which somebody further out tells.
+    Wrapped,
     Native,
     SetAutocommit(bool),
+    Begin,
     Commit,
     Rollback,
 }
 
 impl<'sql> Work<'sql> {
     /// What the logs call it. Django does not log that autocommit is switched on.
-    fn sql(self) -> Option<&'sql str> {
+    pub(crate) fn sql(self) -> Option<&'sql str> {
         match self {
             Self::Statement(sql) => Some(sql),
-            Self::SetAutocommit(false) => Some("BEGIN"),
+            Self::SetAutocommit(false) | Self::Begin => Some("BEGIN"),
             Self::Commit => Some("COMMIT"),
             Self::Rollback => Some("ROLLBACK"),
-            Self::SetAutocommit(true) | Self::Native => None,
+            Self::SetAutocommit(true) | Self::Native | Self::Wrapped => None,
         }
     }
 
@@ -76,11 +81,7 @@ impl<'a> Turn<'a> {
     }
 
     /// As [`run`](Turn::run); `call` says how it left the connection.
-    pub(crate) fn stream<R>(
-        mut self,
-        work: Work<'_>,
-        call: impl FnOnce(&mut dyn Session) -> Result<(R, Rest)>,
-    ) -> Result<R> {
+    fn stream<R>(mut self, work: Work<'_>, call: impl FnOnce(&mut dyn Session) -> Result<(R, Rest)>) -> Result<R> {
         let slot = self.slot;
         self.unfinished = true;
         let Some(link) = self.link.as_mut().and_then(LinkGuard::get) else { return Err(slot.shut_down()) };
@@ -88,7 +89,7 @@ impl<'a> Turn<'a> {
         let (slow, keeps_time) = (settings.get_slow_statement(), link.keeps_time());
         let told = work.sql().filter(|_| slow.is_some() || slot.log().is_on() || is_query_log_enabled());
         let started = told.map(|sql| (sql, Instant::now()));
-        let in_transaction = link.session.in_transaction();
+        let before = Before { server: link.session.in_transaction(), block: link.in_block };
 
         link.session.forget_cancel();
         slot.seat().set_running(true);
@@ -102,18 +103,20 @@ impl<'a> Turn<'a> {
         if keeps_time {
             link.last_used = Instant::now();
         }
-        let result = result.map_err(|error| slot.judge(error, link, work, in_transaction));
+        let result = result.map_err(|error| slot.judge(error, link, work, before));
+        slot.follow(link, work, before, result.is_ok());
         let unread = matches!(result, Ok((_, Rest::Spent))).then_some(CloseReason::Unread);
         let closing = slot.close_when_free.take().or(unread).map(|reason| (self.take(), reason));
         drop(self);
 
         // From here on nothing is locked: loggers and receivers are the program's code.
         if let Some((link, reason)) = closing {
+            slot.transaction.closed(reason);
             slot.retire(link, reason);
         }
         slot.close_after_shutdown();
         if let Some((sql, elapsed)) = ran {
-            slot.tell(sql, elapsed, slow, result.as_ref().err());
+            slot.tell(sql, elapsed, result.as_ref().err());
         }
         result.map(|(value, _)| value)
     }
@@ -125,7 +128,7 @@ impl Drop for Turn<'_> {
             self.slot.seat().set_running(false);
             self.slot.close_when_free.set(None);
             if let Some(link) = self.link() {
-                let in_transaction = link.session.in_transaction();
+                let in_transaction = link.in_transaction();
                 link.poison("a statement panicked", None, in_transaction);
             }
         }
@@ -134,13 +137,111 @@ impl Drop for Turn<'_> {
     }
 }
 
+/// What was open before a statement.
+#[derive(Clone, Copy)]
+struct Before {
+    /// A transaction, by the server's word.
+    server: bool,
+    /// The transaction of an atomic block, by ours.
+    block: bool,
+}
+
+/// Statements of the program.
 impl Slot {
+    /// Runs a statement: through the wrappers, unless a marked block refuses it, on a connection that is fit for it.
+    pub(crate) fn statement<R>(
+        self: &Rc<Self>,
+        sql: &str,
+        params: &[Value],
+        many: bool,
+        call: impl FnOnce(&mut dyn Session, &str, &[Value]) -> Result<R>,
+    ) -> Result<R> {
+        self.stream(sql, params, many, |session, sql, params| {
+            call(session, sql, params).map(|value| (value, Rest::Ready))
+        })
+    }
+
+    /// As [`statement`](Slot::statement), for a result that may be left before its end.
+    pub(crate) fn stream<R>(
+        self: &Rc<Self>,
+        sql: &str,
+        params: &[Value],
+        many: bool,
+        call: impl FnOnce(&mut dyn Session, &str, &[Value]) -> Result<(R, Rest)>,
+    ) -> Result<R> {
+        if !self.wrappers.is_empty() {
+            return self.stream_wrapped(sql, params, many, call);
+        }
+        if let Some(error) = self.refusal() {
+            self.tell(sql, Duration::ZERO, Some(&error));
+            return Err(error);
+        }
+        let turn = self.ready().inspect_err(|error| {
+            if self.counts(error) {
+                self.tell(sql, Duration::ZERO, Some(error));
+            }
+        })?;
+        turn.stream(Work::Statement(sql), |session| call(session, sql, params))
+    }
+
+    #[cold]
+    fn stream_wrapped<R>(
+        self: &Rc<Self>,
+        sql: &str,
+        params: &[Value],
+        many: bool,
+        call: impl FnOnce(&mut dyn Session, &str, &[Value]) -> Result<(R, Rest)>,
+    ) -> Result<R> {
+        // As in Django, wrappers see what has a connection, and what is refused.
+        if self.refusal().is_none() {
+            match self.ready() {
+                Err(error) if !self.counts(&error) => return Err(error),
+                ready => drop(ready),
+            }
+        }
+        let started = Instant::now();
+        let (mut call, mut outcome) = (Some(call), None);
+        let result = self.wrappers.call(self, sql, params, many, &mut |sql, params| {
+            if let Some(error) = self.refusal() {
+                return Err(error);
+            }
+            let turn = self.ready()?;
+            if let Some(call) = call.take() {
+                outcome = Some(turn.stream(Work::Wrapped, |session| call(session, sql, params))?);
+            }
+            Ok(())
+        });
+        let result = match (result, outcome) {
+            (Ok(()), Some(value)) => Ok(value),
+            (Ok(()), None) => {
+                let message = "a wrapper answered for this statement with what another one gave";
+                Err(Error::new(ErrorKind::Interface, message).with_alias(self.alias_arc()))
+            }
+            (Err(error), Some(_)) => Err(error.with_fact(Fact::MayHaveExecuted).with_alias(self.alias_arc())),
+            (Err(error), None) => Err(error.with_alias(self.alias_arc())),
+        };
+        self.tell(sql, started.elapsed(), result.as_ref().err());
+        result
+    }
+
+    /// Whether the error is of a connection that was lost or closed before, and counts as one of a statement.
+    #[cold]
+    fn counts(&self, error: &Error) -> bool {
+        let was_there = self.serial().is_some() || self.transaction.in_atomic_block();
+        error.is_disconnect() && was_there && self.backend(Backend::counts_lost)
+    }
+
     /// What an error of the session says of the connection, and of the transaction that was open before.
-    fn judge(&self, mut error: Error, link: &mut Link, work: Work<'_>, in_transaction: bool) -> Error {
+    fn judge(&self, mut error: Error, link: &mut Link, work: Work<'_>, before: Before) -> Error {
         if error.questions_the_connection() {
             self.flags.errors_occurred.set(true);
         }
-        let gone = in_transaction && (error.is_disconnect() || !link.session.in_transaction());
+        let in_transaction = before.server || before.block;
+        let ended_by_server = before.server && !error.is_disconnect() && !link.session.in_transaction();
+        let gone = ended_by_server || (in_transaction && error.is_disconnect());
+        if gone && self.transaction.in_atomic_block() {
+            self.transaction.lose(ended_by_server, || error.message().to_owned());
+        }
         if gone && work.commits() && error.may_have_executed() {
             error = error.with_fact(Fact::CommitUnknown);
         } else if gone && !matches!(work, Work::Rollback) {
@@ -152,8 +253,32 @@ impl Slot {
         error.with_alias(self.alias_arc())
     }
 
+    /// Keeps the books of transactions, after something has run.
+    fn follow(&self, link: &mut Link, work: Work<'_>, before: Before, ran: bool) {
+        let in_transaction = link.session.in_transaction();
+        match work {
+            Work::Begin => link.in_block = ran && !link.session.begins_lazily(),
+            Work::Commit | Work::Rollback => link.in_block &= !ran && in_transaction,
+            _ if self.transaction.in_atomic_block() => {
+                // The first statement of a block that begins lazily.
+                link.in_block |= in_transaction;
+                if link.session.committed_inside() || (before.server && ran && !in_transaction) {
+                    self.transaction.committed_inside.set(true);
+                }
+            }
+            _ => {}
+        }
+        if in_transaction && !before.server {
+            self.began_at.set(self.called_from.get());
+        }
+    }
+
     /// Logs a statement that has run. Parameters are not logged: they may be secret.
-    fn tell(&self, sql: &str, elapsed: Duration, slow: Option<Duration>, error: Option<&Error>) {
+    pub(crate) fn tell(&self, sql: &str, elapsed: Duration, error: Option<&Error>) {
+        let slow = self.slow_statement();
+        if !self.log().is_on() && slow.is_none() && !is_query_log_enabled() {
+            return;
+        }
         if self.log().is_on() {
             self.log().record(sql, elapsed);
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dockline_core::backend::{Backend, Engine, Session};
-use dockline_core::{Result, Settings};
+use dockline_core::{Error, ErrorKind, Result, Settings};
 
 use crate::open;
 use crate::plan::Plan;
@@ -41,5 +41,13 @@ impl Backend for MysqlBackend {
     fn connect(&self) -> Result<Box<dyn Session>> {
         let opened = open::open(&self.plan)?;
         Ok(Box::new(MysqlSession::set_up(opened, &self.plan)?))
+    }
+
+    fn counts_lost(&self) -> bool {
+        true
+    }
+
+    fn closed(&self) -> Error {
+        Error::new(ErrorKind::Operational, "the connection is closed").with_code("2006")
     }
 }

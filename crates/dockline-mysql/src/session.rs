@@ -4,7 +4,7 @@ use std::any::{Any, type_name};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dockline_core::backend::{Cancel, Health, ParamRows, Rest, RowSink, Session};
+use dockline_core::backend::{Cancel, Health, ParamRows, Rest, RowSink, Session, TransactionOptions};
 use dockline_core::placeholder::translate;
 use dockline_core::{Error, ErrorKind, Fact, Liveness, Result, ServerInfo, Value};
 use dockline_net::{Server, Stamp, StatementCache, Wire};
@@ -149,6 +149,9 @@ impl MysqlSession {
         let mut retried = false;
         loop {
             let (prepared, kept) = self.prepared(sql, params.len())?;
+            if prepared.commits {
+                self.tracking.set_committed();
+            }
             let sink = sink.as_mut().map(|sink| &mut **sink as &mut dyn RowSink);
             let result = self.send(sql, &prepared, params, sink);
             if !kept {
@@ -449,6 +452,15 @@ fn receive<P: Protocol>(
     Ok(received)
 }
 
+/// For the next transaction only.
+fn transaction_sql(options: TransactionOptions) -> String {
+    let level =
+        options.isolation_level.map(|level| format!("ISOLATION LEVEL {}", level.to_string().to_ascii_uppercase()));
+    let access = options.read_only.map(|only| String::from(if only { "READ ONLY" } else { "READ WRITE" }));
+    let words: Vec<String> = level.into_iter().chain(access).collect();
+    format!("SET TRANSACTION {}", words.join(", "))
+}
+
 fn fits(size: usize, limit: usize) -> Result<()> {
     if size < limit {
         return Ok(());
@@ -469,11 +481,19 @@ impl Session for MysqlSession {
         self.statement(|session| many::execute(session, sql, rows))
     }
 
+    fn run_own(&mut self, sql: &str) -> Result<()> {
+        self.statement(|session| {
+            session.simple(sql)?;
+            session.tracking.read(&session.conn, Whose::Ours);
+            Ok(())
+        })
+    }
+
     fn set_autocommit(&mut self, on: bool) -> Result<()> {
         self.statement(|session| {
-            // Switching on what is on commits nothing.
-            if on && session.tracking.autocommit && session.tracking.in_transaction() {
-                session.end_transaction("COMMIT")?;
+            // As Django's driver, which then sends nothing: a BEGIN that was sent as text stays open.
+            if session.tracking.autocommit == on {
+                return Ok(());
             }
             session.simple(if on { "SET autocommit=1" } else { "SET autocommit=0" })?;
             session.tracking.autocommit = on;
@@ -483,6 +503,28 @@ impl Session for MysqlSession {
             session.tracking.read(&session.conn, Whose::Ours);
             Ok(())
         })
+    }
+
+    fn begin(&mut self, options: TransactionOptions) -> Result<()> {
+        self.tracking.begin_block();
+        if options != TransactionOptions::default() {
+            let sql = transaction_sql(options);
+            self.statement(|session| session.simple(&sql))?;
+        }
+        // Not START TRANSACTION: after a statement that commits by itself, the block would be over.
+        self.set_autocommit(false)
+    }
+
+    fn end(&mut self, commit: bool) -> Result<()> {
+        // Switching autocommit on commits, in one statement.
+        if !commit {
+            self.rollback()?;
+        }
+        self.set_autocommit(true)
+    }
+
+    fn committed_inside(&self) -> bool {
+        self.tracking.committed_inside()
     }
 
     fn commit(&mut self) -> Result<()> {

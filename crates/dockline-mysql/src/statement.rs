@@ -19,6 +19,8 @@ pub(crate) struct Prepared {
     pub(crate) writes: bool,
     /// It is several in one, of which some may stand when it fails.
     pub(crate) calls: bool,
+    /// It commits by itself, or may do so on the way.
+    pub(crate) commits: bool,
 }
 
 pub(crate) enum Form {
@@ -36,6 +38,7 @@ impl Prepared {
             makes_state: makes_state(sql),
             writes: is_one_of(&["insert", "replace", "update", "delete"]),
             calls: is_one_of(&["call", "begin"]),
+            commits: commits_by_itself(sql),
         }
     }
 
@@ -56,6 +59,51 @@ impl Prepared {
         let first = self.names.get_or_init(read);
         if same(first) { Arc::clone(first) } else { read() }
     }
+}
+
+/// Whether a statement may end the transaction that it stands in, by its first words (MySQL's and MariaDB's manual,
+/// "Statements that cause an implicit commit"; and routines, which can hold any of them).
+fn commits_by_itself(sql: &str) -> bool {
+    const FIRST: [&str; 21] = [
+        "alter",
+        "analyze",
+        "begin",
+        "cache",
+        "call",
+        "check",
+        "commit",
+        "create",
+        "drop",
+        "flush",
+        "grant",
+        "install",
+        "lock",
+        "optimize",
+        "rename",
+        "repair",
+        "reset",
+        "revoke",
+        "start",
+        "truncate",
+        "uninstall",
+    ];
+    if sql.contains("/*!") || sql.contains("/*M!") {
+        return true;
+    }
+    let (mut words, mut word) = (Vec::new(), String::new());
+    // How backslashes are read does not matter before the second word.
+    let syntax = syntax(true);
+    let mut scanner = Scanner::new(sql, &syntax);
+    while let (Some((_, byte)), true) = (scanner.next_bare(), words.len() < 2) {
+        if byte.is_ascii_alphanumeric() {
+            word.push(char::from(byte.to_ascii_lowercase()));
+        } else if !word.is_empty() {
+            words.push(std::mem::take(&mut word));
+        }
+    }
+    words.push(word);
+    let is_temporary = words.get(1).is_some_and(|second| second == "temporary");
+    FIRST.contains(&words[0].as_str()) && !is_temporary
 }
 
 /// What the server's session tracking leaves out: advisory locks, temporary tables made from a SELECT, and variables that are
@@ -253,5 +301,30 @@ mod tests {
     fn a_colon_before_a_name_is_seen() {
         assert!(has_colon_name("SELECT :id") && has_colon_name("SELECT 'a:b'") && has_colon_name("x :_a"));
         assert!(!has_colon_name("SELECT @a:=1, '12:30', 'http://x', 'C:'"));
+    }
+
+    #[test]
+    fn what_commits_by_itself() {
+        for sql in [
+            "CREATE TABLE t (n int)",
+            " drop table t",
+            "/* a */ TRUNCATE t",
+            "-- b\nlock tables t read",
+            "COMMIT",
+            "CALL p()",
+            "/*!50000 CREATE */ TABLE t (n int)",
+        ] {
+            assert!(commits_by_itself(sql), "{sql}");
+        }
+        for sql in [
+            "INSERT INTO t VALUES (1)",
+            "CREATE TEMPORARY TABLE t (n int)",
+            "SAVEPOINT s1",
+            "SELECT 'drop'",
+            "(SELECT 1)",
+            "",
+        ] {
+            assert!(!commits_by_itself(sql), "{sql}");
+        }
     }
 }

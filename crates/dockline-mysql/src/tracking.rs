@@ -16,6 +16,8 @@ pub(crate) struct Tracking {
     state: bool,
     /// LOCK TABLES.
     locks: bool,
+    /// Something was committed since the atomic block began.
+    committed: bool,
 }
 
 /// Whose statement an answer is to.
@@ -40,6 +42,20 @@ impl Tracking {
 
     pub(crate) fn set_state(&mut self) {
         self.state = true;
+    }
+
+    /// An atomic block begins.
+    pub(crate) fn begin_block(&mut self) {
+        self.committed = false;
+    }
+
+    pub(crate) fn committed_inside(&self) -> bool {
+        self.committed
+    }
+
+    /// A statement is sent that commits by itself, also where it then fails.
+    pub(crate) fn set_committed(&mut self) {
+        self.committed = true;
     }
 
     /// A transaction has been ended by us, or was found to be over.

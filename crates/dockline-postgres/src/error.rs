@@ -71,7 +71,9 @@ fn of_server(error: &DbError, doing: Doing) -> Error {
         Some(hint) if sqlstate.starts_with("42") => format!("{} (hint: {hint})", error.message()),
         _ => error.message().to_owned(),
     };
-    let mut mapped = Error::new(kind(sqlstate), message).with_code(sqlstate.to_owned());
+    // That connecting fails is an operation that fails, whatever its reason.
+    let kind = if doing == Doing::Connecting { ErrorKind::Operational } else { kind(sqlstate) };
+    let mut mapped = Error::new(kind, message).with_code(sqlstate.to_owned());
     for fact in facts(sqlstate) {
         mapped = mapped.with_fact(*fact);
     }

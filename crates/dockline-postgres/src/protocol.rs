@@ -21,6 +21,8 @@ pub(crate) struct Seen {
     pub(crate) key: Option<(i32, i32)>,
     /// How many statements have been bound to their parameters: the last step before they run.
     pub(crate) bound: u64,
+    /// An error has come, and not yet the ReadyForQuery behind it, which says what became of the transaction.
+    pub(crate) error_waits: bool,
     /// The tag of the last CommandComplete, as `ROLLBACK` or `INSERT 0 1`.
     pub(crate) tag: String,
     /// The last error that ended the session.
@@ -158,6 +160,7 @@ impl Seen {
     fn message(&mut self, kind: u8, body: &[u8], told: &mut Option<Status>) {
         match kind {
             b'Z' => {
+                self.error_waits = false;
                 self.status = match body.first() {
                     Some(b'T') => Status::InTransaction,
                     Some(b'E') => Status::Failed,
@@ -186,6 +189,7 @@ impl Seen {
                 }
             }
             b'E' => {
+                self.error_waits = true;
                 if let Some(fatal) = Fatal::parse(body) {
                     self.fatal = Some(fatal);
                 }

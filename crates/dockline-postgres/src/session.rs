@@ -1,12 +1,13 @@
 //! One connection.
 
 use std::any::{Any, type_name};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dockline_core::backend::{Cancel, Expect, Health, ParamRows, Rest, RowSink, Session};
+use dockline_core::backend::{Cancel, Expect, Health, ParamRows, Rest, RowSink, Session, TransactionOptions};
 use dockline_core::batch::Batch;
 use dockline_core::placeholder::{Syntax, translate};
 use dockline_core::{Error, ErrorKind, Fact, Result, ServerInfo, Value};
@@ -58,6 +59,8 @@ pub(crate) struct PostgresSession {
     statements: StatementCache<Arc<Prepared>>,
     /// Where it is off, the next statement begins a transaction.
     autocommit: bool,
+    /// How it begins.
+    options: TransactionOptions,
     /// After an error that makes the connection untrustworthy nothing is sent any more.
     broken: bool,
     /// The transaction state where nobody watches the stream: read off the statements.
@@ -97,6 +100,7 @@ impl PostgresSession {
             stamp,
             statements: StatementCache::new(plan.statement_cache),
             autocommit: plan.autocommit,
+            options: TransactionOptions::default(),
             broken: false,
             guess: Status::Idle,
             keeps_state: false,
@@ -184,6 +188,7 @@ impl PostgresSession {
             }
         } else {
             self.guess_after_error();
+            self.learn_status();
         }
         if mapped.is_read_only() {
             if self.was_read_only {
@@ -196,6 +201,19 @@ impl PostgresSession {
             }
         }
         mapped
+    }
+
+    /// The driver gives an error back before the server has said what became of the transaction: it sends the two apart. Asked
+    /// only where that can have changed.
+    fn learn_status(&mut self) {
+        let waits = || self.watch.as_ref().is_some_and(|watch| watch.seen(|seen| seen.error_waits));
+        if (self.autocommit && self.status() == Status::Idle) || !waits() {
+            return;
+        }
+        self.begin_call(self.short());
+        if let Some(client) = &mut self.client {
+            self.broken |= client.simple_query("").is_err();
+        }
     }
 
     fn guess_after_error(&mut self) {
@@ -245,7 +263,8 @@ impl PostgresSession {
             return Ok(());
         }
         let limit = self.plan.read_timeout;
-        self.call(Doing::Asking, limit, |client| client.batch_execute("BEGIN"))?;
+        let sql = begin_sql(self.options);
+        self.call(Doing::Asking, limit, |client| client.batch_execute(&sql))?;
         self.guess = Status::InTransaction;
         Ok(())
     }
@@ -689,6 +708,22 @@ fn with_typed<R>(params: &[Value], call: impl FnOnce(&[(&(dyn ToSql + Sync), Typ
     call(&params)
 }
 
+fn begin_sql(options: TransactionOptions) -> Cow<'static, str> {
+    if options == TransactionOptions::default() {
+        return Cow::Borrowed("BEGIN");
+    }
+    let mut sql = String::from("BEGIN");
+    if let Some(level) = options.isolation_level {
+        sql += &format!(" ISOLATION LEVEL {}", level.to_string().to_ascii_uppercase());
+    }
+    match options.read_only {
+        Some(true) => sql += " READ ONLY",
+        Some(false) => sql += " READ WRITE",
+        None => {}
+    }
+    Cow::Owned(sql)
+}
+
 fn rolled_back() -> Error {
     let message = "the transaction had failed, and COMMIT rolled it back";
     Error::new(ErrorKind::TransactionManagement, message).with_fact(Fact::WorkLost)
@@ -747,12 +782,52 @@ impl Session for PostgresSession {
         }
     }
 
+    fn run_own(&mut self, sql: &str) -> Result<()> {
+        let begins = !self.autocommit && self.status() == Status::Idle;
+        let limit = self.plan.read_timeout;
+        let result = if begins {
+            let sql = format!("{}; {sql}", begin_sql(self.options));
+            self.call(Doing::Running, limit, |client| client.batch_execute(&sql))
+        } else {
+            self.call(Doing::Running, limit, |client| client.batch_execute(sql))
+        };
+        if begins && result.is_ok() {
+            self.guess = Status::InTransaction;
+        }
+        self.canceller.end();
+        result
+    }
+
     fn set_autocommit(&mut self, on: bool) -> Result<()> {
-        if on {
-            self.commit()?;
+        if self.broken {
+            return self.client().map(drop);
+        }
+        if self.status() != Status::Idle {
+            let message = "autocommit cannot be switched while a transaction is open; commit or roll back first";
+            return Err(Error::new(ErrorKind::Programming, message));
         }
         self.autocommit = on;
+        self.options = TransactionOptions::default();
         Ok(())
+    }
+
+    fn begin(&mut self, options: TransactionOptions) -> Result<()> {
+        self.set_autocommit(false)?;
+        self.options = options;
+        Ok(())
+    }
+
+    fn begins_lazily(&self) -> bool {
+        true
+    }
+
+    fn end(&mut self, commit: bool) -> Result<()> {
+        let result = if commit { self.commit() } else { self.rollback() };
+        if self.status() == Status::Idle {
+            self.autocommit = true;
+            self.options = TransactionOptions::default();
+        }
+        result
     }
 
     fn commit(&mut self) -> Result<()> {

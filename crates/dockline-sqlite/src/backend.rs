@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use dockline_core::backend::{Backend, Engine, Session};
-use dockline_core::{Error, Result, Settings};
+use dockline_core::{Error, ErrorKind, Result, Settings};
 use once_cell::sync::OnceCell;
 use rusqlite::Connection;
 
@@ -92,5 +92,13 @@ impl Backend for SqliteBackend {
         }
         let connection = open::open(&self.plan)?;
         Ok(Box::new(SqliteSession::set_up(connection, &self.plan)?))
+    }
+
+    fn is_always_usable(&self) -> bool {
+        true
+    }
+
+    fn closed(&self) -> Error {
+        Error::new(ErrorKind::Programming, "the database is closed")
     }
 }

@@ -4,9 +4,9 @@ use std::any::{Any, type_name};
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use dockline_core::backend::{Cancel, ParamRows, Rest, RowSink, Session};
+use dockline_core::backend::{Cancel, ParamRows, Rest, RowSink, Session, TransactionOptions};
 use dockline_core::placeholder::{Syntax, translate};
-use dockline_core::{Error, ErrorKind, Fact, Result, ServerInfo, TransactionMode, Value};
+use dockline_core::{Error, ErrorKind, Fact, IsolationLevel, Result, ServerInfo, TransactionMode, Value};
 use rusqlite::{CachedStatement, Connection, Statement};
 
 use crate::error::{map, of_init_sql};
@@ -121,6 +121,10 @@ fn prepare<'c>(connection: &'c Connection, sql: &str, params: &[Value]) -> Resul
     Ok(statement)
 }
 
+fn lacks(message: &'static str) -> Error {
+    Error::new(ErrorKind::NotSupported, message)
+}
+
 /// How many temporary tables and attached databases there are.
 fn amount_of_state(connection: &Connection) -> rusqlite::Result<i64> {
     const AMOUNT: &str = "SELECT (SELECT count(*) FROM temp.sqlite_schema) \
@@ -207,12 +211,32 @@ impl Session for SqliteSession {
         })
     }
 
+    fn run_own(&mut self, sql: &str) -> Result<()> {
+        // Not from the cache: each has a number of its own, and would push out what is used again.
+        self.statement(|| self.connection.execute_batch(sql).map_err(map))
+    }
+
     fn set_autocommit(&mut self, on: bool) -> Result<()> {
         if on {
             self.commit()?;
         }
         self.autocommit = on;
         Ok(())
+    }
+
+    fn begin(&mut self, options: TransactionOptions) -> Result<()> {
+        if options.isolation_level.is_some_and(|level| level != IsolationLevel::Serializable) {
+            return Err(lacks("isolation_level: transactions of SQLite are serializable, and nothing else"));
+        }
+        if options.read_only.is_some() {
+            return Err(lacks("read_only: SQLite has no transactions that take no writes; query what you like"));
+        }
+        // As Django, which leaves autocommit on here: what follows a COMMIT that is sent as text commits by itself.
+        self.run(self.begin)
+    }
+
+    fn end(&mut self, commit: bool) -> Result<()> {
+        if commit { self.commit() } else { self.rollback() }
     }
 
     fn commit(&mut self) -> Result<()> {

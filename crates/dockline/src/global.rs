@@ -54,7 +54,8 @@ pub fn request() -> Request {
 ///
 /// # Errors
 ///
-/// The closure's own.
+/// The closure's own, and those of its atomic blocks.
+#[track_caller]
 pub fn in_request<T, E: From<Error>>(call: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     connections().in_request(call)
 }

@@ -98,11 +98,12 @@ mod connections;
 mod global;
 
 pub use dockline_core::{
-    Canceller, Connection, ConnectionState, Constraint, ConstraintKind, DEFAULT_ALIAS, Databases, Error, ErrorKind,
-    ExposeSecret, Fact, Finding, FromRow, FromValue, Hold, IsolationLevel, Left, Liveness, LoggedQuery, Params,
-    Registry, RegistryBuilder, Request, Result, Row, RowIndex, SecretString, ServerInfo, Settings, Severity,
+    Atomic, AtomicBlock, Canceller, Connection, ConnectionState, Constraint, ConstraintKind, DEFAULT_ALIAS,
+    DatabaseFailure, Databases, Error, ErrorKind, ExecuteWrapper, Executed, Execution, ExposeSecret, Fact, Finding,
+    FromRow, FromValue, Hold, HookOutcome, IsolationLevel, Left, Liveness, LoggedQuery, Params, Registry,
+    RegistryBuilder, Request, Result, Row, RowIndex, Savepoint, SecretString, ServerInfo, Settings, Severity,
     ShutdownReport, Signals, Tls, ToValue, TransactionMode, Value, ValueError, backend, batch, params, placeholder,
-    signals,
+    signals, testing,
 };
 #[cfg(feature = "mysql")]
 pub use dockline_mysql::{Mysql, mysql};
