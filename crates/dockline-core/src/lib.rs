@@ -11,6 +11,8 @@
 //! | `slot`, `seat` | one thread and one alias: what the thread alone touches, and what others may see |
 //! | `turn` | one statement: what runs while a connection is locked |
 //! | `lifecycle` | when a connection is checked, replaced and closed |
+//! | `transaction`, `atomic`, `savepoint`, `commit_hook`, `retry` | blocks and what hangs on them |
+//! | `execute_wrapper`, `query_log`, [`testing`] | watching statements |
 //! | `connection`, `row`, `value`, `params` | the handle, and what goes in and out |
 //! | [`placeholder`] | `?` on every backend |
 //! | [`settings`](Settings) | URL, environment, TOML, builder |

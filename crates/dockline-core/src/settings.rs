@@ -126,8 +126,8 @@ settings! {
         conn_health_checks, get_conn_health_checks: bool = false, parse::flag;
         /// Whether statements outside a transaction commit by themselves (Django's `AUTOCOMMIT`). Default: true.
         autocommit, get_autocommit: bool = true, parse::flag;
-        /// Whether every request is one transaction (Django's `ATOMIC_REQUESTS`). Default: false. Transactions are
-        /// not part of this version: a registry refuses `true`.
+        /// Whether every request is one transaction (Django's `ATOMIC_REQUESTS`). Default: false.
+        /// [`in_request`](crate::Registry::in_request) keeps it; [`request`](crate::Registry::request) cannot.
         atomic_requests, get_atomic_requests: bool = false, parse::flag;
         /// Whether the socket is looked at before statements outside a transaction. Default: probe. An embedded
         /// database has no socket; there, `off` keeps a connection that failed until it is closed, as Django does.

@@ -55,6 +55,27 @@
 //! # }
 //! ```
 //!
+//! # Transactions
+//!
+//! [`Connection::atomic`] commits where its closure returns `Ok`, and rolls back where it returns `Err` or panics; a block
+//! inside another is a savepoint. Hooks of [`Connection::on_commit`] run after the commit.
+//!
+//! ```
+//! # use dockline::{Connections, Databases, Error, Settings, params};
+//! # fn main() -> dockline::Result<()> {
+//! # let databases = Databases::new().with("default", Settings::from_url("sqlite::memory:")?);
+//! # let connections = Connections::new(databases)?;
+//! # let db = connections.get("default")?;
+//! # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT)", ())?;
+//! db.atomic(|| {
+//!     db.execute("INSERT INTO job (name) VALUES (?)", params!["resize"])?;
+//!     db.on_commit(|| println!("stored"))
+//! })
+//! # }
+//! ```
+//!
+//! # Liveness
+//!
 //! Before each statement outside a transaction the socket is looked at, without a round trip, and a connection that the
 //! server has ended is replaced ([`Settings::liveness`]). Inside a transaction nothing is replaced, and no statement that
 //! may have run is sent again: [`Error::may_have_executed`] and [`Error::is_work_lost`] say what became of it.
@@ -64,12 +85,14 @@
 //! | | |
 //! |---|---|
 //! | [`Connections`], [`Registry`] | the registry: aliases, boundaries, signals, shutdown |
-//! | [`Connection`] | statements, manual transactions, the life of the physical connection |
+//! | [`Connection`] | statements, transactions, the life of the physical connection |
+//! | [`Atomic`], [`AtomicBlock`], [`Retry`] | how a block is entered; its guard; running it again where that can do no harm |
 //! | [`Settings`], [`Databases`] | what can be set, and where it is read from |
 //! | [`ToValue`], [`FromValue`], [`FromRow`] | your own types |
 //! | [`Error`], [`ErrorKind`] | what can go wrong, and what to do about it |
 //! | [`ServerInfo`], [`Finding`] | what a server says of itself, and what speaks against it |
 //! | [`signals`] | hooks |
+//! | [`testing`] | transactions around tests, hooks that are captured, statements that are counted |
 //! | [`backend`] | writing a backend |
 //!
 //! # Features
@@ -101,7 +124,7 @@ pub use dockline_core::{
     Atomic, AtomicBlock, Canceller, Connection, ConnectionState, Constraint, ConstraintKind, DEFAULT_ALIAS,
     DatabaseFailure, Databases, Error, ErrorKind, ExecuteWrapper, Executed, Execution, ExposeSecret, Fact, Finding,
     FromRow, FromValue, Hold, HookOutcome, IsolationLevel, Left, Liveness, LoggedQuery, Params, Registry,
-    RegistryBuilder, Request, Result, Row, RowIndex, Savepoint, SecretString, ServerInfo, Settings, Severity,
+    RegistryBuilder, Request, Result, Retry, Row, RowIndex, Savepoint, SecretString, ServerInfo, Settings, Severity,
     ShutdownReport, Signals, Tls, ToValue, TransactionMode, Value, ValueError, backend, batch, params, placeholder,
     signals, testing,
 };
