@@ -8,7 +8,12 @@ use dockline_tests::servers::Server;
 use crate::case::{Case, case};
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![case!(quickstart_has_the_summary_of_sqlite), case!(gone_away_tells_both_stories), case!(migrate_runs_once)]
+    vec![
+        case!(quickstart_has_the_summary_of_sqlite),
+        case!(gone_away_tells_both_stories),
+        case!(transfer_keeps_the_books),
+        case!(migrate_runs_once),
+    ]
 }
 
 /// Runs an example, on SQLite where no URL is given.
@@ -60,6 +65,19 @@ fn quickstart_has_the_summary_of_sqlite(server: &Server) {
     // The second time it finds its tables.
     for _ in 0..2 {
         assert_eq!(summary(Some(&database.url())), embedded);
+    }
+    database.admin().wait_until_connections(0);
+}
+
+fn transfer_keeps_the_books(server: &Server) {
+    let database = server.database();
+    for url in [None, Some(database.url())] {
+        let text = text(run("transfer", &[], url.as_deref()));
+        let number = |line: &str| line.split(' ').next().and_then(|word| word.parse::<u64>().ok());
+        let told: Vec<u64> = text.lines().filter_map(number).collect();
+        // Stored and refused are all there are; what was undone is by chance.
+        assert!(matches!(told[..], [stored, refused, _] if stored + refused == 200 && refused > 0), "{text}");
+        assert!(text.ends_with("the sum is 1500 cents, as it was\n"), "{text}");
     }
     database.admin().wait_until_connections(0);
 }

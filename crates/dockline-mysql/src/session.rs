@@ -516,9 +516,11 @@ impl Session for MysqlSession {
     }
 
     fn end(&mut self, commit: bool) -> Result<()> {
-        // Switching autocommit on commits, in one statement.
+        // Switching autocommit on commits, in one statement; unless the program has switched it on already.
         if !commit {
             self.rollback()?;
+        } else if self.tracking.autocommit {
+            self.commit()?;
         }
         self.set_autocommit(true)
     }
