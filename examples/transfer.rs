@@ -23,7 +23,7 @@ use dockline::{Connection, DEFAULT_ALIAS, DatabaseFailure, Databases, Retry, Set
 const WORKERS: u64 = 4;
 const TRANSFERS: u64 = 50;
 const ACCOUNTS: u64 = 5;
-const CENTS: i64 = 300;
+const CENTS: i64 = 200;
 
 type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
