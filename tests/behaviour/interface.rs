@@ -48,6 +48,26 @@ fn statements(registry: &Connections) -> dockline::Result<()> {
     Ok(())
 }
 
+fn transactions(db: &Connection) -> dockline::Result<()> {
+    let _: i64 = db.atomic(|| {
+        db.execute("UPDATE t SET a = 2", ())?;
+        db.on_commit(|| println!("kept"))?;
+        db.atomic_with(dockline::Atomic::new().savepoint(false), || db.execute("DELETE FROM t", ()))?;
+        Ok::<_, Error>(1)
+    })?;
+    let block = db.begin_atomic(dockline::Atomic::new().durable(true))?;
+    block.rollback()?;
+    let block = db.begin_atomic(dockline::Atomic::new())?;
+    block.commit()?;
+    let savepoint = db.savepoint()?;
+    db.savepoint_rollback(&savepoint)?;
+    db.savepoint_commit(savepoint)?;
+    db.set_autocommit(false)?;
+    db.commit()?;
+    db.rollback()?;
+    Ok(())
+}
+
 /// `state` reads flags and opens nothing. `serial` numbers the physical connections of a process and is None where none is open;
 /// `server_connection_id` is what the server lists, known since connecting.
 fn lifecycle(db: &Connection) -> dockline::Result<()> {
