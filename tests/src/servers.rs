@@ -17,6 +17,7 @@ mod template;
 mod user;
 
 pub use admin::Admin;
+pub(crate) use admin::{Session, Target};
 pub use builder::Builder;
 pub use fresh::FreshDatabase;
 pub use pgbouncer::PgBouncer;

@@ -118,7 +118,7 @@ impl Admin {
 
 /// Whom to connect to, and as whom. A host that begins with a slash is a Unix socket.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub(crate) struct Target {
     pub(super) kind: Kind,
     pub(super) host: String,
     pub(super) port: u16,
@@ -128,7 +128,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn from_url(kind: Kind, url: &Url, database: Option<&str>) -> Self {
+    pub(crate) fn from_url(kind: Kind, url: &Url, database: Option<&str>) -> Self {
         let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         Self {
             kind,
@@ -142,7 +142,7 @@ impl Target {
 }
 
 /// A connection of a bare driver.
-pub(super) enum Session {
+pub(crate) enum Session {
     Postgres(Box<postgres::Client>),
     Mysql(Box<mysql::Conn>),
 }
@@ -162,7 +162,7 @@ impl Session {
         }
     }
 
-    pub(super) fn try_open(target: &Target) -> Result<Self, String> {
+    pub(crate) fn try_open(target: &Target) -> Result<Self, String> {
         if target.kind.is_postgres() {
             let mut config = postgres::Config::new();
             config.host(&target.host).port(target.port).user(&target.user).dbname(&target.database);
@@ -185,7 +185,7 @@ impl Session {
         mysql::Conn::new(options).map(|conn| Self::Mysql(Box::new(conn))).map_err(|error| full_text(&error))
     }
 
-    pub(super) fn execute(&mut self, sql: &str) -> Result<(), String> {
+    pub(crate) fn execute(&mut self, sql: &str) -> Result<(), String> {
         match self {
             Self::Postgres(client) => client.batch_execute(sql).map_err(|error| full_text(&error)),
             Self::Mysql(conn) => conn.query_drop(sql).map_err(|error| full_text(&error)),
@@ -210,7 +210,7 @@ impl Session {
         }
     }
 
-    fn column(&mut self, sql: &str) -> Result<Vec<String>, String> {
+    pub(crate) fn column(&mut self, sql: &str) -> Result<Vec<String>, String> {
         patiently(|| self.try_column(sql))
     }
 
