@@ -53,9 +53,9 @@ pub trait Backend: Send + Sync + 'static {
         false
     }
 
-    /// Whether wrappers and the query log see statements that find the connection lost before they are sent, as with
-    /// Django's driver.
-    fn counts_lost(&self) -> bool {
+    /// Whether Django's driver notices that a connection is lost only when it sends something. Then wrappers and the query log
+    /// see a statement on one that is known to be lost, and autocommit can be switched to what it is.
+    fn notices_loss_by_sending(&self) -> bool {
         false
     }
 

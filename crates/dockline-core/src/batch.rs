@@ -3,6 +3,10 @@
 
 use crate::placeholder::{Scanner, Syntax, is_name_byte};
 
+mod many;
+
+pub use many::Many;
+
 /// An `INSERT … VALUES (…)` whose placeholders all stand in its one row of values.
 ///
 /// ```

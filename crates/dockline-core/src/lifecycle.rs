@@ -62,6 +62,7 @@ impl Slot {
             return if replaces && !held && !poison.took_something() {
                 Ok(Some(CloseReason::Unusable))
             } else {
+                self.flags.errors_occurred.set(true);
                 Err(poison.error().with_alias(self.alias_arc()))
             };
         }
@@ -168,7 +169,8 @@ impl Slot {
                 return Some(CloseReason::Autocommit);
             }
         }
-        if link.poison.is_some() {
+        // Django asks only after an error, which each poison but that of `is_usable` comes with.
+        if link.poison.is_some() && settings.get_liveness() != Liveness::Off {
             return Some(CloseReason::Unusable);
         }
         if self.flags.errors_occurred.get() {
@@ -231,7 +233,16 @@ impl Slot {
         }
         match self.turn() {
             Ok(mut turn) => match turn.link() {
-                Some(link) => link.is_usable(),
+                Some(link) => {
+                    link.is_usable() || {
+                        // Where it is more than a transaction that has failed, that is known from now on.
+                        if let Health::Gone(error) = link.session.probe() {
+                            let in_transaction = link.in_transaction();
+                            link.poison(error.message().to_owned(), error.code(), in_transaction);
+                        }
+                        false
+                    }
+                }
                 None => self.backend(Backend::is_always_usable),
             },
             Err(_) => false,

@@ -77,8 +77,10 @@ impl Connection {
             );
             return Err(misuse(message).with_alias(slot.alias_arc()));
         }
+        // As Django, which asks even where nothing was made.
+        let autocommit = slot.autocommit()?;
         match savepoint.number {
-            Some(number) if !slot.autocommit()? => slot.run_savepoint(&sql(number)),
+            Some(number) if !autocommit => slot.run_savepoint(&sql(number)),
             _ => Ok(()),
         }
     }

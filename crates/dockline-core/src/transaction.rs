@@ -441,8 +441,16 @@ impl Slot {
     pub(crate) fn set_autocommit(self: &Rc<Self>, on: bool) -> Result<()> {
         self.outside_of_blocks()?;
         let work = Work::SetAutocommit(on);
-        let turn = self.ready().inspect_err(|error| self.tell_where_there(work, error))?;
-        turn.run(work, |session| session.set_autocommit(on))?;
+        match self.ready() {
+            Ok(turn) => turn.run(work, |session| session.set_autocommit(on))?,
+            Err(error) => {
+                self.tell_where_there(work, &error);
+                let sends_nothing = on == self.flags.autocommit.get() && self.counts(&error);
+                if !sends_nothing {
+                    return Err(error);
+                }
+            }
+        }
         self.flags.autocommit.set(on);
         self.run_hooks()
     }

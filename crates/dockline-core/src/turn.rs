@@ -127,6 +127,7 @@ impl Drop for Turn<'_> {
         if self.unfinished {
             self.slot.seat().set_running(false);
             self.slot.close_when_free.set(None);
+            self.slot.flags.errors_occurred.set(true);
             if let Some(link) = self.link() {
                 let in_transaction = link.in_transaction();
                 link.poison("a statement panicked", None, in_transaction);
@@ -226,9 +227,9 @@ impl Slot {
 
     /// Whether the error is of a connection that was lost or closed before, and counts as one of a statement.
     #[cold]
-    fn counts(&self, error: &Error) -> bool {
+    pub(crate) fn counts(&self, error: &Error) -> bool {
         let was_there = self.serial().is_some() || self.transaction.in_atomic_block();
-        error.is_disconnect() && was_there && self.backend(Backend::counts_lost)
+        error.is_disconnect() && was_there && self.backend(Backend::notices_loss_by_sending)
     }
 
     /// What an error of the session says of the connection, and of the transaction that was open before.

@@ -43,7 +43,7 @@ impl Backend for MysqlBackend {
         Ok(Box::new(MysqlSession::set_up(opened, &self.plan)?))
     }
 
-    fn counts_lost(&self) -> bool {
+    fn notices_loss_by_sending(&self) -> bool {
         true
     }
 

@@ -490,11 +490,11 @@ impl Session for MysqlSession {
     }
 
     fn set_autocommit(&mut self, on: bool) -> Result<()> {
+        // As Django's driver, which then sends nothing: a BEGIN that was sent as text stays open.
+        if self.tracking.autocommit == on && !self.lent {
+            return Ok(());
+        }
         self.statement(|session| {
-            // As Django's driver, which then sends nothing: a BEGIN that was sent as text stays open.
-            if session.tracking.autocommit == on {
-                return Ok(());
-            }
             session.simple(if on { "SET autocommit=1" } else { "SET autocommit=0" })?;
             session.tracking.autocommit = on;
             if on {
