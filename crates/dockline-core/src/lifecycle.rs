@@ -233,20 +233,26 @@ impl Slot {
         }
         match self.turn() {
             Ok(mut turn) => match turn.link() {
-                Some(link) => {
-                    link.is_usable() || {
-                        // Where it is more than a transaction that has failed, that is known from now on.
-                        if let Health::Gone(error) = link.session.probe() {
-                            let in_transaction = link.in_transaction();
-                            link.poison(error.message().to_owned(), error.code(), in_transaction);
-                        }
-                        false
-                    }
-                }
+                Some(link) => self.answers(link),
                 None => self.backend(Backend::is_always_usable),
             },
             Err(_) => false,
         }
+    }
+
+    fn answers(&self, link: &mut Link) -> bool {
+        if link.is_usable() {
+            return true;
+        }
+        // Where it is not just a transaction that has failed, that is known from now on.
+        if let Health::Gone(error) = link.session.probe() {
+            let in_transaction = link.in_transaction();
+            if in_transaction && self.transaction.in_atomic_block() {
+                self.transaction.lose(false, || error.message().to_owned());
+            }
+            link.poison(error.message().to_owned(), error.code(), in_transaction);
+        }
+        false
     }
 }
 
