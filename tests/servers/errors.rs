@@ -1,5 +1,7 @@
 //! What callers act on: predicates, numbers, and what an error does not say.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -186,10 +188,17 @@ fn a_failed_commit_says_that_the_work_is_lost(server: &Server) {
     assert_eq!(db.execute("INSERT INTO t VALUES (1)", ()).unwrap_err().kind(), ErrorKind::Integrity);
     let refused = db.execute("INSERT INTO t VALUES (2)", ()).unwrap_err();
     assert_eq!((refused.kind(), refused.code().as_deref()), (ErrorKind::Internal, Some("25P02")));
-    let error = db.commit().unwrap_err();
+    let error = db.execute("COMMIT", ()).unwrap_err();
     assert!(error.is_work_lost() && !error.is_commit_unknown(), "{error:?}");
     assert_eq!(error.kind(), ErrorKind::TransactionManagement);
+    // By hand it is as in Django: no error, but the hooks of what was lost do not run.
+    let ran = Rc::new(Cell::new(false));
+    let hook = Rc::clone(&ran);
+    db.atomic(|| db.on_commit(move || hook.set(true))).unwrap();
+    db.execute("SELECT 1/0", ()).unwrap_err();
+    db.commit().unwrap();
     db.set_autocommit(true).unwrap();
+    assert!(!ran.get());
     assert_eq!(db.query_value::<i64>("SELECT count(*) FROM t", ()).unwrap(), 0);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dockline::{Connection, ErrorKind, Liveness, Settings, params};
+use dockline::{Atomic, Connection, ErrorKind, Liveness, Settings, params};
 use dockline_tests::certificates::Certificates;
 use dockline_tests::connections;
 use dockline_tests::proxy::Proxy;
@@ -142,16 +142,15 @@ fn on_a_unix_socket_a_ping_after_a_pause(server: &Server) {
     let _ = db.rollback();
     assert_eq!(db.query_value::<i64>("SELECT count(*) FROM t", ()).unwrap(), 0);
 
-    db.set_autocommit(false).unwrap();
+    let block = db.begin_atomic(Atomic::new()).unwrap();
     db.execute("INSERT INTO t VALUES (1)", ()).unwrap();
     let _ = db.execute("INSERT INTO t VALUES (1)", ()).unwrap_err();
     if server.kind().is_postgres() {
-        let error = db.commit().unwrap_err();
+        let error = block.commit().unwrap_err();
         assert!(error.is_work_lost(), "a failed transaction rolls back: {error:?}");
     } else {
-        db.commit().unwrap();
+        block.commit().unwrap();
     }
-    db.set_autocommit(true).unwrap();
     let left = i64::from(!server.kind().is_postgres());
     assert_eq!(db.query_value::<i64>("SELECT count(*) FROM t", ()).unwrap(), left);
 }
