@@ -1,5 +1,6 @@
 //! Atomic blocks (Django's `transaction.atomic`).
 
+use std::cell::Cell;
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
@@ -153,7 +154,7 @@ impl Connection {
     ///
     /// [`TransactionManagement`](crate::ErrorKind::TransactionManagement) where no block is open.
     pub fn get_rollback(&self) -> Result<bool> {
-        self.slot().rollback_flag().map(|flag| flag.get())
+        self.slot().rollback_flag().map(Cell::get)
     }
 
     /// Marks the innermost block for rollback, so that it rolls back without an error, or clears the mark (Django's

@@ -221,6 +221,12 @@ pub trait Session: Send {
     fn close(self: Box<Self>) -> Result<()>;
 }
 
+/// Whether a process, or its system, has run out of file descriptors: EMFILE or ENFILE, which are the same numbers on every
+/// Unix. The standard library has no kind for them.
+pub fn is_out_of_descriptors(error: &std::io::Error) -> bool {
+    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
+}
+
 /// What a transaction is asked to be, besides what the connection is set to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]

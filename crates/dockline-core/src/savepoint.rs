@@ -51,6 +51,7 @@ impl Connection {
     /// [`TransactionManagement`](crate::ErrorKind::TransactionManagement) where another connection has made it, or the
     /// transaction is marked for rollback; else those of the database, as where it is gone already.
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "it is gone after this")]
     pub fn savepoint_commit(&self, savepoint: Savepoint) -> Result<()> {
         self.on_savepoint(&savepoint, SavepointSql::release)
     }

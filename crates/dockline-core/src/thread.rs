@@ -269,7 +269,7 @@ impl ThreadRegistry {
 
     fn roll_back_left_open(&self) {
         if !self.is_inside() {
-            self.each(|slot| slot.roll_back_left_open());
+            self.each(Slot::roll_back_left_open);
         }
     }
 

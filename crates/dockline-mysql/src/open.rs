@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
+use dockline_core::backend::is_out_of_descriptors;
 use dockline_core::{Error, ErrorKind, ExposeSecret, Fact, Result, SecretString, Tls};
 use dockline_net::{Deadline, Server, Stamp, Wire, addresses};
 use mysql::consts::CapabilityFlags;
@@ -167,7 +168,7 @@ impl Target {
             return Ok(vec![Attempt::to(peer)]);
         }
         let found = addresses(host, *port).map_err(|error| {
-            let exhausted = is_out_of_descriptors(error.raw_os_error());
+            let exhausted = is_out_of_descriptors(&error);
             let mapped = self.error("2005", format_args!("unknown host: {error}")).with_source(error);
             Failure::of(mapped.with_fact(if exhausted { Fact::Exhausted } else { Fact::Disconnect }))
         })?;
@@ -276,7 +277,7 @@ impl Target {
                 // It keeps the text of the system's error, and not its number.
                 text.contains("(os error 24)") || text.contains("(os error 23)")
             }
-            error => is_out_of_descriptors(io_error(error).and_then(io::Error::raw_os_error)),
+            error => io_error(error).is_some_and(is_out_of_descriptors),
         };
         if out_of_descriptors {
             let error = self.error("2002", "this process, or the system, has run out of file descriptors");
@@ -378,10 +379,6 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::of(error)
     }
-}
-
-fn is_out_of_descriptors(number: Option<i32>) -> bool {
-    cfg!(unix) && matches!(number, Some(23 | 24))
 }
 
 fn tls_options(plan: &Plan) -> SslOpts {

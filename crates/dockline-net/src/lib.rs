@@ -13,6 +13,7 @@
 mod closing;
 mod deadline;
 mod files;
+mod look;
 mod program;
 mod server;
 mod statements;
@@ -24,10 +25,11 @@ mod wire;
 
 pub use deadline::{Deadline, addresses};
 pub use files::{check_tls_files, home_file, is_readable_by_others};
+pub use look::Look;
 pub use program::application_name;
 pub use server::{Server, Stamp};
 pub use statements::StatementCache;
-pub use wire::{Look, Wire};
+pub use wire::Wire;
 
 use std::time::Duration;
 

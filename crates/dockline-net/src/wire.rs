@@ -9,25 +9,14 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
 
+use crate::look::Look;
+
 /// The descriptor of a driver's socket.
 ///
 /// It does not own it: whoever holds one makes sure that the driver's connection lives as long.
 #[derive(Debug)]
 pub struct Wire {
     descriptor: RawFd,
-}
-
-/// What [`Wire::look`] saw.
-#[derive(Debug)]
-pub enum Look {
-    /// Nothing to read, and no error: as far as this kernel has been told, the other side is there.
-    Quiet,
-    /// Something is waiting to be read.
-    Data,
-    /// The other side has closed the connection.
-    Closed,
-    /// The connection has failed: it was reset, or timed out.
-    Failed(io::Error),
 }
 
 impl Wire {

@@ -3,22 +3,11 @@
 use std::io;
 use std::time::Duration;
 
+use crate::look::Look;
+
 /// The descriptor of a driver's socket: on this system there is none.
 #[derive(Debug)]
 pub enum Wire {}
-
-/// What [`Wire::look`] saw.
-#[derive(Debug)]
-pub enum Look {
-    /// Nothing to read, and no error.
-    Quiet,
-    /// Something is waiting to be read.
-    Data,
-    /// The other side has closed the connection.
-    Closed,
-    /// The connection has failed.
-    Failed(io::Error),
-}
 
 impl Wire {
     /// Looks, without waiting and without taking anything.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use dockline_core::backend::is_out_of_descriptors;
 use dockline_core::{Error, ErrorKind, Fact, Result};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -100,9 +101,4 @@ fn explain(error: rusqlite::Error, path: &Path) -> Error {
         Some(reason) => mapped.with_context(format_args!("cannot open {shown}: {reason}")),
         None => mapped.with_context(format_args!("cannot open {shown}")),
     }
-}
-
-/// EMFILE and ENFILE, which are the same numbers on every Unix; std has no kind for them.
-fn is_out_of_descriptors(error: &std::io::Error) -> bool {
-    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
 }
