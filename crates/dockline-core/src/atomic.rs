@@ -2,13 +2,14 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 
 use crate::backend::TransactionOptions;
 use crate::connection::Connection;
 use crate::error::{Error, Result};
 use crate::settings::IsolationLevel;
+use crate::signals::panic_text;
 use crate::slot::Slot;
 use crate::transaction::{Entry, Exit};
 
@@ -234,7 +235,14 @@ impl AtomicBlock {
 
 impl Drop for AtomicBlock {
     fn drop(&mut self) {
-        self.end_and_log();
+        if !std::thread::panicking() {
+            return self.end_and_log();
+        }
+        // A wrapper that panics now would end the process.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.end_and_log())) {
+            let text = panic_text(&*panic);
+            log::error!(target: "dockline::connection", "rolling an atomic block back: a wrapper panicked: {text}");
+        }
     }
 }
 

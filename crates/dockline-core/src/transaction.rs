@@ -26,8 +26,6 @@ pub(crate) struct Transaction {
     blocks: RefCell<Vec<Block>>,
     /// Django's `in_atomic_block`. Off already while the outermost block ends.
     in_atomic_block: Cell<bool>,
-    /// The outermost block has found autocommit off: it is a savepoint, and its end commits nothing.
-    is_manual: Cell<bool>,
     /// Django's `needs_rollback`.
     needs_rollback: Cell<bool>,
     lost: RefCell<Option<Lost>>,
@@ -207,12 +205,11 @@ impl Slot {
             transaction.needs_rollback.set(false);
             transaction.lost.take();
             transaction.committed_inside.set(false);
-            transaction.is_manual.set(!autocommit);
-            transaction.options.set(entry.options);
         }
         let number = transaction.next_number();
         let level = if outermost && autocommit {
-            self.begin()?;
+            self.begin(entry.options)?;
+            transaction.options.set(entry.options);
             Level::Transaction
         } else if entry.savepoint && !transaction.needs_rollback() {
             // Where Django would stay inside a block that was never entered, this leaves none.
@@ -221,11 +218,11 @@ impl Slot {
         } else {
             Level::Nothing
         };
-        transaction.in_atomic_block.set(true);
         if outermost && !autocommit {
             // No statement may have begun the transaction yet; but it is one, and ends with its connection.
             self.set_in_block(true)?;
         }
+        transaction.in_atomic_block.set(true);
         let block = Block {
             number,
             level,
@@ -245,8 +242,7 @@ impl Slot {
         Ok(())
     }
 
-    fn begin(self: &Rc<Self>) -> Result<()> {
-        let options = self.transaction.options();
+    fn begin(self: &Rc<Self>, options: TransactionOptions) -> Result<()> {
         let turn = self.ready().inspect_err(|error| self.tell_where_there(Work::Begin, error))?;
         turn.run(Work::Begin, |session| session.begin(options))?;
         self.flags.autocommit.set(false);
@@ -302,13 +298,13 @@ impl Slot {
         if block.level == Level::Transaction {
             return self.leave_transaction(exit);
         }
-        let result = self.leave_inner(&block, exit);
         if !transaction.blocks.borrow().is_empty() {
-            return result;
+            return self.leave_inner(&block, exit);
         }
         // The outermost one, with autocommit off.
-        transaction.in_atomic_block.set(false);
-        let _ = self.set_in_block(false);
+        let outside = Outside(self);
+        let result = self.leave_inner(&block, exit);
+        drop(outside);
         let gone = transaction.not_in_silence(exit);
         result.and(gone)
     }
@@ -427,6 +423,17 @@ impl Slot {
             )),
         };
         Some(error.with_alias(self.alias_arc()))
+    }
+}
+
+/// When this is dropped, no block is open any more; also by the panic of a wrapper.
+struct Outside<'a>(&'a Slot);
+
+impl Drop for Outside<'_> {
+    fn drop(&mut self) {
+        self.0.transaction.in_atomic_block.set(false);
+        // Where the connection is in use, it is closed after that.
+        let _ = self.0.set_in_block(false);
     }
 }
 
