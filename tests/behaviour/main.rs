@@ -10,5 +10,6 @@ mod shutdown;
 mod signals;
 mod sqlite;
 mod statements;
+mod tasks;
 mod threads;
 mod values;

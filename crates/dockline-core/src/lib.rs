@@ -16,7 +16,7 @@
 //! | `connection`, `row`, `value`, `params` | the handle, and what goes in and out |
 //! | [`placeholder`] | `?` on every backend |
 //! | [`settings`](Settings) | URL, environment, TOML, builder |
-//! | [`signals`] , `scope` | hooks; requests and tasks |
+//! | [`signals`], `scope`, `task` | hooks; requests and tasks |
 //! | [`backend`] | what a driver implements |
 //!
 //! # Features
@@ -63,6 +63,7 @@ mod settings;
 mod shared;
 mod shutdown;
 mod slot;
+mod task;
 mod thread;
 mod transaction;
 mod turn;
@@ -89,4 +90,5 @@ pub use server_info::ServerInfo;
 pub use settings::{Databases, IsolationLevel, Liveness, Settings, Tls, TransactionMode};
 pub use shutdown::{Left, ShutdownReport};
 pub use signals::Signals;
+pub use task::{Task, TaskPolicy};
 pub use value::{FromValue, ToValue, Value, ValueError};

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::settings::{Databases, Settings};
 use crate::shared::{Shared, does_not_exist};
 use crate::signals::Signals;
+use crate::task::TaskPolicy;
 use crate::thread::{self, ThreadRegistry};
 
 /// The alias that [`connection`](https://docs.rs/dockline/latest/dockline/fn.connection.html) means, and that every
@@ -33,6 +34,7 @@ pub struct Registry {
 #[derive(Default)]
 pub struct RegistryBuilder {
     engines: Engines,
+    task_policy: TaskPolicy,
 }
 
 impl RegistryBuilder {
@@ -47,6 +49,14 @@ impl RegistryBuilder {
     #[must_use]
     pub fn unavailable(mut self, schemes: &'static [&'static str], reason: &'static str) -> Self {
         self.engines.absent.push((schemes, reason));
+        self
+    }
+
+    /// What becomes of a thread's connections when a [`task`](Registry::task) on it has ended, where the task does not say it
+    /// itself. Default: those that are due are closed.
+    #[must_use]
+    pub fn task_policy(mut self, policy: TaskPolicy) -> Self {
+        self.task_policy = policy;
         self
     }
 
@@ -67,7 +77,7 @@ impl RegistryBuilder {
     ///
     /// A `load` that uses the registry that it loads gets an error from it. It must not wait for another thread that does.
     pub fn build_lazily(self, load: impl Fn() -> Result<Databases> + Send + Sync + 'static) -> Registry {
-        let shared = Arc::new(Shared::new(self.engines, load));
+        let shared = Arc::new(Shared::new(self.engines, self.task_policy, load));
         Registry { owner: Arc::new(Owner { shared }) }
     }
 }

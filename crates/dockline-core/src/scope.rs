@@ -1,16 +1,13 @@
-//! Requests and tasks: the boundaries at which old connections are closed.
+//! Requests: boundaries at which old connections are closed.
 
 use std::fmt;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::thread::panicking;
-use std::time::Instant;
 
 use crate::atomic::Atomic;
 use crate::error::Error;
 use crate::registry::Registry;
-use crate::shared::Shared;
-use crate::signals::{RequestFinished, RequestStarted, TaskReport};
+use crate::signals::{RequestFinished, RequestStarted};
 use crate::thread::{self, ThreadRegistry};
 
 impl Registry {
@@ -79,22 +76,6 @@ impl Registry {
             }
         }
     }
-
-    /// Wraps a closure for a thread pool: when it has run, and also when it panics, `task_done` is sent on the thread
-    /// that ran it, and what is due there is closed. A transaction that was left open is rolled back, as at the end of
-    /// a request; a task inside a request or another task leaves that to them.
-    ///
-    /// The closure does not keep the registry alive.
-    pub fn task<T, F>(&self, call: F) -> impl FnOnce() -> T + Send + use<T, F>
-    where
-        F: FnOnce() -> T + Send,
-    {
-        let shared = Arc::clone(self.shared());
-        move || {
-            let _task = Task::begin(shared);
-            call()
-        }
-    }
 }
 
 /// A request on this thread, until it is dropped: see [`Registry::request`].
@@ -118,34 +99,5 @@ impl Drop for Request {
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request").finish_non_exhaustive()
-    }
-}
-
-/// A task that runs; dropped on the thread that ran it.
-struct Task {
-    shared: Arc<Shared>,
-    registry: Option<Rc<ThreadRegistry>>,
-    started: Instant,
-    was_panicking: bool,
-}
-
-impl Task {
-    fn begin(shared: Arc<Shared>) -> Self {
-        let registry = thread::join(&shared);
-        if let Some(registry) = &registry {
-            registry.enter();
-        }
-        Self { shared, registry, started: Instant::now(), was_panicking: panicking() }
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        let report = TaskReport::new(self.started.elapsed(), panicking() && !self.was_panicking);
-        let tell = || self.shared.signals.task_done.send(&report);
-        match &self.registry {
-            Some(registry) => registry.exit(tell),
-            None => tell(),
-        }
     }
 }

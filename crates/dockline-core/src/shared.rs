@@ -15,6 +15,7 @@ use crate::registry::DEFAULT_ALIAS;
 use crate::seat::Bucket;
 use crate::settings::{Databases, Settings};
 use crate::signals::Signals;
+use crate::task::TaskPolicy;
 use crate::thread::RegistryId;
 
 /// A registry, as its threads see it.
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     // table is read without one, and can be copied.
     state: ArcSwap<State>,
     pub(crate) signals: Signals,
+    pub(crate) task_policy: TaskPolicy,
 }
 
 /// What every `get` reads. It has cache lines of its own, for what stands beside it is written.
@@ -80,7 +82,11 @@ pub(crate) struct State {
 pub(crate) type Table = BTreeMap<Arc<str>, Arc<AliasConfig>>;
 
 impl Shared {
-    pub(crate) fn new(engines: Engines, load: impl Fn() -> Result<Databases> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        engines: Engines,
+        task_policy: TaskPolicy,
+        load: impl Fn() -> Result<Databases> + Send + Sync + 'static,
+    ) -> Self {
         let id = RegistryId::next();
         Self {
             hot: Hot {
@@ -94,6 +100,7 @@ impl Shared {
             load: Box::new(load),
             state: ArcSwap::from_pointee(State::default()),
             signals: Signals::new(id),
+            task_policy,
         }
     }
 

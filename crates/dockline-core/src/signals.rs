@@ -18,8 +18,8 @@ use crate::thread::{RegistryId, ThreadRegistry};
 /// run all the same.
 ///
 /// The registry listens to three of them itself: `request_started` empties the query log and closes old connections,
-/// before any other receiver; `request_finished` and `task_done` close old connections, after every other receiver, so
-/// that nothing that a receiver opened stays. [`ReceiverId::RESET_QUERIES`] and
+/// before any other receiver; `request_finished` and `task_done` close old connections (after a task, as its
+/// [`TaskPolicy`](crate::TaskPolicy) says), after every other receiver, so that nothing that a receiver opened stays. [`ReceiverId::RESET_QUERIES`] and
 /// [`ReceiverId::CLOSE_OLD_CONNECTIONS`] can be disconnected like others.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -40,10 +40,11 @@ impl Signals {
     pub(crate) fn new(registry: RegistryId) -> Self {
         let reset_queries = Own { id: ReceiverId::RESET_QUERIES, run: ThreadRegistry::reset_queries };
         let close_old = Own { id: ReceiverId::CLOSE_OLD_CONNECTIONS, run: ThreadRegistry::close_old_connections };
+        let close_after_task = Own { run: ThreadRegistry::close_after_task, ..close_old };
         Self {
             request_started: Signal::new("request_started", registry, vec![reset_queries, close_old], vec![]),
             request_finished: Signal::new("request_finished", registry, vec![], vec![close_old]),
-            task_done: Signal::new("task_done", registry, vec![], vec![close_old]),
+            task_done: Signal::new("task_done", registry, vec![], vec![close_after_task]),
             connection_created: Signal::new("connection_created", registry, vec![], vec![]),
             connection_closed: Signal::new("connection_closed", registry, vec![], vec![]),
         }
@@ -212,12 +213,20 @@ impl RequestFinished {
 pub struct TaskReport {
     elapsed: Duration,
     panicked: bool,
+    statements: u64,
 }
 
 impl TaskReport {
     /// The event, for an adapter that sends the signal itself.
     pub fn new(elapsed: Duration, panicked: bool) -> Self {
-        Self { elapsed, panicked }
+        Self { elapsed, panicked, statements: 0 }
+    }
+
+    /// Adds how many statements the task has run.
+    #[must_use]
+    pub fn with_statements(mut self, statements: u64) -> Self {
+        self.statements = statements;
+        self
     }
 
     /// How long the task ran.
@@ -228,6 +237,11 @@ impl TaskReport {
     /// Whether it ended by a panic.
     pub fn panicked(&self) -> bool {
         self.panicked
+    }
+
+    /// How many statements it ran on connections of the registry, on its thread; those that begin and end transactions count.
+    pub fn statements(&self) -> u64 {
+        self.statements
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Slot {
     pub(crate) close_when_free: Cell<Option<CloseReason>>,
     /// Something has run since it was last looked whether a transaction was left open.
     pub(crate) used: Cell<bool>,
+    /// How many statements have run, on whichever connection.
+    pub(crate) statements: Cell<u64>,
     /// Where the program has called last.
     pub(crate) called_from: Cell<&'static Location<'static>>,
     /// Where the transaction began that is open, or was last.
@@ -101,6 +103,7 @@ impl Slot {
             busy: Cell::new(false),
             close_when_free: Cell::new(None),
             used: Cell::new(false),
+            statements: Cell::new(0),
             called_from: Cell::new(Location::caller()),
             began_at: Cell::new(Location::caller()),
             telling: Cell::new(0),

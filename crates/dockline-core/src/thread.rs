@@ -21,6 +21,7 @@ use crate::seat::{Bucket, Seat};
 use crate::shared::Shared;
 use crate::signals::CloseReason;
 use crate::slot::Slot;
+use crate::task::TaskPolicy;
 
 /// Tells registries apart, also those that have gone.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -178,6 +179,10 @@ pub(crate) struct ThreadRegistry {
     slots: RefCell<Vec<Rc<Slot>>>,
     /// How many requests and tasks run here, one inside the other.
     depth: Cell<u32>,
+    /// That of the task that is ending.
+    task_policy: Cell<TaskPolicy>,
+    /// The statements of slots that are gone.
+    earlier_statements: Cell<u64>,
 }
 
 impl ThreadRegistry {
@@ -188,6 +193,8 @@ impl ThreadRegistry {
             generation: Cell::new(0),
             slots: RefCell::new(Vec::new()),
             depth: Cell::new(0),
+            task_policy: Cell::default(),
+            earlier_statements: Cell::new(0),
         }
     }
 
@@ -267,6 +274,28 @@ impl ThreadRegistry {
         self.roll_back_left_open();
     }
 
+    /// A task ends, and its connections are treated as the policy says.
+    pub(crate) fn exit_task(&self, policy: TaskPolicy, tell: impl FnOnce()) {
+        let outer = self.task_policy.replace(policy);
+        self.exit(tell);
+        self.task_policy.set(outer);
+    }
+
+    pub(crate) fn close_after_task(&self) {
+        match self.task_policy.get() {
+            TaskPolicy::Keep => {}
+            // What is around it has not asked for that.
+            TaskPolicy::CloseAll if !self.is_inside() => self.close_all(),
+            _ => self.close_old_connections(),
+        }
+    }
+
+    /// How many statements have run here in all.
+    pub(crate) fn statements(&self) -> u64 {
+        let slots = self.slots.borrow();
+        slots.iter().map(|slot| slot.statements.get()).sum::<u64>().wrapping_add(self.earlier_statements.get())
+    }
+
     fn roll_back_left_open(&self) {
         if !self.is_inside() {
             self.each(Slot::roll_back_left_open);
@@ -288,6 +317,7 @@ impl ThreadRegistry {
         self.slots.replace(used);
         // Dropped outside any borrow: settings may hold closures of the program.
         for slot in unused {
+            self.earlier_statements.set(self.earlier_statements.get().wrapping_add(slot.statements.get()));
             self.bucket.remove(slot.seat());
         }
     }

@@ -97,6 +97,7 @@ impl<'a> Turn<'a> {
         slot.seat().set_running(false);
         self.unfinished = false;
         slot.used.set(true);
+        slot.statements.set(slot.statements.get().wrapping_add(1));
 
         let ran = started.map(|(sql, started)| (sql, started.elapsed()));
         link.statements += 1;

@@ -1,6 +1,6 @@
 //! The registry of the whole process, and its calls as functions.
 
-use dockline_core::{Connection, DEFAULT_ALIAS, Databases, Error, Request, Result};
+use dockline_core::{Connection, DEFAULT_ALIAS, Databases, Error, Request, Result, Task};
 use once_cell::sync::OnceCell;
 
 use crate::connections::Connections;
@@ -66,4 +66,12 @@ where
     F: FnOnce() -> T + Send,
 {
     connections().task(call)
+}
+
+/// [`Registry::task_with`](crate::Registry::task_with) of the registry of the process.
+pub fn task_with<T, F>(task: Task, call: F) -> impl FnOnce() -> T + Send + use<T, F>
+where
+    F: FnOnce() -> T + Send,
+{
+    connections().task_with(task, call)
 }

@@ -125,8 +125,8 @@ pub use dockline_core::{
     DatabaseFailure, Databases, Error, ErrorKind, ExecuteWrapper, Executed, Execution, ExposeSecret, Fact, Finding,
     FromRow, FromValue, Hold, HookOutcome, IsolationLevel, Left, Liveness, LoggedQuery, Params, Registry,
     RegistryBuilder, Request, Result, Retry, Row, RowIndex, Savepoint, SecretString, ServerInfo, Settings, Severity,
-    ShutdownReport, Signals, Tls, ToValue, TransactionMode, Value, ValueError, backend, batch, params, placeholder,
-    signals, testing,
+    ShutdownReport, Signals, Task, TaskPolicy, Tls, ToValue, TransactionMode, Value, ValueError, backend, batch,
+    params, placeholder, signals, testing,
 };
 #[cfg(feature = "mysql")]
 pub use dockline_mysql::{Mysql, mysql};
@@ -136,4 +136,4 @@ pub use dockline_postgres::{Postgres, postgres};
 pub use dockline_sqlite::{Sqlite, rusqlite};
 
 pub use connections::Connections;
-pub use global::{close_old_connections, connection, connections, in_request, init, request, reset_queries, task};
+pub use global::{close_old_connections, connection, connections, in_request, init, request, reset_queries, task, task_with};
