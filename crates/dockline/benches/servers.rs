@@ -1,5 +1,5 @@
-//! Requests of one look-up by primary key on PostgreSQL, MariaDB and MySQL, beside the bare drivers with one connection for each
-//! thread; the probe beside a ping; and the memory of an idle connection.
+//! Requests and transactions of one look-up by primary key on PostgreSQL, MariaDB and MySQL, beside the bare drivers with one
+//! connection for each thread; the probe beside a ping; and the memory of an idle connection.
 //!
 //! `cargo bench -p dockline --all-features --bench servers`. Rounds of one and the other alternate, and a ratio is the median
 //! of those of the pairs, for the machine is not the same from one second to the next.
@@ -35,6 +35,7 @@ fn main() {
         bench.fill();
         bench.probe(&mut criterion);
         bench.look_ups();
+        bench.blocks();
         bench.memory();
     }
     criterion.final_summary();
@@ -61,6 +62,29 @@ impl Bare {
             Self::Mysql(conn, statement) => conn.exec_first(&*statement, (id,)).unwrap().unwrap(),
         }
     }
+}
+
+impl Bare {
+    fn look_up_in_transaction(&mut self, id: u32) -> String {
+        match self {
+            Self::Postgres(client, statement) => {
+                let mut transaction = client.transaction().unwrap();
+                let row = transaction.query_one(&*statement, &[&i32::try_from(id).unwrap()]).unwrap();
+                transaction.commit().unwrap();
+                row.get(0)
+            }
+            Self::Mysql(conn, statement) => {
+                let mut transaction = conn.start_transaction(mysql::TxOpts::default()).unwrap();
+                let name = transaction.exec_first(&*statement, (id,)).unwrap().unwrap();
+                transaction.commit().unwrap();
+                name
+            }
+        }
+    }
+}
+
+fn look_up(connections: &Connections, id: u32) -> dockline::Result<String> {
+    connections.get("default")?.query_value("SELECT name FROM item WHERE id = ?", params![id])
 }
 
 impl Bench {
@@ -145,49 +169,61 @@ impl Bench {
     fn look_ups(&self) {
         for threads in THREADS {
             let connections = self.connections();
-            let (mut bare, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-            for pair in 0..PAIRS {
-                let one = || {
-                    on_threads(
-                        threads,
-                        || self.open(),
-                        |bare, id| {
-                            black_box(bare.look_up(id));
-                        },
-                    )
-                };
-                let other = || {
-                    on_threads(
-                        threads,
-                        || (),
-                        |(), id| {
-                            let _request = connections.request();
-                            let db = connections.get("default").unwrap();
-                            let name = db.query_value::<String>("SELECT name FROM item WHERE id = ?", params![id]);
-                            black_box(name.unwrap());
-                        },
-                    )
-                };
-                // Who comes first must not matter.
-                let (a, b) = if pair % 2 == 0 {
-                    let a = one();
-                    (a, other())
-                } else {
-                    let b = other();
-                    (one(), b)
-                };
-                bare.push(a);
-                ours.push(b);
-                ratios.push(b / a);
-            }
-            println!(
-                "{}: {threads} threads: bare driver {:.0}/s, request {:.0}/s, ratio {:.3}",
-                self.kind.name(),
-                median(bare),
-                median(ours),
-                median(ratios)
+            self.pairs(
+                &format!("{threads} threads: request"),
+                || on_threads(threads, || self.open(), |bare, id| drop(black_box(bare.look_up(id)))),
+                || {
+                    let request = |(): &mut (), id| {
+                        let _request = connections.request();
+                        black_box(look_up(&connections, id).unwrap());
+                    };
+                    on_threads(threads, || (), request)
+                },
             );
         }
+    }
+
+    /// One look-up in a transaction. The driver of PostgreSQL sends BEGIN for itself.
+    fn blocks(&self) {
+        for threads in THREADS {
+            let connections = self.connections();
+            self.pairs(
+                &format!("{threads} threads: block"),
+                || on_threads(threads, || self.open(), |bare, id| drop(black_box(bare.look_up_in_transaction(id)))),
+                || {
+                    let block = |(): &mut (), id| {
+                        let db = connections.get("default").unwrap();
+                        black_box(db.atomic(|| look_up(&connections, id)).unwrap());
+                    };
+                    on_threads(threads, || (), block)
+                },
+            );
+        }
+    }
+
+    /// Runs rounds of the bare driver's and of ours by turns, and prints calls a second and the ratio.
+    fn pairs(&self, what: &str, one: impl Fn() -> f64, other: impl Fn() -> f64) {
+        let (mut bare, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for pair in 0..PAIRS {
+            // Who comes first must not matter.
+            let (a, b) = if pair % 2 == 0 {
+                let a = one();
+                (a, other())
+            } else {
+                let b = other();
+                (one(), b)
+            };
+            bare.push(a);
+            ours.push(b);
+            ratios.push(b / a);
+        }
+        println!(
+            "{}: {what}: bare driver {:.0}/s, ours {:.0}/s, ratio {:.3}",
+            self.kind.name(),
+            median(bare),
+            median(ours),
+            median(ratios)
+        );
     }
 
     /// How much more memory the process has for each idle connection that has run one statement.
