@@ -208,9 +208,11 @@ impl AtomicBlock {
 
     /// Rolls the block back, as an error that leaves it does.
     ///
+    /// Where the connection is lost, the work is gone all the same, and that is no error.
+    ///
     /// # Errors
     ///
-    /// Where the connection is lost, the work is gone all the same, and that is no error.
+    /// Those of hooks that a block around it was waiting for, and with [`liveness`](crate::Liveness) off those of connecting again.
     pub fn rollback(mut self) -> Result<()> {
         self.end(Exit::RollBack)
     }
@@ -235,13 +237,10 @@ impl AtomicBlock {
 
 impl Drop for AtomicBlock {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return self.end_and_log();
-        }
-        // A wrapper that panics now would end the process.
+        // In the middle of a panic, or on a thread that ends and whose driver cannot be used any more, a panic ends the process.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.end_and_log())) {
             let text = panic_text(&*panic);
-            log::error!(target: "dockline::connection", "rolling an atomic block back: a wrapper panicked: {text}");
+            log::error!(target: "dockline::connection", "rolling an atomic block back: a wrapper or the driver panicked: {text}");
         }
     }
 }

@@ -134,6 +134,12 @@ pub trait Session: Send {
     /// [`WorkLost`](crate::Fact::WorkLost) where the server answered the commit with a rollback; then it has ended.
     fn end(&mut self, commit: bool) -> Result<()>;
 
+    /// Asked after an error that has left no transaction where one was: whether it is certain that there was one. Then its work
+    /// is lost.
+    fn was_rolled_back(&self) -> bool {
+        true
+    }
+
     /// Whether something was committed since [`begin`](Session::begin), by a statement that commits by itself: then the
     /// block cannot be run again. Costs no round trip.
     fn committed_inside(&self) -> bool {

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Fact, Result};
 use crate::signals::panic_text;
 use crate::transaction::misuse;
 
-/// What a hook of [`Connection::on_commit`] gives: nothing, or a result whose error the end of the block passes on.
+/// What a hook of [`Connection::on_commit`] gives: nothing, or a result, whose error the end of the block passes on.
 pub trait HookOutcome: private::Sealed {
     #[doc(hidden)]
     fn into_result(self) -> Result<()>;
@@ -22,9 +22,9 @@ impl HookOutcome for () {
     }
 }
 
-impl<E: Into<Box<dyn StdError + Send + Sync>>> HookOutcome for Result<(), E> {
+impl<T, E: Into<Box<dyn StdError + Send + Sync>>> HookOutcome for Result<T, E> {
     fn into_result(self) -> Result<()> {
-        self.map_err(|error| match error.into().downcast::<Error>() {
+        self.map(drop).map_err(|error| match error.into().downcast::<Error>() {
             Ok(error) => *error,
             Err(other) => Error::new(ErrorKind::Interface, other.to_string()).with_source(other),
         })
@@ -34,7 +34,7 @@ impl<E: Into<Box<dyn StdError + Send + Sync>>> HookOutcome for Result<(), E> {
 mod private {
     pub trait Sealed {}
     impl Sealed for () {}
-    impl<E> Sealed for Result<(), E> {}
+    impl<T, E> Sealed for Result<T, E> {}
 }
 
 /// Hooks.
@@ -96,6 +96,8 @@ impl Connection {
 pub(crate) struct CommitHooks {
     waiting: RefCell<VecDeque<(u64, Hook)>>,
     next_number: Cell<u64>,
+    /// Those below this number are of work that is gone: they do not run.
+    first_alive: Cell<u64>,
 }
 
 pub(crate) struct Hook {
@@ -128,6 +130,11 @@ impl CommitHooks {
         waiting.split_off(at)
     }
 
+    /// The work of all that wait is gone. They are dropped later: this is called where the program's code must not run.
+    pub(crate) fn disown(&self) {
+        self.first_alive.set(self.next_number());
+    }
+
     pub(crate) fn clear(&self) {
         if !self.waiting.borrow().is_empty() {
             drop(self.waiting.take());
@@ -141,10 +148,19 @@ impl CommitHooks {
         }
         let mut panicked = None;
         let mut failed = Ok(());
-        for (_, hook) in self.waiting.take() {
+        let mut waiting = self.waiting.take();
+        while let Some((number, hook)) = waiting.pop_front() {
+            if number < self.first_alive.get() {
+                continue;
+            }
             match catch_unwind(AssertUnwindSafe(|| hook.run(alias))) {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
+                    log::warn!(
+                        target: "dockline::connection",
+                        "alias {alias:?}: a hook of on_commit failed after the commit, and {} behind it do not run: {error}",
+                        waiting.len()
+                    );
                     failed = Err(error);
                     break;
                 }
@@ -160,8 +176,10 @@ impl CommitHooks {
         if let Some(panic) = panicked {
             resume_unwind(panic);
         }
+        // What the hook's error says of its own work is not said of the block's.
         failed.map_err(|error| {
-            error.with_fact(Fact::AfterCommit).with_context("the work is committed, and a hook of on_commit failed")
+            let message = format!("the work is committed, and a hook of on_commit failed: {}", error.message());
+            Error::new(error.kind(), message).with_fact(Fact::AfterCommit).with_source(error)
         })
     }
 }

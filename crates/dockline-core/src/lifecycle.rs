@@ -30,7 +30,7 @@ impl Slot {
                 drop(turn);
                 let in_block = self.transaction.in_atomic_block();
                 if in_block && opening != Opening::InsteadInBlock {
-                    return Err(self.closed_in_block());
+                    return Err(if self.shared.hot.is_closed() { self.shut_down() } else { self.closed_in_block() });
                 }
                 self.connect(opening).inspect_err(|_| self.transaction.closed(CloseReason::Unusable))?;
                 opened = true;
@@ -56,6 +56,9 @@ impl Slot {
 
     /// Why the connection has to be replaced before a statement; `None` where it is fit.
     fn examine(&self, link: &mut Link) -> Result<Option<CloseReason>> {
+        if self.transaction.has_left.take() {
+            link.in_block = false;
+        }
         let held = self.holds.any();
         if let Some(poison) = &link.poison {
             let replaces = link.config.settings.get_liveness() != Liveness::Off;
@@ -248,7 +251,7 @@ impl Slot {
         if let Health::Gone(error) = link.session.probe() {
             let in_transaction = link.in_transaction();
             if in_transaction && self.transaction.in_atomic_block() {
-                self.transaction.lose(false, || error.message().to_owned());
+                self.transaction.lose_by(false, &error);
             }
             link.poison(error.message().to_owned(), error.code(), in_transaction);
         }

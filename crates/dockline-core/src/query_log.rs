@@ -23,6 +23,8 @@ pub(crate) struct QueryLog {
     /// How many captures run: while there is one, the log is on and not emptied.
     captures: Cell<u32>,
     entries: RefCell<VecDeque<LoggedQuery>>,
+    /// How many there have been in all.
+    recorded: Cell<usize>,
 }
 
 impl QueryLog {
@@ -36,6 +38,7 @@ impl QueryLog {
 
     /// The oldest entry goes where the log is full.
     pub(crate) fn record(&self, sql: &str, duration: Duration) {
+        self.recorded.set(self.recorded.get().wrapping_add(1));
         let mut entries = self.entries.borrow_mut();
         if entries.len() == LIMIT {
             entries.pop_front();
@@ -55,16 +58,18 @@ impl QueryLog {
         entries
     }
 
-    /// Begins to capture, and answers where in the log that is.
+    /// Begins to capture, and answers how many entries there have been.
     pub(crate) fn begin_capture(&self) -> usize {
         self.captures.set(self.captures.get() + 1);
-        self.entries.borrow().len()
+        self.recorded.get()
     }
 
-    /// Ends a capture that began there.
+    /// Ends a capture that began after so many.
     pub(crate) fn end_capture(&self, from: usize) -> Vec<LoggedQuery> {
         self.captures.set(self.captures.get() - 1);
-        self.entries.borrow().iter().skip(from).cloned().collect()
+        let entries = self.entries.borrow();
+        let captured = self.recorded.get().wrapping_sub(from).min(entries.len());
+        entries.iter().skip(entries.len() - captured).cloned().collect()
     }
 
     pub(crate) fn reset(&self) {

@@ -87,10 +87,26 @@ impl Retry {
     /// [`TransactionManagement`](crate::ErrorKind::TransactionManagement) inside another block (but one of
     /// [`testing`](crate::testing)), and with autocommit off.
     #[track_caller]
-    pub fn run<T, E>(&self, db: &Connection, mut call: impl FnMut() -> Result<T, E>) -> Result<T, E>
+    pub fn run<T, E>(&self, db: &Connection, call: impl FnMut() -> Result<T, E>) -> Result<T, E>
     where
         E: From<Error> + DatabaseFailure,
     {
+        self.run_by(db, DatabaseFailure::database_error, call)
+    }
+
+    /// As [`run`](Retry::run), for an error type that cannot have [`DatabaseFailure`], as `anyhow::Error`: `database_error` finds the
+    /// database's error in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Retry::run).
+    #[track_caller]
+    pub fn run_by<T, E: From<Error>>(
+        &self,
+        db: &Connection,
+        database_error: impl Fn(&E) -> Option<&Error>,
+        mut call: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
         let started = Instant::now();
         let mut attempt = 1;
         loop {
@@ -99,9 +115,10 @@ impl Retry {
                     "a transaction can be tried again only where autocommit is on: else its end commits nothing";
                 return Err(misuse(message).with_alias(db.slot().alias_arc()).into());
             }
+            db.slot().transaction.last_committed_inside.set(false);
             let result = db.atomic_with(self.atomic.durable(true), &mut call);
             let Err(error) = result else { return result };
-            let undone = error.database_error().is_some_and(|error| is_undone(error, db));
+            let undone = database_error(&error).is_some_and(|error| is_undone(error, db));
             let pause = self.pause(attempt);
             let ends = self.limit.is_some_and(|limit| started.elapsed() + pause >= limit);
             if !undone || attempt >= self.attempts || ends {
@@ -137,7 +154,8 @@ impl Default for Retry {
 
 /// Whether all that the block did is undone, and its failure one that another attempt may not meet.
 fn is_undone(error: &Error, db: &Connection) -> bool {
-    let stands = error.is_commit_unknown() || error.is_after_commit() || db.slot().transaction.committed_inside.get();
+    let stands =
+        error.is_commit_unknown() || error.is_after_commit() || db.slot().transaction.last_committed_inside.get();
     let passes = error.is_retryable() || error.is_disconnect() || error.is_exhausted();
     // Another connection's failure says nothing of this one's work.
     passes && !stands && error.alias() == Some(db.alias())

@@ -94,7 +94,7 @@ impl fmt::Debug for Savepoint {
 }
 
 /// The longest statement there is, with the largest number.
-const LONGEST: usize = "ROLLBACK TO SAVEPOINT s18446744073709551615".len();
+const LONGEST: usize = "ROLLBACK TO SAVEPOINT dockline_18446744073709551615".len();
 
 /// A statement about a savepoint. It is not kept on the heap: a nested block is to cost two statements, and nothing else.
 pub(crate) struct SavepointSql {
@@ -118,7 +118,7 @@ impl SavepointSql {
     fn new(verb: &str, number: u64) -> Self {
         let mut sql = Self { bytes: [0; LONGEST], length: 0 };
         // It is long enough for each of the three.
-        let _ = write!(sql, "{verb} s{number}");
+        let _ = write!(sql, "{verb} dockline_{number}");
         sql
     }
 
@@ -142,9 +142,9 @@ mod tests {
 
     #[test]
     fn the_largest_number_fits() {
-        assert_eq!(SavepointSql::create(7).as_str(), "SAVEPOINT s7");
-        assert_eq!(SavepointSql::release(12).as_str(), "RELEASE SAVEPOINT s12");
+        assert_eq!(SavepointSql::create(7).as_str(), "SAVEPOINT dockline_7");
+        assert_eq!(SavepointSql::release(12).as_str(), "RELEASE SAVEPOINT dockline_12");
         let longest = SavepointSql::roll_back(u64::MAX);
-        assert_eq!(longest.as_str(), "ROLLBACK TO SAVEPOINT s18446744073709551615");
+        assert_eq!(longest.as_str(), "ROLLBACK TO SAVEPOINT dockline_18446744073709551615");
     }
 }

@@ -59,12 +59,12 @@ impl Registry {
             return call();
         }
         let mut blocks = Vec::with_capacity(aliases.len());
-        for alias in &aliases {
+        // As Django: the first alias is the innermost, and commits first.
+        for alias in aliases.iter().rev() {
             blocks.push(self.get(alias)?.begin_atomic(Atomic::new())?);
         }
         match call() {
             Ok(value) => {
-                // The last one first: they are rolled back in that order, too.
                 while let Some(block) = blocks.pop() {
                     block.commit()?;
                 }

@@ -341,7 +341,7 @@ pub enum CloseReason {
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Asked => "asked",
+            Self::Asked => "asked by close",
             Self::MaxAge => "conn_max_age",
             Self::MaxIdle => "conn_max_idle",
             Self::Unusable => "unusable",

@@ -206,10 +206,13 @@ impl Slot {
         };
         if let Some(poison) = &mut link.poison {
             let error = poison.error();
+            let lost_work = std::mem::take(&mut poison.in_transaction);
             // Who ends the transaction has been told that it is gone.
-            poison.in_transaction = false;
             link.in_block = false;
             drop(turn);
+            if lost_work {
+                self.transaction.hooks.clear();
+            }
             self.flags.errors_occurred.set(true);
             let error = error.with_alias(self.alias_arc());
             if let Some(sql) = work.sql() {
@@ -328,7 +331,10 @@ impl Slot {
             self.close_when_free.set(Some(reason));
             return;
         }
-        self.transaction.hooks.clear();
+        // One that is being replaced in a block leaves it its hooks.
+        if self.serial().is_some() || !self.transaction.in_atomic_block() {
+            self.transaction.hooks.clear();
+        }
         if self.serial().is_some() {
             let link = self.seat.lock().take();
             self.transaction.closed(reason);
@@ -355,6 +361,13 @@ impl Slot {
 
     /// Closes the connection for good: nothing opens one here again.
     pub(crate) fn end(&self, reason: CloseReason) {
+        if let Some(began_at) = self.transaction.began_at() {
+            let alias = self.alias();
+            log::warn!(
+                target: "dockline::connection",
+                "alias {alias:?}: an atomic block is open on a thread that ends ({reason}); it is rolled back (it began at {began_at})"
+            );
+        }
         self.ended.set(Some(reason));
         self.close(reason);
         // They may hold this connection, and so keep the slot alive for ever.

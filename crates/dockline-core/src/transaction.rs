@@ -31,6 +31,10 @@ pub(crate) struct Transaction {
     lost: RefCell<Option<Lost>>,
     /// Something was committed inside the outermost block already.
     pub(crate) committed_inside: Cell<bool>,
+    /// That of the outermost block that has ended last.
+    pub(crate) last_committed_inside: Cell<bool>,
+    /// A link that was in use is still taken for one in a block.
+    pub(crate) has_left: Cell<bool>,
     /// What the outermost block asked for.
     options: Cell<TransactionOptions>,
     pub(crate) hooks: CommitHooks,
@@ -65,6 +69,8 @@ enum Level {
 /// Why the work of the outermost block is gone.
 struct Lost {
     reason: String,
+    /// The same work may succeed when it is tried again.
+    is_retryable: bool,
     /// The server has rolled it back, and the connection is well: a commit would succeed, and say nothing.
     by_server: bool,
 }
@@ -128,13 +134,21 @@ impl Transaction {
         self.hooks.clear();
         if self.in_atomic_block() {
             self.needs_rollback.set(true);
-            self.lose(false, || format!("the connection was closed inside it ({reason})"));
+            self.lose(|| format!("its connection was closed ({reason})"));
         }
     }
 
     /// The work of the block is gone. The first reason is the one that is told.
-    pub(crate) fn lose(&self, by_server: bool, reason: impl FnOnce() -> String) {
-        self.lost.borrow_mut().get_or_insert_with(|| Lost { reason: reason(), by_server });
+    pub(crate) fn lose(&self, reason: impl FnOnce() -> String) {
+        let lost = || Lost { reason: reason(), is_retryable: false, by_server: false };
+        self.lost.borrow_mut().get_or_insert_with(lost);
+    }
+
+    /// The same, by an error of a statement.
+    pub(crate) fn lose_by(&self, by_server: bool, error: &Error) {
+        let is_retryable = error.is_retryable();
+        let lost = || Lost { reason: error.message().to_owned(), is_retryable, by_server };
+        self.lost.borrow_mut().get_or_insert_with(lost);
         if by_server {
             // What would run now would not be part of it.
             self.needs_rollback.set(true);
@@ -153,21 +167,22 @@ impl Transaction {
     /// The end of a block that would say nothing.
     fn not_in_silence(&self, exit: Exit) -> Result<()> {
         match self.lost.take() {
-            Some(Lost { reason, .. }) if exit == Exit::Commit => {
+            Some(lost) if exit == Exit::Commit => {
                 self.hooks.clear();
-                let message = format!("the work of the atomic block is lost, and was not committed: {reason}");
-                Err(misuse(message).with_fact(Fact::WorkLost))
+                Err(lost.error("and was not committed"))
             }
             _ => Ok(()),
         }
     }
 
-    fn refuse_in_block(&self) -> Result<()> {
-        if self.in_atomic_block() {
-            Err(misuse("this is forbidden while an atomic block is open, whose end commits or rolls back"))
-        } else {
-            Ok(())
+    fn refuse_in_block(&self, call: &str) -> Result<()> {
+        if !self.in_atomic_block() {
+            return Ok(());
         }
+        let began_at = self.began_at().map(|at| format!(", which began at {at}")).unwrap_or_default();
+        Err(misuse(format!(
+            "{call} is forbidden inside an atomic block{began_at}: the end of the block commits or rolls back"
+        )))
     }
 
     fn flag(&self) -> Result<&Cell<bool>> {
@@ -188,14 +203,17 @@ impl Slot {
 
     fn try_enter(self: &Rc<Self>, entry: Entry) -> Result<u64> {
         let transaction = &self.transaction;
-        if entry.durable && transaction.blocks.borrow().last().is_some_and(|block| !block.is_test) {
-            let message = "a durable atomic block cannot stand inside another atomic block";
+        let around = transaction.blocks.borrow().last().map(|block| (block.is_test, block.at));
+        if let Some((false, at)) = around.filter(|_| entry.durable) {
+            let message = format!("a durable atomic block cannot stand inside another one, which began at {at}");
             return Err(misuse(message).with_fact(Fact::NestedDurable));
         }
         // Asked first: opening a connection runs receivers, which may have blocks of their own.
         let autocommit = !transaction.in_atomic_block() && self.autocommit()?;
         let outermost = !transaction.in_atomic_block();
-        if !(outermost && autocommit) && entry.options != TransactionOptions::default() {
+        // Inside a test's, a block is taken for the outermost one as far as that goes.
+        let is_whole = (outermost && autocommit) || matches!(around, Some((true, _)));
+        if !is_whole && entry.options != TransactionOptions::default() {
             return Err(misuse(
                 "isolation_level and read_only are those of a whole transaction: only the outermost block can have \
                  them, with autocommit on",
@@ -255,9 +273,16 @@ impl Slot {
     }
 
     fn try_exit(self: &Rc<Self>, number: u64, exit: Exit) -> Result<()> {
-        let inside = { self.transaction.blocks.borrow().iter().rev().position(|block| block.number == number) };
+        let transaction = &self.transaction;
+        let inside = { transaction.blocks.borrow().iter().rev().position(|block| block.number == number) };
         match (inside, exit) {
-            (Some(0), _) => self.leave(exit),
+            (Some(0), _) => {
+                if self.is_busy() {
+                    // It can neither be committed nor rolled back alone.
+                    transaction.lose(|| "a block was ended in the middle of a statement".to_owned());
+                }
+                self.leave(exit)
+            }
             // It was rolled back with what is around it: who asks for that has what he asks for.
             (None, Exit::RollBack) => Ok(()),
             (None, Exit::Commit) => Err(misuse(
@@ -313,21 +338,24 @@ impl Slot {
         let transaction = &self.transaction;
         if self.serial().is_none() {
             // The outermost block says what became of it.
+            transaction.lose(closed_elsewhere);
             return Ok(());
         }
         if exit == Exit::Commit && !transaction.needs_rollback() {
             if block.level == Level::Nothing {
                 return Ok(());
             }
-            return self.run_savepoint(&SavepointSql::release(block.number)).inspect_err(|_| {
-                if self.undo(block).is_err() {
-                    transaction.needs_rollback.set(true);
-                }
-            });
+            let marks = MarkUnlessDone::new(transaction);
+            let released = self.run_savepoint(&SavepointSql::release(block.number));
+            if released.is_ok() || self.undo(block).is_ok() {
+                marks.done();
+            }
+            return released;
         }
         transaction.needs_rollback.set(false);
-        if block.level == Level::Nothing || self.undo(block).is_err() {
-            transaction.needs_rollback.set(true);
+        let marks = MarkUnlessDone::new(transaction);
+        if block.level == Level::Savepoint && self.undo(block).is_ok() {
+            marks.done();
         }
         Ok(())
     }
@@ -345,8 +373,11 @@ impl Slot {
         if self.serial().is_none() {
             // As Django, the mark and the flag of autocommit stay as they are until the next connection.
             transaction.hooks.clear();
+            transaction.lose(closed_elsewhere);
             return transaction.not_in_silence(exit);
         }
+        let committed_inside = transaction.committed_inside.take();
+        let was_lost = transaction.lost.borrow().is_some();
         let commits = exit == Exit::Commit && !transaction.needs_rollback() && !transaction.was_lost_by_server();
         transaction.needs_rollback.set(false);
         let mut result = if commits { self.end_transaction(Exit::Commit) } else { Ok(()) };
@@ -367,7 +398,7 @@ impl Slot {
                     result = result.and(transaction.not_in_silence(exit));
                 }
                 Err(error) => {
-                    transaction.lose(false, || error.message().to_owned());
+                    transaction.lose_by(false, &error);
                     result = result.and(transaction.not_in_silence(exit));
                     self.close(CloseReason::Unusable);
                     // Django connects at once; else the next statement does.
@@ -377,8 +408,15 @@ impl Slot {
                 }
             }
         }
-        result?;
-        self.run_hooks()
+        // A receiver of reconnecting may have had blocks of its own.
+        transaction.last_committed_inside.set(committed_inside);
+        let result = match result {
+            Ok(()) => self.run_hooks(),
+            Err(error) if was_lost => Err(error.with_fact(Fact::WorkLost)),
+            Err(error) => Err(error),
+        };
+        self.close_after_shutdown();
+        result
     }
 
     /// Where it connects is in switching autocommit on.
@@ -408,16 +446,13 @@ impl Slot {
         let transaction = &self.transaction;
         // Elsewhere a new connection makes all well.
         let stays = transaction.in_atomic_block() || self.serial().is_some();
-        if !transaction.needs_rollback() || !stays {
+        let refuses = transaction.needs_rollback() || transaction.was_lost_by_server();
+        if !refuses || !stays {
             return None;
         }
         let until = if transaction.in_atomic_block() { "the end of the atomic block" } else { "rollback or close" };
         let error = match &*transaction.lost.borrow() {
-            Some(lost) => misuse(format!(
-                "the work of the atomic block is lost: {}; no statement runs until {until}",
-                lost.reason
-            ))
-            .with_fact(Fact::WorkLost),
+            Some(lost) => lost.error(&format!("and no statement runs until {until}")),
             None => misuse(format!(
                 "the transaction is marked for rollback, as after an error that left a block; no statement runs until {until}"
             )),
@@ -426,14 +461,48 @@ impl Slot {
     }
 }
 
+/// Marks the block around for rollback, unless what was to be done was done; also where a wrapper panics.
+struct MarkUnlessDone<'a>(Option<&'a Transaction>);
+
+impl<'a> MarkUnlessDone<'a> {
+    fn new(transaction: &'a Transaction) -> Self {
+        Self(Some(transaction))
+    }
+
+    fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for MarkUnlessDone<'_> {
+    fn drop(&mut self) {
+        if let Some(transaction) = self.0 {
+            transaction.needs_rollback.set(true);
+        }
+    }
+}
+
+impl Lost {
+    fn error(&self, and: &str) -> Error {
+        let error = misuse(format!("the work of the atomic block is lost, {and}: {}", self.reason));
+        let error = if self.is_retryable { error.with_fact(Fact::Retryable) } else { error };
+        error.with_fact(Fact::WorkLost)
+    }
+}
+
+fn closed_elsewhere() -> String {
+    "its connection was closed".to_owned()
+}
+
 /// When this is dropped, no block is open any more; also by the panic of a wrapper.
 struct Outside<'a>(&'a Slot);
 
 impl Drop for Outside<'_> {
     fn drop(&mut self) {
         self.0.transaction.in_atomic_block.set(false);
-        // Where the connection is in use, it is closed after that.
-        let _ = self.0.set_in_block(false);
+        if self.0.set_in_block(false).is_err() {
+            self.0.transaction.has_left.set(true);
+        }
     }
 }
 
@@ -446,7 +515,7 @@ impl Slot {
     }
 
     pub(crate) fn set_autocommit(self: &Rc<Self>, on: bool) -> Result<()> {
-        self.outside_of_blocks()?;
+        self.outside_of_blocks("set_autocommit")?;
         let work = Work::SetAutocommit(on);
         match self.ready() {
             Ok(turn) => turn.run(work, |session| session.set_autocommit(on))?,
@@ -459,11 +528,13 @@ impl Slot {
             }
         }
         self.flags.autocommit.set(on);
-        self.run_hooks()
+        let ran = self.run_hooks();
+        self.close_after_shutdown();
+        ran
     }
 
     pub(crate) fn commit(&self) -> Result<()> {
-        self.outside_of_blocks()?;
+        self.outside_of_blocks("commit")?;
         let result = self.run_if_open(Work::Commit, |session| session.commit());
         match result {
             // As Django with its driver, whose commit says nothing here.
@@ -475,16 +546,18 @@ impl Slot {
         }
         self.flags.errors_occurred.set(false);
         self.transaction.runs_hooks.set(true);
+        self.close_after_shutdown();
         Ok(())
     }
 
     pub(crate) fn rollback(&self) -> Result<()> {
-        self.outside_of_blocks()?;
+        self.outside_of_blocks("rollback")?;
         self.run_if_open(Work::Rollback, |session| session.rollback())?;
         self.flags.errors_occurred.set(false);
         self.transaction.needs_rollback.set(false);
         self.transaction.lost.take();
         self.transaction.hooks.clear();
+        self.close_after_shutdown();
         Ok(())
     }
 
@@ -495,8 +568,8 @@ impl Slot {
         }
     }
 
-    fn outside_of_blocks(&self) -> Result<()> {
-        self.transaction.refuse_in_block().map_err(|error| error.with_alias(self.alias_arc()))
+    fn outside_of_blocks(&self, call: &str) -> Result<()> {
+        self.transaction.refuse_in_block(call).map_err(|error| error.with_alias(self.alias_arc()))
     }
 
     pub(crate) fn rollback_flag(&self) -> Result<&Cell<bool>> {

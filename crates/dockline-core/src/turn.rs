@@ -1,5 +1,6 @@
 //! One statement: what runs while the link of a slot is locked, and what it says of the connection.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -114,6 +115,15 @@ impl<'a> Turn<'a> {
         if let Some((link, reason)) = closing {
             slot.transaction.closed(reason);
             slot.retire(link, reason);
+        }
+        if work.ends_transaction() {
+            // Its hooks come first, and it closes after them. A logger that panics must not come between.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                if let Some((sql, elapsed)) = ran {
+                    slot.tell(sql, elapsed, result.as_ref().err());
+                }
+            }));
+            return result.map(|(value, _)| value);
         }
         slot.close_after_shutdown();
         if let Some((sql, elapsed)) = ran {
@@ -239,10 +249,14 @@ impl Slot {
             self.flags.errors_occurred.set(true);
         }
         let in_transaction = before.server || before.block;
-        let ended_by_server = before.server && !error.is_disconnect() && !link.session.in_transaction();
+        let ended_by_server =
+            before.server && !error.is_disconnect() && !link.session.in_transaction() && link.session.was_rolled_back();
         let gone = ended_by_server || (in_transaction && error.is_disconnect());
         if gone && self.transaction.in_atomic_block() {
-            self.transaction.lose(ended_by_server, || error.message().to_owned());
+            self.transaction.lose_by(ended_by_server, &error);
+        } else if gone {
+            // Of blocks in a manual transaction, or of the one that is ending.
+            self.transaction.hooks.disown();
         }
         if gone && work.commits() && error.may_have_executed() {
             error = error.with_fact(Fact::CommitUnknown);
@@ -264,7 +278,8 @@ impl Slot {
             _ if self.transaction.in_atomic_block() => {
                 // The first statement of a block that begins lazily.
                 link.in_block |= in_transaction;
-                if link.session.committed_inside() || (before.server && ran && !in_transaction) {
+                let may_have_committed = matches!(work, Work::Native) || link.session.committed_inside();
+                if may_have_committed || (before.server && ran && !in_transaction) {
                     self.transaction.committed_inside.set(true);
                 }
             }

@@ -123,6 +123,12 @@ pub(crate) fn spares_transaction(code: &str) -> bool {
     OF_ROWS.contains(&code)
 }
 
+/// Whether an error rolls a whole transaction back: a deadlock, one whose snapshot is out of date, one that the other members of
+/// a cluster refuse.
+pub(crate) fn ends_transaction(code: &str) -> bool {
+    ["1020", "1180", "1205", "1206", "1213", "1614", "3101"].contains(&code)
+}
+
 fn constraint(code: u16, message: &str) -> Option<Constraint> {
     let between = |before: &str, after: char| {
         let rest = &message[message.rfind(before)? + before.len()..];

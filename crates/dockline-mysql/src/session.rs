@@ -12,7 +12,7 @@ use mysql::prelude::{Protocol, Queryable};
 use mysql::{Conn, Params, QueryResult};
 
 use crate::cancel::Gate;
-use crate::error::{Phase, gone, keeps_step, map, of_init_sql, spares_transaction, too_large};
+use crate::error::{Phase, ends_transaction, gone, keeps_step, map, of_init_sql, spares_transaction, too_large};
 use crate::info::{ask, is_on};
 use crate::liveness::look;
 use crate::open::{Opened, wire_of};
@@ -44,6 +44,8 @@ pub(crate) struct MysqlSession {
     lent: bool,
     /// A KILL may still hit the next statement.
     killed: bool,
+    /// The last error has ended a transaction that was certainly open.
+    rolled_back: bool,
 }
 
 /// Turns on what the server is to report; also after the driver's own object was lent, whose `reset` turns it off.
@@ -86,6 +88,7 @@ impl MysqlSession {
             broken: false,
             lent: false,
             killed: false,
+            rolled_back: false,
         };
         if let Some(wire) = &session.wire {
             let limit = session.limit();
@@ -103,7 +106,7 @@ impl MysqlSession {
         if self.broken {
             return Err(gone("the connection has failed before"));
         }
-        if (self.looks || self.tracking.in_transaction())
+        if (self.looks || self.may_have_transaction())
             && let Health::Gone(error) = self.look()
         {
             self.broken = true;
@@ -305,12 +308,14 @@ impl MysqlSession {
             return mapped;
         }
         let code = mapped.code().unwrap_or_default();
+        let was_open = self.tracking.is_open();
         if self.tracking.in_transaction() && !spares_transaction(&code) {
             self.ask_for_transaction();
         } else {
             // It may have begun a transaction all the same.
             self.tracking.doubts();
         }
+        self.rolled_back = was_open || ends_transaction(&code);
         match (code.as_str(), self.plan.settings.get_statement_timeout()) {
             ("1290" | "1836", _) => self.confirm_read_only(mapped),
             ("1969" | "3024", Some(limit)) => {
@@ -512,7 +517,10 @@ impl Session for MysqlSession {
             self.statement(|session| session.simple(&sql))?;
         }
         // Not START TRANSACTION: after a statement that commits by itself, the block would be over.
-        self.set_autocommit(false)
+        let begun = self.set_autocommit(false);
+        // The options wait for whatever transaction comes next.
+        self.broken |= begun.is_err() && options != TransactionOptions::default();
+        begun
     }
 
     fn end(&mut self, commit: bool) -> Result<()> {
@@ -523,6 +531,10 @@ impl Session for MysqlSession {
             self.commit()?;
         }
         self.set_autocommit(true)
+    }
+
+    fn was_rolled_back(&self) -> bool {
+        self.rolled_back
     }
 
     fn committed_inside(&self) -> bool {

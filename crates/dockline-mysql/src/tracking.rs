@@ -36,6 +36,11 @@ impl Tracking {
         self.open || self.doubt
     }
 
+    /// By the server's word, without a doubt.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
     pub(crate) fn has_state(&self) -> bool {
         self.state || self.locks
     }

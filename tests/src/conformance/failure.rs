@@ -40,10 +40,13 @@ impl Failure {
     /// Where the scenario cannot go on.
     pub(super) fn outcome(&self) -> Result<Outcome, String> {
         let name = match self {
-            Self::Dockline(error) => match error.source().and_then(|source| source.downcast_ref()) {
-                Some(own) => return Self::Own(Own::clone(own)).outcome(),
-                None => name(error),
-            },
+            Self::Dockline(error) => {
+                let error = of_hook(error);
+                match error.source().and_then(|source| source.downcast_ref()) {
+                    Some(own) => return Self::Own(Own::clone(own)).outcome(),
+                    None => name(error),
+                }
+            }
             Self::Own(Own::Raised) => "Raised",
             Self::Own(Own::Missing) => "LookupError",
             Self::Own(Own::Broken(reason)) => return Err(reason.clone()),
@@ -58,6 +61,12 @@ impl Failure {
             Self::Own(own) => own.into(),
         }
     }
+}
+
+/// The error of the hook, where it is one that came after a commit.
+fn of_hook(error: &dockline::Error) -> &dockline::Error {
+    let source = error.source().filter(|_| error.is_after_commit());
+    source.and_then(|source| source.downcast_ref()).map_or(error, of_hook)
 }
 
 /// The name of Django's class.
