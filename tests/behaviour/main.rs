@@ -1,15 +1,28 @@
 //! What Dockline promises, by theme. The tests are named after what must hold.
 
+mod atomic;
+mod atomic_requests;
 mod bad_input;
 mod interface;
+mod left_open;
 mod lifecycle;
 mod logs;
+mod lost_work;
+mod misused_blocks;
+mod on_commit;
+mod programs;
+mod query_log;
 mod registry;
+mod retry;
+mod savepoints;
 mod scopes;
 mod shutdown;
 mod signals;
 mod sqlite;
+mod stage;
 mod statements;
 mod tasks;
+mod testing_support;
 mod threads;
 mod values;
+mod wrappers;

@@ -23,6 +23,8 @@ mod liveness;
 #[cfg(unix)]
 mod opened;
 #[cfg(unix)]
+mod programs;
+#[cfg(unix)]
 mod sessions;
 #[cfg(unix)]
 mod statements;
@@ -30,6 +32,8 @@ mod statements;
 mod swap;
 #[cfg(unix)]
 mod tls;
+#[cfg(unix)]
+mod transactions;
 #[cfg(unix)]
 mod values;
 
@@ -46,10 +50,12 @@ fn main() -> std::process::ExitCode {
         ("limits", limits::cases()),
         ("errors", errors::cases()),
         ("swap", swap::cases()),
+        ("programs", programs::cases()),
         ("sessions", sessions::cases()),
         ("info", info::cases()),
         ("statements", statements::cases()),
         ("tls", tls::cases()),
+        ("transactions", transactions::cases()),
         ("values", values::cases()),
     ];
 

@@ -1,11 +1,12 @@
 //! What the tests of Dockline share: databases of their own, a record of what was opened and closed, a backend that
-//! plays a script, the log, private servers with certificates, a proxy that makes faults and
-//! the conformance runner.
+//! plays a script, the log, private servers with certificates, a proxy that makes faults, random programs of
+//! transactions with a model of what they do, and the conformance runner.
 
 pub mod certificates;
 #[cfg(unix)]
 pub mod conformance;
 pub mod log_capture;
+pub mod programs;
 pub mod proxy;
 pub mod scripted;
 #[cfg(unix)]

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 use dockline::backend::{Backend, Cancel, Engine, ParamRows, Rest, RowSink, Session, TransactionOptions};
 use dockline::{Connections, Databases, Error, ErrorKind, Result, Settings, Value};
 
-/// What a statement does. One that is not in the script succeeds.
+/// What a statement does, or the beginning or the end of a transaction. One that is not in the script succeeds.
 pub enum Act {
+    Succeed,
     Fail(Error),
     Panic,
     /// A result of one row that cannot be left with the connection in one piece.
@@ -61,7 +62,7 @@ impl Script {
         self.statements.fetch_add(1, Ordering::SeqCst);
         let act = self.acts.lock().unwrap().pop_front();
         match act {
-            None => Ok(Rest::Ready),
+            None | Some(Act::Succeed) => Ok(Rest::Ready),
             Some(Act::Spent) => Ok(Rest::Spent),
             Some(Act::Fail(error)) => Err(error),
             Some(Act::Panic) => panic!("the driver panics, as the script says"),

@@ -179,7 +179,9 @@ impl CommitHooks {
         // What the hook's error says of its own work is not said of the block's.
         failed.map_err(|error| {
             let message = format!("the work is committed, and a hook of on_commit failed: {}", error.message());
-            Error::new(error.kind(), message).with_fact(Fact::AfterCommit).with_source(error)
+            let after = Error::new(error.kind(), message).with_fact(Fact::AfterCommit);
+            let after = error.code().into_iter().fold(after, Error::with_code);
+            after.with_source(error)
         })
     }
 }

@@ -177,11 +177,13 @@ impl Slot {
             return Some(CloseReason::Unusable);
         }
         if self.flags.errors_occurred.get() {
-            if !link.is_usable() {
+            if self.answers(link) {
+                self.flags.errors_occurred.set(false);
+                self.flags.health_check_done.set(true);
+            } else if !held || link.poison.is_some() {
                 return Some(CloseReason::Unusable);
             }
-            self.flags.errors_occurred.set(false);
-            self.flags.health_check_done.set(true);
+            // Else it is a failed transaction on a connection that is well, and held.
         }
         if !timed || held {
             return None;

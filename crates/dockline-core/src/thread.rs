@@ -146,9 +146,9 @@ pub(crate) fn join(shared: &Arc<Shared>) -> Option<Rc<ThreadRegistry>> {
     LOCAL.try_with(|local| local.find(shared.hot.id).unwrap_or_else(|| local.join(shared))).ok()
 }
 
-/// In how many requests and tasks of the registry this thread is, one inside the other.
+/// In how many requests and tasks of the registry this thread is, one inside the other; one that is ending counts.
 pub(crate) fn depth(shared: &Shared) -> u32 {
-    find(shared.hot.id).map_or(0, |registry| registry.depth.get())
+    find(shared.hot.id).map_or(0, |registry| registry.depth.get() + u32::from(registry.ending.get()))
 }
 
 /// Takes this thread out of a registry that has gone, unless something of it is in use here.
@@ -179,6 +179,8 @@ pub(crate) struct ThreadRegistry {
     slots: RefCell<Vec<Rc<Slot>>>,
     /// How many requests and tasks run here, one inside the other.
     depth: Cell<u32>,
+    /// Receivers are told that the outermost request or task has ended: what they begin belongs to it.
+    ending: Cell<bool>,
     /// That of the task that is ending.
     task_policy: Cell<TaskPolicy>,
     /// The statements of slots that are gone.
@@ -193,6 +195,7 @@ impl ThreadRegistry {
             generation: Cell::new(0),
             slots: RefCell::new(Vec::new()),
             depth: Cell::new(0),
+            ending: Cell::new(false),
             task_policy: Cell::default(),
             earlier_statements: Cell::new(0),
         }
@@ -269,7 +272,9 @@ impl ThreadRegistry {
     pub(crate) fn exit(&self, tell: impl FnOnce()) {
         self.depth.set(self.depth.get() - 1);
         self.roll_back_left_open();
+        let outer = self.ending.replace(true);
         tell();
+        self.ending.set(outer);
         // A receiver may have left one open as well.
         self.roll_back_left_open();
     }

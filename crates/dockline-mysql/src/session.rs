@@ -44,6 +44,8 @@ pub(crate) struct MysqlSession {
     lent: bool,
     /// A KILL may still hit the next statement.
     killed: bool,
+    /// The atomic block has characteristics of its own.
+    has_options: bool,
     /// The last error has ended a transaction that was certainly open.
     rolled_back: bool,
 }
@@ -88,6 +90,7 @@ impl MysqlSession {
             broken: false,
             lent: false,
             killed: false,
+            has_options: false,
             rolled_back: false,
         };
         if let Some(wire) = &session.wire {
@@ -516,10 +519,11 @@ impl Session for MysqlSession {
             let sql = transaction_sql(options);
             self.statement(|session| session.simple(&sql))?;
         }
+        self.has_options = options != TransactionOptions::default();
         // Not START TRANSACTION: after a statement that commits by itself, the block would be over.
         let begun = self.set_autocommit(false);
         // The options wait for whatever transaction comes next.
-        self.broken |= begun.is_err() && options != TransactionOptions::default();
+        self.broken |= begun.is_err() && self.has_options;
         begun
     }
 
@@ -527,9 +531,11 @@ impl Session for MysqlSession {
         // Switching autocommit on commits, in one statement; unless the program has switched it on already.
         if !commit {
             self.rollback()?;
-        } else if self.tracking.autocommit {
+        } else if self.tracking.autocommit || self.has_options {
+            // Only COMMIT and ROLLBACK forget what SET TRANSACTION has set for one transaction.
             self.commit()?;
         }
+        self.has_options = false;
         self.set_autocommit(true)
     }
 

@@ -17,7 +17,9 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
-use crate::observed::{Observed, Transport, Watch};
+use crate::observed::Observed;
+use crate::transport::Transport;
+use crate::watch::Watch;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -70,6 +72,7 @@ impl TlsConnect<Socket> for Connector {
             let limit = self.deadline.remaining().unwrap_or_default();
             let (watch, deadline) = (Arc::clone(&self.found.watch), self.deadline);
             let transport = tokio::time::timeout(limit, self.negotiate(socket)).await.map_err(|_| timed_out())??;
+            watch.set_encrypted(transport.is_encrypted());
             watch.begin_whole_call(deadline.remaining().unwrap_or_default().max(Duration::from_millis(1)));
             Ok(Observed::new(transport, watch))
         })

@@ -115,16 +115,12 @@ fn is_temporary(sql: &str) -> bool {
 
 /// Whether a function of that name, or of one that begins so, is called anywhere.
 fn calls(sql: &str, name: &str) -> bool {
-    find(sql, name).is_some()
+    sql.as_bytes().windows(name.len()).any(|window| window.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 fn has_word(sql: &str, word: &str) -> bool {
     let mut words = Words { rest: sql };
     words.any(|found| found.eq_ignore_ascii_case(word))
-}
-
-fn find(sql: &str, name: &str) -> Option<usize> {
-    sql.as_bytes().windows(name.len()).position(|window| window.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// Words of letters, with what stands between them left out: white space, comments, signs.

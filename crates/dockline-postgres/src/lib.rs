@@ -11,7 +11,8 @@
 //!   the statements, and a pause of `liveness_after` is followed by a ping, since the socket is out of reach.
 //! - Statements are prepared once for each connection. With `prepared_statements = false` nothing is prepared, as poolers in
 //!   transaction mode need it: each statement is one round trip, and its parameters are sent as text.
-//! - With autocommit off, the first statement begins a transaction, as psycopg does it.
+//! - With autocommit off, the first statement begins a transaction, as psycopg does it; so does that of an atomic block. The
+//!   BEGIN goes out in one piece with the statement, and takes no round trip of its own; on a Unix socket it does.
 //! - A password that is not in the settings comes from `~/.pgpass` (or `PGPASSFILE`), as with libpq; the file must not be
 //!   readable by others.
 //!
@@ -43,6 +44,7 @@ mod cancel;
 mod connector;
 mod effect;
 mod error;
+mod frame;
 mod info;
 mod numeric;
 mod observed;
@@ -50,10 +52,14 @@ mod open;
 mod param;
 mod pgpass;
 mod plan;
+mod prefix;
 mod protocol;
+mod rows;
 mod session;
 mod tls;
+mod transport;
 mod value;
+mod watch;
 
 pub use backend::Postgres;
 pub use postgres;

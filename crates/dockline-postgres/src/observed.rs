@@ -3,208 +3,172 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
-use postgres::Socket;
 use postgres::tls::{ChannelBinding, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::protocol::{Protocol, Seen, Status};
+use crate::prefix::{Answers, Outgoing, Piece};
+use crate::transport::Transport;
+use crate::watch::{Closing, Watch};
 
 /// The stream that the driver gets.
-pub(crate) struct Observed {
-    transport: Transport,
+pub(crate) struct Observed<T = Transport> {
+    transport: T,
     watch: Arc<Watch>,
     /// The time limit of the read that waits, and for which call it is.
     waiting: Option<(u64, Pin<Box<Sleep>>)>,
+    outgoing: Outgoing,
+    /// The answers to a prefix that have not all come, and of which call it was.
+    answers: Option<(u64, Answers)>,
 }
 
-pub(crate) enum Transport {
-    Plain(Socket),
-    Tls(Box<tokio_rustls::client::TlsStream<Socket>>),
-}
-
-const AT_REST: u8 = 1;
-const AT_ONCE: u8 = 2;
-/// How long a goodbye may take.
-const GOODBYE: Duration = Duration::from_millis(200);
-
-/// What the session knows of its stream. Only one thread uses it at a time; the atomics are there because it has to be
-/// `Sync`.
-#[derive(Default)]
-pub(crate) struct Watch {
-    status: AtomicU8,
-    written: AtomicU64,
-    /// Which call of the session the stream serves.
-    call: AtomicU64,
-    /// How long a read may wait, in nanoseconds; 0: for ever.
-    limit: AtomicU64,
-    /// The limit is that of the call, and not of each read.
-    whole: AtomicBool,
-    closing: AtomicU8,
-    encrypted: AtomicBool,
-    protocol: Mutex<Protocol>,
-}
-
-impl Watch {
-    pub(crate) fn status(&self) -> Status {
-        match self.status.load(Ordering::Relaxed) {
-            0 => Status::Idle,
-            1 => Status::InTransaction,
-            _ => Status::Failed,
-        }
-    }
-
-    pub(crate) fn is_encrypted(&self) -> bool {
-        self.encrypted.load(Ordering::Relaxed)
-    }
-
-    /// How many bytes have been written in all.
-    pub(crate) fn written(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
-    }
-
-    /// A call begins that is over within that time, however often something comes: connecting.
-    pub(crate) fn begin_whole_call(&self, limit: Duration) {
-        self.begin_call(Some(limit));
-        self.whole.store(true, Ordering::Relaxed);
-    }
-
-    /// A call begins: each of its reads may wait that long.
-    pub(crate) fn begin_call(&self, limit: Option<Duration>) {
-        self.whole.store(false, Ordering::Relaxed);
-        self.call.fetch_add(1, Ordering::Relaxed);
-        let limit = limit.map_or(0, |limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX).max(1));
-        self.limit.store(limit, Ordering::Relaxed);
-    }
-
-    /// The connection is being closed: the driver must not wait for the server any more, except, where it is `at_rest`, for
-    /// its own goodbye to go out.
-    pub(crate) fn close(&self, at_rest: bool) {
-        self.begin_call(Some(GOODBYE));
-        self.closing.store(if at_rest { AT_REST } else { AT_ONCE }, Ordering::Relaxed);
-    }
-
-    /// Asks what was seen.
-    pub(crate) fn seen<R>(&self, ask: impl FnOnce(&mut Seen) -> R) -> R {
-        ask(self.protocol().seen_mut())
-    }
-
-    fn protocol(&self) -> MutexGuard<'_, Protocol> {
-        self.protocol.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn read(&self, bytes: &[u8]) {
-        let told = self.protocol().read(bytes);
-        if let Some(status) = told {
-            self.status.store(status as u8, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Observed {
-    pub(crate) fn new(transport: Transport, watch: Arc<Watch>) -> Self {
-        watch.encrypted.store(matches!(transport, Transport::Tls(_)), Ordering::Relaxed);
-        Self { transport, watch, waiting: None }
+impl<T> Observed<T> {
+    pub(crate) fn new(transport: T, watch: Arc<Watch>) -> Self {
+        Self { transport, watch, waiting: None, outgoing: Outgoing::new(), answers: None }
     }
 
     /// The read that waits has waited too long. A read waits from the beginning of a call, for the driver tries to read before it
     /// writes, and not again until something comes.
     fn poll_limit(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let limit = self.watch.limit.load(Ordering::Relaxed);
-        if limit == 0 {
+        let Some(limit) = self.watch.limit() else {
             self.waiting = None;
             return Poll::Pending;
-        }
-        let call = self.watch.call.load(Ordering::Relaxed);
+        };
+        let call = self.watch.call();
         // One of an earlier call has run on meanwhile.
         if self.waiting.as_ref().is_none_or(|(of, _)| *of != call) {
-            self.waiting = Some((call, Box::pin(sleep(Duration::from_nanos(limit)))));
+            self.waiting = Some((call, Box::pin(sleep(limit))));
         }
         match &mut self.waiting {
             Some((_, sleep)) => sleep.as_mut().poll(context),
             None => Poll::Pending,
         }
     }
+
+    /// Something has been written: the answer to it cannot be late yet.
+    fn put_limit_off(&mut self) {
+        // Letting go of the sleep would lose who is to be woken.
+        if let (Some((_, sleep)), Some(limit), false) =
+            (&mut self.waiting, self.watch.limit(), self.watch.limits_the_whole())
+        {
+            if let Some(at) = Instant::now().checked_add(limit) {
+                sleep.as_mut().reset(at);
+            }
+        }
+    }
+
+    /// What is to be written next of the driver's bytes, and of a prefix.
+    fn next_piece(&mut self, bytes: &[u8]) -> Piece {
+        let armed = self.watch.armed();
+        self.outgoing.next(armed.as_ref().map(|prefix| prefix.as_slice()), bytes)
+    }
+
+    /// So many bytes of the piece were written. The answer is how many of them were the driver's.
+    fn wrote(&mut self, piece: Piece, count: usize, bytes: &[u8]) -> usize {
+        if piece == (Piece::Joined { begins: true }) && count > 0 {
+            self.answers = Some((self.watch.call(), Answers::at(self.watch.prefix_goes())));
+        }
+        let own = self.outgoing.wrote(piece, count, bytes);
+        self.watch.wrote(own);
+        own
+    }
+
+    /// These bytes have come. The answer is how many are left for the driver, at the beginning.
+    fn read(&mut self, bytes: &mut [u8]) -> usize {
+        let mut left = bytes.len();
+        let call = self.watch.call();
+        // Those that have not come when the call is over do not come: the prefix was refused.
+        if let Some((_, mut answers)) = self.answers.take().filter(|(of, _)| *of == call) {
+            left = answers.take_out(bytes);
+            if answers.are_complete() {
+                self.watch.prefix_has_run();
+            } else if !answers.are_refused() {
+                self.answers = Some((call, answers));
+            }
+        }
+        self.watch.read(&bytes[..left]);
+        left
+    }
 }
 
-impl AsyncRead for Observed {
+impl<T: AsyncRead + Unpin> AsyncRead for Observed<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.watch.closing.load(Ordering::Relaxed) {
-            0 => {}
+        match self.watch.closing() {
+            Closing::No => {}
             // As if the server had hung up, when the time is over.
-            AT_REST => return self.poll_limit(context).map(Ok),
-            _ => return Poll::Ready(Ok(())),
+            Closing::AtRest => return self.poll_limit(context).map(Ok),
+            Closing::AtOnce => return Poll::Ready(Ok(())),
         }
         let before = buffer.filled().len();
-        let read = match &mut self.transport {
-            Transport::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
-            Transport::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-        };
-        match read {
-            Poll::Ready(result) => {
-                if !self.watch.whole.load(Ordering::Relaxed) {
-                    self.waiting = None;
+        loop {
+            match Pin::new(&mut self.transport).poll_read(context, buffer) {
+                Poll::Ready(result) => {
+                    if !self.watch.limits_the_whole() {
+                        self.waiting = None;
+                    }
+                    let came = buffer.filled().len() - before;
+                    let left = self.read(&mut buffer.filled_mut()[before..]);
+                    buffer.set_filled(before + left);
+                    // A read without bytes would be the end of the stream.
+                    if result.is_err() || left > 0 || came == 0 {
+                        return Poll::Ready(result);
+                    }
                 }
-                self.watch.read(&buffer.filled()[before..]);
-                Poll::Ready(result)
+                Poll::Pending => {
+                    return self
+                        .poll_limit(context)
+                        .map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the server did not answer in time")));
+                }
             }
-            Poll::Pending => self
-                .poll_limit(context)
-                .map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the server did not answer in time"))),
         }
     }
 }
 
-impl AsyncWrite for Observed {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = match &mut self.transport {
-            Transport::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
-            Transport::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-        };
-        if let Poll::Ready(Ok(count)) = &written {
-            self.watch.written.fetch_add(*count as u64, Ordering::Relaxed);
-            // The answer to this cannot be late yet. (Letting go of the sleep would lose who is to be woken.)
-            let limit = Duration::from_nanos(self.watch.limit.load(Ordering::Relaxed));
-            let whole = self.watch.whole.load(Ordering::Relaxed);
-            if let (Some((_, sleep)), false) = (&mut self.waiting, whole || limit.is_zero()) {
-                if let Some(at) = Instant::now().checked_add(limit) {
-                    sleep.as_mut().reset(at);
-                }
+impl<T: AsyncWrite + Unpin> AsyncWrite for Observed<T> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        loop {
+            let piece = this.next_piece(bytes);
+            let written = match piece {
+                Piece::Own(count) => &bytes[..count],
+                Piece::Joined { .. } => this.outgoing.joined(),
+            };
+            let count = ready!(Pin::new(&mut this.transport).poll_write(context, written))?;
+            let own = this.wrote(piece, count, bytes);
+            // The driver is told of its own bytes, and none would be an error.
+            if own == 0 && count > 0 {
+                continue;
             }
+            this.put_limit_off();
+            return Poll::Ready(Ok(own));
         }
-        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.transport {
-            Transport::Plain(socket) => Pin::new(socket).poll_flush(context),
-            Transport::Tls(stream) => Pin::new(stream).poll_flush(context),
-        }
+        Pin::new(&mut self.transport).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Who closes has the socket too, and ends it there.
-        if self.watch.closing.load(Ordering::Relaxed) != 0 {
+        if self.watch.closing() != Closing::No {
             return Poll::Ready(Ok(()));
         }
-        match &mut self.transport {
-            Transport::Plain(socket) => Pin::new(socket).poll_shutdown(context),
-            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+        Pin::new(&mut self.transport).poll_shutdown(context)
     }
 }
 
-impl TlsStream for Observed {
+impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream for Observed<T> {
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,9 +15,9 @@ use postgres::{Client, Config, NoTls};
 
 use crate::connector::{Connector, Found};
 use crate::error::{self, Doing};
-use crate::observed::Watch;
 use crate::pgpass;
 use crate::plan::{Place, Plan};
+use crate::watch::Watch;
 
 /// A connection that nothing has been said on yet.
 pub(crate) struct Opened {

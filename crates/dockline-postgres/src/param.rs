@@ -17,6 +17,29 @@ use crate::error::Passed;
 /// as it reads a literal: so a text can be a UUID, an address or a label of an enum, and 1 can be a numeric.
 pub(crate) struct Param<'a>(pub(crate) &'a Value);
 
+/// Calls with the parameters of a prepared statement, as the driver takes them.
+pub(crate) fn with_params<R>(params: &[Value], call: impl FnOnce(&[&(dyn ToSql + Sync)]) -> R) -> R {
+    // Few need no memory.
+    match params {
+        [] => return call(&[]),
+        [a] => return call(&[&Param(a)]),
+        [a, b] => return call(&[&Param(a), &Param(b)]),
+        [a, b, c] => return call(&[&Param(a), &Param(b), &Param(c)]),
+        _ => {}
+    }
+    let params: Vec<Param<'_>> = params.iter().map(Param).collect();
+    let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
+    call(&params)
+}
+
+/// The same for a statement that is not prepared: the server finds out their types, and gets text.
+pub(crate) fn with_typed<R>(params: &[Value], call: impl FnOnce(&[(&(dyn ToSql + Sync), Type)]) -> R) -> R {
+    let params: Vec<Param<'_>> = params.iter().map(Param).collect();
+    let params: Vec<(&(dyn ToSql + Sync), Type)> =
+        params.iter().map(|param| (param as &(dyn ToSql + Sync), Type::UNKNOWN)).collect();
+    call(&params)
+}
+
 /// The driver writes its parameters to the log, and they may be secret.
 impl fmt::Debug for Param<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,22 +5,23 @@
 
 use std::collections::BTreeMap;
 
+use crate::frame::{self, Frame};
+
 /// What the server has said, as far as it matters.
 #[derive(Debug, Default)]
 pub(crate) struct Protocol {
-    reader: Reader,
+    frame: Frame,
+    /// What has come of a message that matters and is not whole.
+    parts: Vec<u8>,
+    bound: u64,
     seen: Seen,
 }
 
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    /// The transaction state of the last ReadyForQuery.
-    pub(crate) status: Status,
     /// The process id and the secret, for the cancel request.
     pub(crate) key: Option<(i32, i32)>,
-    /// How many statements have been bound to their parameters: the last step before they run.
-    pub(crate) bound: u64,
     /// An error has come, and not yet the ReadyForQuery behind it, which says what became of the transaction.
     pub(crate) error_waits: bool,
     /// The tag of the last CommandComplete, as `ROLLBACK` or `INSERT 0 1`.
@@ -48,26 +49,6 @@ pub(crate) struct Fatal {
     pub(crate) message: String,
 }
 
-/// Where in the stream of messages the next byte belongs.
-#[derive(Debug)]
-enum Reader {
-    /// The type, and the four bytes of the length, as far as they have come.
-    Head { bytes: [u8; 5], filled: usize },
-    /// The rest of a message that does not matter.
-    Skip { left: usize },
-    /// The rest of one that does.
-    Body { kind: u8, left: usize, bytes: Vec<u8> },
-}
-
-impl Default for Reader {
-    fn default() -> Self {
-        Self::Head { bytes: [0; 5], filled: 0 }
-    }
-}
-
-/// The type and the length of a message.
-const HEAD: usize = 5;
-
 fn matters(kind: u8) -> bool {
     matches!(kind, b'K' | b'Z' | b'C' | b'E' | b'S' | b'2')
 }
@@ -80,94 +61,75 @@ impl Protocol {
         &mut self.seen
     }
 
+    /// How many statements have been bound to their parameters.
+    pub(crate) fn bound(&self) -> u64 {
+        self.bound
+    }
+
     /// The next bytes from the server. The answer is the transaction state, where they told one.
     pub(crate) fn read(&mut self, mut bytes: &[u8]) -> Option<Status> {
         let mut told = None;
         while !bytes.is_empty() {
             bytes = match self.whole_message(bytes, &mut told) {
                 Some(rest) => rest,
-                None => self.step(bytes, &mut told),
+                None => self.part(bytes, &mut told),
             };
         }
         told
     }
 
+    /// Where in the stream the next byte from the server belongs.
+    pub(crate) fn frame(&self) -> Frame {
+        self.frame
+    }
+
     /// Mostly a message comes in one piece. The answer is what stands behind it.
     #[inline]
     fn whole_message<'b>(&mut self, bytes: &'b [u8], told: &mut Option<Status>) -> Option<&'b [u8]> {
-        if !matches!(self.reader, Reader::Head { filled: 0, .. }) {
+        if !self.frame.is_between() {
             return None;
         }
-        let [kind, a, b, c, d, ..] = *bytes else { return None };
-        let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?;
-        // The length counts itself, and not the byte before it.
-        let end = length.checked_add(1).filter(|end| *end >= HEAD)?;
-        let body = bytes.get(HEAD..end)?;
+        let (kind, body, rest) = frame::whole(bytes)?;
         if matters(kind) && body.len() <= LONGEST {
-            self.seen.message(kind, body, told);
+            self.message(kind, body, told);
         }
-        bytes.get(end..)
+        Some(rest)
     }
 
-    fn step<'b>(&mut self, input: &'b [u8], told: &mut Option<Status>) -> &'b [u8] {
-        match &mut self.reader {
-            Reader::Head { bytes, filled } => {
-                let take = input.len().min(bytes.len() - *filled);
-                bytes[*filled..*filled + take].copy_from_slice(&input[..take]);
-                *filled += take;
-                if *filled == bytes.len() {
-                    let [kind, length @ ..] = *bytes;
-                    // The length counts itself.
-                    let left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX).saturating_sub(4);
-                    if left == 0 && matters(kind) {
-                        self.seen.message(kind, &[], told);
-                    }
-                    self.reader = match (matters(kind) && left <= LONGEST, left) {
-                        (_, 0) => Reader::default(),
-                        (true, left) => Reader::Body { kind, left, bytes: Vec::new() },
-                        (false, left) => Reader::Skip { left },
-                    };
-                }
-                &input[take..]
+    /// A part of a message: one that matters is put together.
+    fn part<'b>(&mut self, bytes: &'b [u8], told: &mut Option<Status>) -> &'b [u8] {
+        let (part, rest) = bytes.split_at(self.frame.advance(bytes));
+        if matters(self.frame.kind()) && self.parts.len() <= LONGEST {
+            self.parts.extend_from_slice(part);
+        }
+        if self.frame.is_between() {
+            let parts = std::mem::take(&mut self.parts);
+            if let Some((kind, body, _)) = frame::whole(&parts) {
+                self.message(kind, body, told);
             }
-            Reader::Skip { left } => {
-                let take = input.len().min(*left);
-                *left -= take;
-                if *left == 0 {
-                    self.reader = Reader::default();
-                }
-                &input[take..]
+        }
+        rest
+    }
+
+    fn message(&mut self, kind: u8, body: &[u8], told: &mut Option<Status>) {
+        match kind {
+            b'Z' => {
+                self.seen.error_waits = false;
+                *told = Some(match body.first() {
+                    Some(b'T') => Status::InTransaction,
+                    Some(b'E') => Status::Failed,
+                    _ => Status::Idle,
+                });
             }
-            Reader::Body { kind, left, bytes } => {
-                let take = input.len().min(*left);
-                *left -= take;
-                if *left > 0 {
-                    bytes.extend_from_slice(&input[..take]);
-                } else {
-                    let kind = *kind;
-                    bytes.extend_from_slice(&input[..take]);
-                    let whole = std::mem::take(bytes);
-                    self.seen.message(kind, &whole, told);
-                    self.reader = Reader::default();
-                }
-                &input[take..]
-            }
+            b'2' => self.bound += 1,
+            _ => self.seen.message(kind, body),
         }
     }
 }
 
 impl Seen {
-    fn message(&mut self, kind: u8, body: &[u8], told: &mut Option<Status>) {
+    fn message(&mut self, kind: u8, body: &[u8]) {
         match kind {
-            b'Z' => {
-                self.error_waits = false;
-                self.status = match body.first() {
-                    Some(b'T') => Status::InTransaction,
-                    Some(b'E') => Status::Failed,
-                    _ => Status::Idle,
-                };
-                *told = Some(self.status);
-            }
             b'C' => {
                 let text = until_zero(body);
                 if self.tag.as_bytes() != text {
@@ -175,7 +137,6 @@ impl Seen {
                     self.tag.push_str(&String::from_utf8_lossy(text));
                 }
             }
-            b'2' => self.bound += 1,
             b'K' => {
                 if let [a, b, c, d, e, f, g, h, ..] = *body {
                     self.key = Some((i32::from_be_bytes([a, b, c, d]), i32::from_be_bytes([e, f, g, h])));
@@ -234,11 +195,7 @@ fn until_zero(bytes: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
-        [&[kind], &length[..], body].concat()
-    }
+    use crate::frame::message;
 
     fn conversation() -> Vec<u8> {
         [
@@ -269,9 +226,10 @@ mod tests {
                 states.extend(protocol.read(piece));
             }
             assert_eq!(states.last(), Some(&Status::Idle), "pieces of {size}");
+            assert_eq!(protocol.bound(), 1);
             let seen = protocol.seen_mut();
             assert_eq!(seen.key, Some((1234, 7)));
-            assert_eq!((seen.tag.as_str(), seen.bound), ("ROLLBACK", 1));
+            assert_eq!(seen.tag, "ROLLBACK");
             assert_eq!(seen.parameters["server_version"], "15.20");
             let fatal = Fatal { sqlstate: "57P01".to_owned(), message: "terminating connection".to_owned() };
             assert_eq!(seen.fatal, Some(fatal), "an error that is not fatal is the driver's business");

@@ -136,4 +136,6 @@ pub use dockline_postgres::{Postgres, postgres};
 pub use dockline_sqlite::{Sqlite, rusqlite};
 
 pub use connections::Connections;
-pub use global::{close_old_connections, connection, connections, in_request, init, request, reset_queries, task, task_with};
+pub use global::{
+    close_old_connections, connection, connections, in_request, init, request, reset_queries, task, task_with,
+};

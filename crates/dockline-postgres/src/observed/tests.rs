@@ -1,0 +1,322 @@
+//! The stream with a transport in memory, which takes and gives bytes in pieces of every size.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+
+use super::*;
+use crate::frame::message;
+use crate::prefix;
+use crate::protocol::Status;
+
+/// The server's side.
+#[derive(Default)]
+struct Double {
+    /// What each write has brought.
+    writes: Vec<Vec<u8>>,
+    /// How many bytes a write takes at the most; 0: any number.
+    takes: usize,
+    /// Every other write has to wait.
+    hesitates: bool,
+    has_waited: bool,
+    /// What each read brings; then there is nothing, for the time being.
+    reads: VecDeque<Vec<u8>>,
+}
+
+impl AsyncRead for Double {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Some(mut read) = self.reads.pop_front() else { return Poll::Pending };
+        let rest = read.split_off(read.len().min(buffer.remaining()));
+        buffer.put_slice(&read);
+        if !rest.is_empty() {
+            self.reads.push_front(rest);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Double {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.has_waited = self.hesitates && !self.has_waited;
+        if self.has_waited {
+            return Poll::Pending;
+        }
+        let count = if self.takes == 0 { bytes.len() } else { bytes.len().min(self.takes) };
+        self.writes.push(bytes[..count].to_vec());
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A stream on which the startup is over.
+fn stream() -> Observed<Double> {
+    let mut stream = Observed::new(Double::default(), Arc::default());
+    let startup = [&9_u32.to_be_bytes()[..], b"hello"].concat();
+    assert!(matches!(write(&mut stream, &startup), Poll::Ready(9)));
+    receive(&mut stream, [message(b'R', &[0; 4]), message(b'Z', b"I")].concat());
+    stream.transport.writes.clear();
+    stream
+}
+
+fn write(stream: &mut Observed<Double>, bytes: &[u8]) -> Poll<usize> {
+    let context = &mut Context::from_waker(Waker::noop());
+    Pin::new(stream).poll_write(context, bytes).map(Result::unwrap)
+}
+
+/// Writes all of it, as the driver does.
+fn send(stream: &mut Observed<Double>, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        if let Poll::Ready(count) = write(stream, bytes) {
+            assert!((1..=bytes.len()).contains(&count), "{count} of {} bytes", bytes.len());
+            bytes = &bytes[count..];
+        }
+    }
+}
+
+fn sent(stream: &Observed<Double>) -> Vec<u8> {
+    stream.transport.writes.concat()
+}
+
+/// What the driver gets of that, with buffers of this size.
+fn receive_in(stream: &mut Observed<Double>, reads: Vec<Vec<u8>>, size: usize) -> Vec<u8> {
+    stream.transport.reads.extend(reads.into_iter().filter(|read| !read.is_empty()));
+    let (mut got, mut memory) = (Vec::new(), vec![0; size]);
+    let context = &mut Context::from_waker(Waker::noop());
+    loop {
+        let mut buffer = ReadBuf::new(&mut memory);
+        match Pin::new(&mut *stream).poll_read(context, &mut buffer) {
+            Poll::Ready(result) => {
+                result.unwrap();
+                assert!(!buffer.filled().is_empty(), "that would be the end of the stream");
+                got.extend_from_slice(buffer.filled());
+            }
+            Poll::Pending => return got,
+        }
+    }
+}
+
+fn receive(stream: &mut Observed<Double>, bytes: Vec<u8>) -> Vec<u8> {
+    receive_in(stream, vec![bytes], 8 * 1024)
+}
+
+fn begin() -> Vec<u8> {
+    prefix::messages("BEGIN")
+}
+
+/// A statement that was prepared, as the driver sends it.
+fn run() -> Vec<u8> {
+    [message(b'B', b"\0s1\0\0\0\0\0\0\0"), message(b'E', b"\0\0\0\0\0"), message(b'S', b"")].concat()
+}
+
+/// What the driver sends when it lets go of a statement: with what it sends next.
+fn close() -> Vec<u8> {
+    [message(b'C', b"Ss0\0"), message(b'S', b"")].concat()
+}
+
+#[test]
+fn a_prefix_is_parse_bind_and_execute() {
+    let wanted: &[u8] = b"P\0\0\0\x0d\0BEGIN\0\0\0B\0\0\0\x0c\0\0\0\0\0\0\0\0E\0\0\0\x09\0\0\0\0\0";
+    assert_eq!(begin(), wanted);
+}
+
+#[test]
+fn a_prefix_goes_out_in_one_write_with_the_statement() {
+    let mut stream = stream();
+    stream.watch.begin_call_with(None, begin());
+    let before = stream.watch.written();
+    send(&mut stream, &run());
+    assert_eq!(stream.transport.writes, [[begin(), run()].concat()]);
+    assert_eq!(stream.watch.written() - before, run().len() as u64, "the driver's bytes are counted");
+    assert!(stream.watch.is_unanswered() && stream.watch.prefixes() == 1);
+    send(&mut stream, &run());
+    assert_eq!(sent(&stream), [begin(), run(), run()].concat(), "it goes once");
+}
+
+#[test]
+fn writes_of_every_size() {
+    let own = [close(), run(), close(), run()].concat();
+    let wanted = [close(), begin(), run(), close(), run()].concat();
+    for takes in 1..=wanted.len() {
+        for hesitates in [false, true] {
+            let mut stream = stream();
+            (stream.transport.takes, stream.transport.hesitates) = (takes, hesitates);
+            stream.watch.begin_call_with(None, begin());
+            let before = stream.watch.written();
+            send(&mut stream, &own);
+            assert_eq!(sent(&stream), wanted, "{takes} bytes at a time");
+            assert_eq!(stream.watch.written() - before, own.len() as u64);
+            assert_eq!(stream.watch.prefixes(), 1);
+        }
+    }
+}
+
+#[test]
+fn what_was_not_sent_of_an_earlier_statement_comes_first() {
+    let own = run();
+    for at in 1..own.len() {
+        let mut stream = stream();
+        send(&mut stream, &own[..at]);
+        stream.watch.begin_call_with(None, begin());
+        send(&mut stream, &[&own[at..], &run()].concat());
+        assert_eq!(sent(&stream), [run(), begin(), run()].concat(), "after {at} bytes");
+    }
+}
+
+#[test]
+fn a_prefix_goes_with_statements_of_the_extended_protocol_alone() {
+    let query = message(b'Q', b"SELECT 1\0");
+    let mut stream = stream();
+    stream.watch.begin_call_with(None, begin());
+    send(&mut stream, &[query.clone(), close()].concat());
+    assert_eq!(stream.watch.prefixes(), 0);
+    stream.watch.begin_call(None);
+    send(&mut stream, &run());
+    assert_eq!(sent(&stream), [query, close(), run()].concat(), "and not with those of a later call");
+}
+
+#[test]
+fn a_prefix_that_could_not_be_written_is_withdrawn() {
+    let mut stream = stream();
+    stream.transport.hesitates = true;
+    stream.watch.begin_call_with(None, begin());
+    assert_eq!(write(&mut stream, &run()), Poll::Pending);
+    stream.watch.begin_call(None);
+    send(&mut stream, &run());
+    assert_eq!((sent(&stream), stream.watch.prefixes()), (run(), 0));
+}
+
+#[test]
+fn a_long_statement_follows_its_prefix() {
+    let long = [message(b'B', &[7; 100_000]), message(b'E', b"\0\0\0\0\0"), message(b'S', b"")].concat();
+    for takes in [0, 1000, 50_000] {
+        let mut stream = stream();
+        stream.transport.takes = takes;
+        stream.watch.begin_call_with(None, begin());
+        send(&mut stream, &long);
+        assert!(sent(&stream) == [begin(), long.clone()].concat());
+    }
+}
+
+/// What the server says on the side.
+fn asides() -> [Vec<u8>; 3] {
+    [message(b'N', b"SNOTICE\0\0"), message(b'S', b"TimeZone\0UTC\0"), message(b'A', b"\0\0\0\x01channel\0payload\0")]
+}
+
+/// What comes of a statement that runs in the transaction.
+fn answer() -> Vec<u8> {
+    let parts = [
+        message(b'2', b""),
+        message(b'D', &[b'1'; 40]),
+        message(b'1', b""),
+        message(b'C', b"SELECT 1\0"),
+        message(b'Z', b"T"),
+    ];
+    parts.concat()
+}
+
+/// A stream on which a prefix and a statement have gone out.
+fn asked() -> Observed<Double> {
+    let mut stream = stream();
+    stream.watch.begin_call_with(None, begin());
+    send(&mut stream, &run());
+    stream
+}
+
+#[test]
+fn answers_to_the_prefix_are_taken_out_however_they_come() {
+    let [notice, parameter, notification] = asides();
+    let (parsed, bound, complete) = (message(b'1', b""), message(b'2', b""), message(b'C', b"BEGIN\0"));
+    let all = [&notice, &parsed, &parameter, &notification, &bound, &notice, &complete, &notification, &answer()[..]]
+        .concat();
+    let wanted = [&notice, &parameter, &notification, &notice, &notification, &answer()[..]].concat();
+    let check = |reads: Vec<Vec<u8>>, size: usize| {
+        let mut stream = asked();
+        let bound_before = stream.watch.bound();
+        let pieces: Vec<usize> = reads.iter().map(Vec::len).collect();
+        assert_eq!(receive_in(&mut stream, reads, size), wanted, "pieces of {pieces:?}, buffers of {size}");
+        assert_eq!(stream.watch.status(), Status::InTransaction);
+        assert_eq!(stream.watch.bound() - bound_before, 1, "the statement's own");
+        assert_eq!(stream.watch.seen(|seen| (seen.tag.clone(), seen.parameters.len())), ("SELECT 1".to_owned(), 1));
+        assert!(!stream.watch.is_unanswered());
+    };
+    for at in 1..all.len() {
+        for other in at..all.len() {
+            check([&all[..at], &all[at..other], &all[other..]].iter().map(|read| read.to_vec()).collect(), 8 * 1024);
+        }
+    }
+    for size in 1..=all.len() {
+        check(all.chunks(size).map(<[u8]>::to_vec).collect(), 8 * 1024);
+        check(vec![all.clone()], size);
+    }
+}
+
+#[test]
+fn the_transaction_is_known_before_its_first_statement_has_ended() {
+    let mut stream = asked();
+    let answers = [message(b'1', b""), message(b'2', b""), message(b'C', b"BEGIN\0")].concat();
+    assert_eq!(receive(&mut stream, answers), b"");
+    assert_eq!(stream.watch.status(), Status::InTransaction);
+    let error = [message(b'E', b"SERROR\0VERROR\0C42P01\0Mno\0\0"), message(b'Z', b"E")].concat();
+    assert_eq!(receive(&mut stream, error.clone()), error);
+    assert_eq!(stream.watch.status(), Status::Failed);
+}
+
+#[test]
+fn an_error_of_the_prefix_is_the_statements() {
+    let answers = [message(b'1', b""), message(b'2', b""), message(b'C', b"BEGIN\0")];
+    let error = message(b'E', b"SERROR\0VERROR\0C0A000\0Mno\0\0");
+    let ready = message(b'Z', b"I");
+    for done in 0..answers.len() {
+        let all = [answers[..done].concat(), error.clone(), ready.clone()].concat();
+        for size in 1..=all.len() {
+            let mut stream = asked();
+            let reads = all.chunks(size).map(<[u8]>::to_vec).collect();
+            assert_eq!(receive_in(&mut stream, reads, 1024), [&error[..], &ready].concat(), "after {done} answers");
+            assert!(stream.watch.is_unanswered());
+            assert_eq!(stream.watch.status(), Status::Idle);
+            // What comes in a later call is the driver's.
+            stream.watch.begin_call(None);
+            let later = [answers.concat(), ready.clone()].concat();
+            assert_eq!(receive(&mut stream, later.clone()), later);
+        }
+    }
+}
+
+#[test]
+fn answers_to_what_was_asked_before_are_the_drivers() {
+    let before = [
+        message(b'D', &[b'1'; 30]),
+        message(b'C', b"SELECT 1\0"),
+        message(b'Z', b"I"),
+        message(b'3', b""),
+        message(b'E', b"SERROR\0VERROR\0C42P01\0Mno\0\0"),
+        message(b'Z', b"I"),
+    ]
+    .concat();
+    let answers = [message(b'1', b""), message(b'2', b""), message(b'C', b"BEGIN\0")].concat();
+    for at in 0..before.len() {
+        let mut stream = stream();
+        let mut got = receive(&mut stream, before[..at].to_vec());
+        stream.watch.begin_call_with(None, begin());
+        send(&mut stream, &run());
+        got.extend(receive(&mut stream, [&before[at..], &answers, &answer()].concat()));
+        assert_eq!(got, [before.clone(), answer()].concat(), "{at} bytes had come");
+        assert_eq!(stream.watch.status(), Status::InTransaction);
+    }
+}
+
+#[test]
+fn the_end_of_the_stream_is_passed_on() {
+    let mut stream = asked();
+    stream.transport.reads.extend([message(b'1', b""), Vec::new()]);
+    let (mut memory, context) = ([0; 64], &mut Context::from_waker(Waker::noop()));
+    let mut buffer = ReadBuf::new(&mut memory);
+    assert!(Pin::new(&mut stream).poll_read(context, &mut buffer).is_ready());
+    assert!(buffer.filled().is_empty() && stream.watch.is_unanswered());
+}

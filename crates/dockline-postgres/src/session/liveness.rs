@@ -1,0 +1,74 @@
+//! Whether the connection is as good as it was.
+
+use dockline_core::backend::Health;
+use dockline_core::{Error, ErrorKind};
+use dockline_net::{Look, SHORT};
+
+use super::PostgresSession;
+use crate::error::{self, Doing};
+use crate::protocol::Fatal;
+
+impl PostgresSession {
+    /// A round trip.
+    pub(super) fn answers(&mut self) -> bool {
+        if self.broken {
+            return false;
+        }
+        if !self.autocommit {
+            return self.asks_in_transaction();
+        }
+        let limit = self.short();
+        let usable = self.call(Doing::Asking, limit, |client| client.is_valid(limit.unwrap_or(SHORT))).is_ok();
+        if !usable {
+            // An answer that comes later belongs to nobody.
+            self.broken = true;
+        }
+        usable
+    }
+
+    /// A round trip in the transaction that autocommit being off has begun, as Django's `is_usable` makes it: it says whether
+    /// the transaction is well, too.
+    fn asks_in_transaction(&mut self) -> bool {
+        let limit = self.short();
+        self.begin_now().is_ok() && self.call(Doing::Asking, limit, |client| client.simple_query("SELECT 1")).is_ok()
+    }
+
+    /// A look, without a round trip.
+    pub(super) fn look(&mut self) -> Health {
+        if !self.plan.server.is_current(self.stamp) {
+            let message = "the server was demoted, and takes no writes any more";
+            return Health::Gone(Error::new(ErrorKind::Operational, message).with_code("25006"));
+        }
+        if let Some(reason) = self.outdated {
+            return Health::Gone(Error::new(ErrorKind::Operational, reason).with_code("25006"));
+        }
+        if self.canceller.is_in_doubt() {
+            return Health::Gone(error::lost(
+                Doing::Asking,
+                "a cancellation may still come, and hit the next statement",
+            ));
+        }
+        let Some(wire) = &self.wire else { return Health::Alive };
+        let gone = match wire.look() {
+            Look::Quiet => return Health::Alive,
+            Look::Closed => error::lost(Doing::Asking, "the server closed the connection"),
+            Look::Failed(error) => {
+                error::lost(Doing::Asking, &format!("the connection failed: {error}")).with_source(error)
+            }
+            Look::Data if self.is_encrypted() => return Health::Ask,
+            Look::Data => {
+                let mut waiting = [0; 1024];
+                match Fatal::waiting(wire.peek(&mut waiting)) {
+                    Some(fatal) => error::of_fatal(&fatal, Doing::Asking),
+                    // A notification, or a setting that has changed.
+                    None => return Health::Ask,
+                }
+            }
+        };
+        self.broken = true;
+        Health::Gone(match self.fatal() {
+            Some(fatal) if gone.code().is_none() => error::of_fatal(&fatal, Doing::Asking),
+            _ => gone,
+        })
+    }
+}

@@ -1,0 +1,31 @@
+//! One statement for many rows of parameters.
+
+use dockline_core::backend::ParamRows;
+use dockline_core::batch::{Batch, Many};
+use dockline_core::{Result, Value};
+
+use super::{PostgresSession, SYNTAX};
+
+/// The server takes more, but until a statement goes out its rows are in memory.
+const MOST_BYTES: usize = 1 << 20;
+
+impl PostgresSession {
+    /// Runs it for each row; an INSERT of one row as one of several. The answer is how many rows were changed in all.
+    pub(super) fn run_many(&mut self, sql: &str, rows: &mut dyn ParamRows) -> Result<u64> {
+        // What stands behind the row can mean another thing for several: a row can be updated once in a statement.
+        let batch = Batch::of(sql, &SYNTAX).filter(|batch| batch.tail().trim_matches([' ', '\n', ';']).is_empty());
+        let many = Many { sql, syntax: &SYNTAX, batch, commits_each: !self.has_work(), most_bytes: MOST_BYTES, size };
+        self.beginning_also_alone(|session| {
+            many.run(rows, &mut |sql, params| session.statement(sql, params, Self::execute_prepared))
+        })
+    }
+}
+
+/// How many bytes a parameter takes, about.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        _ => 16,
+    }
+}

@@ -1,0 +1,205 @@
+//! How transactions begin and end, and what is known of them.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use dockline_core::backend::TransactionOptions;
+use dockline_core::{Error, ErrorKind, Fact, Result};
+
+use super::PostgresSession;
+use crate::error::Doing;
+use crate::prefix;
+use crate::protocol::Status;
+
+impl PostgresSession {
+    /// Whether a transaction is open, by the word of the server where its stream is watched.
+    pub(super) fn status(&self) -> Status {
+        self.watch.as_ref().map_or(self.guess, |watch| watch.status())
+    }
+
+    /// Whether a statement begins a transaction now.
+    pub(super) fn begin_is_due(&self) -> bool {
+        !self.autocommit && self.status() == Status::Idle
+    }
+
+    /// Whether there is something that only this connection can commit, perhaps by the statement that runs.
+    pub(super) fn has_work(&self) -> bool {
+        !self.autocommit || self.status() != Status::Idle
+    }
+
+    /// Begins the transaction that is due, in a round trip of its own.
+    pub(super) fn begin_now(&mut self) -> Result<()> {
+        if !self.begin_is_due() {
+            return Ok(());
+        }
+        let sql = begin_sql(self.options);
+        self.call(Doing::Asking, self.plan.read_timeout, |client| client.batch_execute(&sql))?;
+        self.guess = Status::InTransaction;
+        Ok(())
+    }
+
+    /// Runs `work`, whose first statement begins the transaction that is due: in the same round trip, where the stream is
+    /// ours.
+    pub(super) fn beginning<R, E: From<Error>>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<R, E>,
+    ) -> Result<R, E> {
+        if self.watch.is_none() {
+            self.begin_now()?;
+        }
+        self.beginning_also_alone(work)
+    }
+
+    /// Runs `work`, and begins the transaction that was due also where all of it was refused before it was sent: as psycopg,
+    /// which begins before it looks at a statement.
+    pub(super) fn beginning_also_alone<R, E: From<Error>>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<R, E>,
+    ) -> Result<R, E> {
+        if !self.begin_is_due() {
+            return work(self);
+        }
+        let before = self.prefixes();
+        let result = work(self);
+        if result.is_err() && !self.broken && self.prefixes() == before {
+            self.begin_now()?;
+        }
+        result
+    }
+
+    fn prefixes(&self) -> u64 {
+        self.watch.as_ref().map_or(0, |watch| watch.prefixes())
+    }
+
+    /// Runs a statement as text, together with the BEGIN that is due.
+    pub(super) fn run_simply(&mut self, sql: &str) -> Result<()> {
+        let limit = self.plan.read_timeout;
+        if !self.begin_is_due() {
+            return self.call(Doing::Running, limit, |client| client.batch_execute(sql));
+        }
+        let both = format!("{}; {sql}", begin_sql(self.options));
+        let result = self.call(Doing::Running, limit, |client| client.batch_execute(&both));
+        match result {
+            Ok(()) => self.guess = Status::InTransaction,
+            // Either of the two may have failed.
+            Err(_) => self.ask_where_nobody_watches(),
+        }
+        result
+    }
+
+    /// A call begins that sends a statement by the extended protocol, and with it the BEGIN that is due. The answer is how
+    /// much was written before.
+    pub(super) fn begin_step(&self) -> u64 {
+        let limit = self.plan.read_timeout;
+        match &self.watch {
+            Some(watch) if self.begin_is_due() => {
+                watch.begin_call_with(limit, prefix::messages(&begin_sql(self.options)));
+                watch.written()
+            }
+            _ => self.begin_call(limit),
+        }
+    }
+
+    /// The driver gives an error back before the server has said what became of the transaction: it sends the two apart. Asked
+    /// only where that can have changed.
+    pub(super) fn learn_status(&mut self) {
+        let waits = || self.watch.as_ref().is_some_and(|watch| watch.seen(|seen| seen.error_waits));
+        if (self.autocommit && self.status() == Status::Idle) || !waits() {
+            return;
+        }
+        self.begin_call(self.short());
+        if let Some(client) = &mut self.client {
+            self.broken |= client.simple_query("").is_err();
+        }
+    }
+
+    pub(super) fn guess_after_error(&mut self) {
+        if self.guess != Status::Idle {
+            self.guess = Status::Failed;
+        }
+    }
+
+    /// Where the beginning or the end of a transaction has failed, one may be open or not.
+    pub(super) fn ask_where_nobody_watches(&mut self) {
+        if self.watch.is_none() && !self.broken {
+            self.ask_for_status();
+        }
+    }
+
+    /// Finds out whether a transaction is open, where nobody watches the stream: a savepoint can be made in none but one.
+    pub(super) fn ask_for_status(&mut self) {
+        let limit = self.short();
+        let asked = self.call(Doing::Asking, limit, |client| {
+            client.batch_execute("SAVEPOINT dockline; RELEASE SAVEPOINT dockline")
+        });
+        self.guess = match asked.err().and_then(|error| error.code()).as_deref() {
+            None => Status::InTransaction,
+            Some("25P02") => Status::Failed,
+            Some(_) => Status::Idle,
+        };
+    }
+
+    /// Commits what is open.
+    pub(super) fn commit_open(&mut self) -> Result<()> {
+        if self.status() == Status::Idle {
+            return Ok(());
+        }
+        let limit = self.plan.read_timeout;
+        let watched = self.watch.is_some();
+        // Where nobody watches: in a block that has failed, the server refuses the first of the two.
+        let sql = if watched { "COMMIT" } else { "SELECT 1; COMMIT" };
+        let was_rolled_back = match self.end_by(sql, Doing::Running, limit) {
+            Ok(tag) => tag == "ROLLBACK",
+            Err(error) if !watched && error.code().as_deref() == Some("25P02") => {
+                self.end_by("ROLLBACK", Doing::Running, self.short())?;
+                true
+            }
+            Err(error) => return Err(error),
+        };
+        if was_rolled_back {
+            return Err(rolled_back());
+        }
+        Ok(())
+    }
+
+    /// Rolls back what is open.
+    pub(super) fn roll_back_open(&mut self) -> Result<()> {
+        if self.status() == Status::Idle {
+            return Ok(());
+        }
+        self.end_by("ROLLBACK", Doing::Running, self.short()).map(drop)
+    }
+
+    /// Runs a statement of our own that ends a transaction, and answers the tag that came back.
+    fn end_by(&mut self, sql: &str, doing: Doing, limit: Option<Duration>) -> Result<String> {
+        if let Err(error) = self.call(doing, limit, |client| client.batch_execute(sql)) {
+            self.ask_where_nobody_watches();
+            return Err(error);
+        }
+        self.guess = Status::Idle;
+        Ok(self.watch.as_ref().map(|watch| watch.seen(|seen| seen.tag.clone())).unwrap_or_default())
+    }
+}
+
+/// The BEGIN of a transaction with these options.
+fn begin_sql(options: TransactionOptions) -> Cow<'static, str> {
+    if options == TransactionOptions::default() {
+        return Cow::Borrowed("BEGIN");
+    }
+    let mut sql = String::from("BEGIN");
+    if let Some(level) = options.isolation_level {
+        sql += &format!(" ISOLATION LEVEL {}", level.to_string().to_ascii_uppercase());
+    }
+    match options.read_only {
+        Some(true) => sql += " READ ONLY",
+        Some(false) => sql += " READ WRITE",
+        None => {}
+    }
+    Cow::Owned(sql)
+}
+
+/// A COMMIT that the server answered with a ROLLBACK.
+pub(super) fn rolled_back() -> Error {
+    let message = "the transaction had failed, and COMMIT rolled it back";
+    Error::new(ErrorKind::TransactionManagement, message).with_fact(Fact::WorkLost)
+}

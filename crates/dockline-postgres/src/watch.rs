@@ -1,0 +1,186 @@
+//! What the session and its stream tell each other.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::frame::Frame;
+use crate::protocol::{Protocol, Seen, Status};
+
+/// How long a goodbye may take.
+const GOODBYE: Duration = Duration::from_millis(200);
+
+/// What the session knows of its stream, and what it asks of it. Only one thread uses it at a time; the atomics are there
+/// because it has to be `Sync`.
+#[derive(Default)]
+pub(crate) struct Watch {
+    status: AtomicU8,
+    bound: AtomicU64,
+    written: AtomicU64,
+    /// Which call of the session the stream serves.
+    call: AtomicU64,
+    /// How long a read may wait, in nanoseconds; 0: for ever.
+    limit: AtomicU64,
+    /// The limit is that of the call, and not of each read.
+    whole: AtomicBool,
+    /// The prefix goes out with what the call sends.
+    armed: AtomicBool,
+    prefix: Mutex<Vec<u8>>,
+    /// How many prefixes have gone out.
+    prefixes: AtomicU64,
+    /// The last of them has not been answered.
+    unanswered: AtomicBool,
+    closing: AtomicU8,
+    encrypted: AtomicBool,
+    protocol: Mutex<Protocol>,
+}
+
+/// Whether the connection is being closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closing {
+    No,
+    /// With a goodbye, for which there is a little time.
+    AtRest,
+    AtOnce,
+}
+
+impl Watch {
+    pub(crate) fn status(&self) -> Status {
+        match self.status.load(Ordering::Relaxed) {
+            0 => Status::Idle,
+            1 => Status::InTransaction,
+            _ => Status::Failed,
+        }
+    }
+
+    fn set_status(&self, status: Status) {
+        self.status.store(status as u8, Ordering::Relaxed);
+    }
+
+    /// How many statements of the driver's have been bound to their parameters: the last step before they run.
+    pub(crate) fn bound(&self) -> u64 {
+        self.bound.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.encrypted.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes of the driver's have been written in all.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// A call begins that is over within that time, however often something comes: connecting.
+    pub(crate) fn begin_whole_call(&self, limit: Duration) {
+        self.begin_call(Some(limit));
+        self.whole.store(true, Ordering::Relaxed);
+    }
+
+    /// A call begins: each of its reads may wait that long. A prefix that an earlier one did not take goes out no more.
+    pub(crate) fn begin_call(&self, limit: Option<Duration>) {
+        self.armed.store(false, Ordering::Relaxed);
+        self.unanswered.store(false, Ordering::Relaxed);
+        self.whole.store(false, Ordering::Relaxed);
+        self.call.fetch_add(1, Ordering::Relaxed);
+        let limit = limit.map_or(0, |limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX).max(1));
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// The same, and these messages, which begin a transaction, go out before the first statement that it sends.
+    pub(crate) fn begin_call_with(&self, limit: Option<Duration>, prefix: Vec<u8>) {
+        self.begin_call(limit);
+        *lock(&self.prefix) = prefix;
+        self.armed.store(true, Ordering::Relaxed);
+    }
+
+    /// How many prefixes have gone out.
+    pub(crate) fn prefixes(&self) -> u64 {
+        self.prefixes.load(Ordering::Relaxed)
+    }
+
+    /// Whether a prefix of this call has gone out, and the server has not said that it has run.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.unanswered.load(Ordering::Relaxed)
+    }
+
+    /// The connection is being closed: the driver must not wait for the server any more, except, where it is `at_rest`, for
+    /// its own goodbye to go out.
+    pub(crate) fn close(&self, at_rest: bool) {
+        self.begin_call(Some(GOODBYE));
+        let closing = if at_rest { Closing::AtRest } else { Closing::AtOnce };
+        self.closing.store(closing as u8, Ordering::Relaxed);
+    }
+
+    /// Asks what was seen.
+    pub(crate) fn seen<R>(&self, ask: impl FnOnce(&mut Seen) -> R) -> R {
+        ask(lock(&self.protocol).seen_mut())
+    }
+}
+
+/// The side of the stream.
+impl Watch {
+    pub(crate) fn set_encrypted(&self, is: bool) {
+        self.encrypted.store(is, Ordering::Relaxed);
+    }
+
+    pub(crate) fn closing(&self) -> Closing {
+        match self.closing.load(Ordering::Relaxed) {
+            0 => Closing::No,
+            1 => Closing::AtRest,
+            _ => Closing::AtOnce,
+        }
+    }
+
+    /// The number of the call that the stream serves.
+    pub(crate) fn call(&self) -> u64 {
+        self.call.load(Ordering::Relaxed)
+    }
+
+    /// How long a read may wait; `None`: for ever.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        Some(self.limit.load(Ordering::Relaxed)).filter(|limit| *limit > 0).map(Duration::from_nanos)
+    }
+
+    /// Whether the limit is that of the call, and not of each read.
+    pub(crate) fn limits_the_whole(&self) -> bool {
+        self.whole.load(Ordering::Relaxed)
+    }
+
+    /// The prefix that waits for what it is to go with.
+    pub(crate) fn armed(&self) -> Option<MutexGuard<'_, Vec<u8>>> {
+        self.armed.load(Ordering::Relaxed).then(|| lock(&self.prefix))
+    }
+
+    /// It begins to go out. The answer is where the server's stream is.
+    pub(crate) fn prefix_goes(&self) -> Frame {
+        self.armed.store(false, Ordering::Relaxed);
+        self.unanswered.store(true, Ordering::Relaxed);
+        self.prefixes.fetch_add(1, Ordering::Relaxed);
+        lock(&self.protocol).frame()
+    }
+
+    /// The server has run it: a transaction is open, though it tells so only at the end of the unit.
+    pub(crate) fn prefix_has_run(&self) {
+        self.unanswered.store(false, Ordering::Relaxed);
+        self.set_status(Status::InTransaction);
+    }
+
+    /// So many bytes of the driver's were written.
+    pub(crate) fn wrote(&self, count: usize) {
+        self.written.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// The next bytes for the driver have come.
+    pub(crate) fn read(&self, bytes: &[u8]) {
+        let mut protocol = lock(&self.protocol);
+        if let Some(status) = protocol.read(bytes) {
+            self.set_status(status);
+        }
+        self.bound.store(protocol.bound(), Ordering::Relaxed);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,45 @@
+//! Random programs of transactions do on each server what the model says, and however statements travel.
+
+use dockline::Settings;
+use dockline_tests::programs;
+use dockline_tests::servers::{Kind, PgBouncer, Server};
+
+use crate::case::{Case, case};
+use crate::opened::settings;
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case!(random_programs),
+        case!(random_programs_without_prepared_statements),
+        case!(random_programs_over_a_unix_socket).private(),
+        case!(random_programs_through_a_pooler).only(&[Kind::Postgres]).private().needs(PgBouncer::available),
+    ]
+}
+
+const CASES: u32 = 200;
+
+fn check(server: &Server, change: impl FnOnce(Settings) -> Settings) {
+    let database = server.database();
+    programs::check(&change(settings(&database.url())), CASES);
+}
+
+fn random_programs(server: &Server) {
+    check(server, |settings| settings);
+}
+
+fn random_programs_without_prepared_statements(server: &Server) {
+    check(server, |settings| settings.prepared_statements(false));
+}
+
+/// There nobody watches what the server says of transactions.
+fn random_programs_over_a_unix_socket(server: &Server) {
+    let socket = server.socket();
+    check(server, |settings| settings.host(socket.to_str().expect("a path in UTF-8")));
+}
+
+/// It gives a session of the server away at the end of each transaction.
+fn random_programs_through_a_pooler(server: &Server) {
+    let pooler = PgBouncer::with_sessions(server, 2);
+    let database = server.database();
+    programs::check(&settings(&database.url_via(pooler.port())).prepared_statements(false), CASES);
+}
