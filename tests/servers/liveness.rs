@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use dockline::{Atomic, Connection, ErrorKind, Liveness, Settings, params};
 use dockline_tests::certificates::Certificates;
-use dockline_tests::connections;
 use dockline_tests::proxy::Proxy;
 use dockline_tests::servers::{Kind, Server};
+use dockline_tests::{connections, wait_until};
 
 use crate::case::{Case, case};
 
@@ -296,6 +296,12 @@ fn a_demotion_takes_all_connections_to_the_host(server: &Server) {
     one(&other);
     let serials = (db.serial(), other.serial());
     demote(server, true);
+    if server.kind().is_postgres() {
+        // Each session is told apart, some time after the administrator's.
+        wait_until("the session knows", || {
+            db.query_value::<String>("SHOW default_transaction_read_only", ()).unwrap() == "on"
+        });
+    }
     let error = db.execute("INSERT INTO t VALUES (1)", ()).unwrap_err();
     assert!(error.is_read_only() && !error.may_have_executed(), "{error:?}");
     assert_eq!(one(&other), 1);
