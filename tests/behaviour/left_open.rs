@@ -4,7 +4,7 @@ use std::mem::forget;
 use std::time::Duration;
 
 use dockline::{Atomic, ErrorKind, Result};
-use dockline_tests::{Story, log_capture};
+use dockline_tests::{Story, log_capture, on_thread};
 use log::Level;
 
 use crate::stage::{Numbers, insert};
@@ -164,4 +164,19 @@ fn with_autocommit_off_a_leaked_block_is_rolled_back_too() {
     assert!(told("leaked_by_hand")[0].contains(&place(began)));
     numbers.assert_well();
     assert_eq!(numbers.stored(), [0; 0]);
+}
+
+#[test]
+fn a_thread_that_ends_in_a_block_says_where_it_began() {
+    let numbers = named("ends_with_thread");
+    let connections = numbers.connections.clone();
+    let began = line!() + 3;
+    on_thread(move || {
+        let db = connections.get("ends_with_thread").unwrap();
+        forget(db.begin_atomic(Atomic::new()).unwrap());
+        insert(&db, 1).unwrap();
+    });
+    assert_eq!(numbers.stored(), [0; 0]);
+    let told = told("ends_with_thread");
+    assert!(told.len() == 1 && told[0].contains(&place(began)), "{told:?}");
 }

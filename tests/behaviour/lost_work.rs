@@ -1,8 +1,11 @@
 //! Blocks whose work is gone before they come to their end: that is never silent.
 
+use std::ops::ControlFlow;
+use std::time::Duration;
+
 use dockline::{Atomic, Error, ErrorKind, Result};
 
-use crate::stage::{Mine, Numbers, Record};
+use crate::stage::{Mine, Numbers, Record, insert};
 
 #[track_caller]
 fn assert_lost(error: &Error) {
@@ -166,4 +169,90 @@ fn a_transaction_that_the_database_has_rolled_back_is_lost() {
         numbers.assert_well();
     }
     assert_eq!((numbers.stored(), record.all()), (vec![1], vec![]));
+}
+
+#[test]
+fn a_block_that_is_ended_in_the_middle_of_a_statement_is_lost() {
+    let numbers = Numbers::new();
+    let (db, record) = (&numbers.db, Record::default());
+    for commits in [true, false] {
+        let outer = db.begin_atomic(Atomic::new()).unwrap();
+        numbers.insert(1).unwrap();
+        numbers.insert(2).unwrap();
+        db.on_commit(record.hook("never")).unwrap();
+        let (mut outer, mut seen) = (Some(outer), 0);
+        db.query_each("SELECT n FROM t", (), |_| {
+            seen += 1;
+            match outer.take() {
+                Some(outer) if commits => {
+                    let error = outer.commit().unwrap_err();
+                    assert_eq!((error.kind(), error.is_work_lost()), (ErrorKind::Programming, true), "{error:?}");
+                }
+                outer => drop(outer),
+            }
+            Ok(ControlFlow::<()>::Continue(()))
+        })
+        .unwrap();
+        assert_eq!(seen, 2, "the statement goes on");
+        assert_eq!((numbers.stored(), record.all()), (vec![], vec![]));
+        assert!(!db.in_atomic_block());
+        numbers.assert_well();
+    }
+    let outer = db.begin_atomic(Atomic::new()).unwrap();
+    numbers.insert(1).unwrap();
+    let mut inner = Some(db.begin_atomic(Atomic::new()).unwrap());
+    numbers.insert(2).unwrap();
+    db.query_each("SELECT n FROM t", (), |_| {
+        drop(inner.take());
+        Ok(ControlFlow::<()>::Continue(()))
+    })
+    .unwrap();
+    assert_lost(&outer.commit().unwrap_err());
+    assert_eq!(numbers.stored(), [0; 0], "an inner one that could not be undone takes what is around with it");
+    numbers.assert_well();
+}
+
+#[test]
+fn a_shutdown_waits_for_a_block_and_its_hooks() {
+    let numbers = Numbers::new();
+    let (db, record) = (&numbers.db, Record::default());
+    db.atomic(|| {
+        numbers.insert(1)?;
+        let (handle, to) = (db.clone(), record.clone());
+        db.on_commit(move || {
+            assert_eq!(insert(&handle, 2).unwrap_err().kind(), ErrorKind::Interface, "there is no transaction now");
+            to.add("it runs");
+        })?;
+        let report = numbers.connections.shutdown(Duration::ZERO);
+        assert_eq!((report.closed, report.left.len()), (0, 1));
+        numbers.insert(3)
+    })
+    .unwrap();
+    assert_eq!((numbers.stored(), record.all()), (vec![1, 3], vec!["it runs".to_owned()]));
+    assert!(!db.is_connected());
+    let error = db.begin_atomic(Atomic::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interface, "{error:?}");
+}
+
+#[test]
+fn hooks_of_a_manual_transaction_that_the_database_has_rolled_back_do_not_run() {
+    let numbers = Numbers::new();
+    let (db, record) = (&numbers.db, Record::default());
+    numbers.insert(1).unwrap();
+    db.set_autocommit(false).unwrap();
+    db.atomic(|| {
+        numbers.insert(2)?;
+        db.on_commit(record.hook("of what is gone"))
+    })
+    .unwrap();
+    let error = db.execute("INSERT OR ROLLBACK INTO t VALUES (1)", ()).unwrap_err();
+    assert!(error.is_work_lost(), "{error:?}");
+    db.atomic(|| {
+        numbers.insert(3)?;
+        db.on_commit(record.hook("of what came after"))
+    })
+    .unwrap();
+    db.commit().unwrap();
+    db.set_autocommit(true).unwrap();
+    assert_eq!((numbers.stored(), record.all()), (vec![1, 3], vec!["of what came after".to_owned()]));
 }

@@ -129,3 +129,16 @@ fn on_sqlite_transactions_are_serializable_and_nothing_else() {
     }
     assert_eq!(numbers.stored(), [1]);
 }
+
+#[test]
+fn what_is_refused_says_where_the_block_around_it_began() {
+    let numbers = Numbers::new();
+    let began = line!() + 1;
+    let block = numbers.db.begin_atomic(Atomic::new()).unwrap();
+    let durable = numbers.db.begin_atomic(Atomic::new().durable(true)).unwrap_err();
+    let place = format!("began at {}:{began}:", file!());
+    for error in [durable, numbers.db.commit().unwrap_err()] {
+        assert!(error.message().contains(&place), "{error} lacks {place:?}");
+    }
+    block.commit().unwrap();
+}

@@ -165,6 +165,34 @@ fn the_error_of_a_hook_is_one_after_the_commit_and_drops_those_behind_it() {
 }
 
 #[test]
+fn the_log_says_how_many_hooks_a_failing_one_has_dropped() {
+    log_capture::start();
+    let numbers = Numbers::named("dropped_hooks");
+    let (db, record) = (&numbers.db, Record::default());
+    db.atomic(|| {
+        db.on_commit(|| Err::<(), _>("the mail server is down"))?;
+        db.on_commit(record.hook("behind"))?;
+        db.on_commit_robust(record.hook("behind"))
+    })
+    .unwrap_err();
+    assert_eq!(record.all(), [""; 0]);
+    let lines = log_capture::lines("dockline::connection", "alias \"dropped_hooks\": a hook of on_commit failed");
+    assert!(lines.len() == 1 && lines[0].0 == Level::Warn, "{lines:?}");
+    assert!(
+        lines[0].1.contains("2 behind it do not run") && lines[0].1.contains("the mail server is down"),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn a_hook_may_end_with_what_its_statement_gives() {
+    let numbers = Numbers::new();
+    let handle = numbers.db.clone();
+    numbers.db.atomic(|| numbers.db.on_commit(move || handle.execute("INSERT INTO t VALUES (1)", ()))).unwrap();
+    assert_eq!(numbers.stored(), [1]);
+}
+
+#[test]
 fn a_hook_that_panics_keeps_none_from_running() {
     let numbers = Numbers::new();
     let (db, record) = (&numbers.db, Record::default());

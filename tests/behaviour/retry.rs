@@ -207,6 +207,68 @@ fn errors_of_a_program_say_whether_the_database_has_failed() {
 }
 
 #[test]
+fn an_error_type_of_somebody_else_is_asked_by_a_closure() {
+    /// As `anyhow::Error`: it takes every error, and is none itself.
+    #[derive(Debug)]
+    struct Any(Box<dyn StdError>);
+    impl<E: StdError + 'static> From<E> for Any {
+        fn from(error: E) -> Self {
+            Self(Box::new(error))
+        }
+    }
+    let numbers = Numbers::new();
+    let attempts = |fail: &dyn Fn() -> Any| {
+        let mut runs = 0;
+        let result: Result<(), Any> = at_once().attempts(3).run_by(
+            &numbers.db,
+            |error: &Any| error.0.downcast_ref(),
+            || {
+                runs += 1;
+                Err(fail())
+            },
+        );
+        result.unwrap_err();
+        runs
+    };
+    assert_eq!(attempts(&|| retryable().with_alias("default").into()), 3);
+    assert_eq!(attempts(&|| std::io::Error::other("no route").into()), 1);
+}
+
+#[test]
+fn a_failure_that_the_closure_swallowed_is_found_at_the_end() {
+    let numbers = Numbers::new();
+    let (db, runs) = (&numbers.db, Cell::new(0));
+    // What the driver says of a deadlock: the server has rolled the transaction back.
+    let (connections, script) = Script::connections(|settings| settings);
+    let scripted = connections.get("default").unwrap();
+    at_once()
+        .run(&scripted, || {
+            runs.set(runs.get() + 1);
+            script.in_transaction.store(true, Ordering::SeqCst);
+            scripted.execute("UPDATE job SET done = 1", ())?;
+            if runs.get() == 1 {
+                script.next(Act::FailAndEnd(retryable()));
+                let _ = scripted.execute("UPDATE job SET done = 2", ());
+            }
+            Ok::<_, Error>(())
+        })
+        .unwrap();
+    assert_eq!(runs.get(), 2);
+    // One that may not pass is not.
+    numbers.insert(1).unwrap();
+    runs.set(0);
+    let error = at_once()
+        .run(db, || {
+            runs.set(runs.get() + 1);
+            numbers.insert(2)?;
+            let _ = db.execute("INSERT OR ROLLBACK INTO t VALUES (1)", ());
+            Ok::<_, Error>(())
+        })
+        .unwrap_err();
+    assert!(error.is_work_lost() && runs.get() == 1, "{error:?}");
+}
+
+#[test]
 fn it_is_refused_where_nothing_can_be_tried_again() {
     let numbers = Numbers::new();
     let mut runs = 0;

@@ -4,7 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use dockline::testing::{TestCase, assert_num_queries, capture_on_commit_callbacks, capture_queries};
-use dockline::{Atomic, Connection, Connections, Databases, Error, ErrorKind, LoggedQuery, Result, Retry};
+use dockline::{
+    Atomic, Connection, Connections, Databases, Error, ErrorKind, IsolationLevel, LoggedQuery, Result, Retry,
+};
 use dockline_tests::{Database, Story, in_memory};
 
 use crate::stage::{Mine, Numbers, Record, insert};
@@ -72,6 +74,23 @@ fn a_durable_block_may_stand_in_a_test_but_not_in_a_block_of_it() {
         })
         .unwrap();
     assert_eq!(seen(&numbers.db), 2);
+}
+
+#[test]
+fn a_block_with_options_may_stand_in_a_test_but_not_in_a_block_of_it() {
+    let numbers = Numbers::new();
+    let _test = begin(&numbers);
+    let serializable = Atomic::new().isolation_level(IsolationLevel::Serializable);
+    numbers
+        .db
+        .atomic_with(serializable, || {
+            numbers.insert(1)?;
+            let error = numbers.db.begin_atomic(serializable).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TransactionManagement, "{error:?}");
+            Ok::<_, Error>(())
+        })
+        .unwrap();
+    assert_eq!(seen(&numbers.db), 1);
 }
 
 #[test]

@@ -12,6 +12,8 @@ use dockline::{Connections, Databases, Error, ErrorKind, Result, Settings, Value
 pub enum Act {
     Succeed,
     Fail(Error),
+    /// It fails, and with it the transaction is over.
+    FailAndEnd(Error),
     Panic,
     /// A result of one row that cannot be left with the connection in one piece.
     Spent,
@@ -65,6 +67,10 @@ impl Script {
             None | Some(Act::Succeed) => Ok(Rest::Ready),
             Some(Act::Spent) => Ok(Rest::Spent),
             Some(Act::Fail(error)) => Err(error),
+            Some(Act::FailAndEnd(error)) => {
+                self.in_transaction.store(false, Ordering::SeqCst);
+                Err(error)
+            }
             Some(Act::Panic) => panic!("the driver panics, as the script says"),
         }
     }
