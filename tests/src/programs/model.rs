@@ -244,8 +244,9 @@ impl Model {
         let (mut ran, mut panicked) = (Ok(()), Ok(()));
         for hook in std::mem::take(&mut self.waiting) {
             match self.fire(&hook) {
-                Err(Outcome::Failed { kind, work_lost, .. }) => {
-                    ran = Err(Outcome::Failed { kind, work_lost, after_commit: true });
+                Err(Outcome::Failed { kind, .. }) => {
+                    // Of the block itself nothing is lost.
+                    ran = Err(Outcome::Failed { kind, work_lost: false, after_commit: true });
                     break;
                 }
                 fired => panicked = panicked.and(fired),
