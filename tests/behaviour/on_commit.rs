@@ -2,9 +2,11 @@
 
 use std::error::Error as StdError;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::Ordering;
 
 use dockline::{Atomic, Error, ErrorKind, Fact, Result};
 use dockline_tests::log_capture;
+use dockline_tests::scripted::{Act, Script};
 use log::Level;
 
 use crate::stage::{Mine, Numbers, Record, insert};
@@ -285,6 +287,25 @@ fn the_failing_statement_of_a_hook_is_after_the_commit_too() {
     assert!(error.is_after_commit());
     assert_eq!(numbers.stored(), [1]);
     numbers.assert_well();
+}
+
+#[test]
+fn a_hook_that_loses_work_of_its_own_keeps_none_from_running() {
+    let (connections, script) = Script::connections(|settings| settings);
+    let (db, record) = (connections.get("default").unwrap(), Record::default());
+    db.atomic(|| {
+        let handle = db.clone();
+        db.on_commit(move || {
+            let block = handle.begin_atomic(Atomic::new()).unwrap();
+            // As PostgreSQL, which checks some constraints then.
+            script.in_transaction.store(true, Ordering::SeqCst);
+            script.next(Act::FailAndEnd(refused("of the hook's own block")));
+            block.commit().unwrap_err();
+        })?;
+        db.on_commit(record.hook("behind"))
+    })
+    .unwrap();
+    assert_eq!(record.all(), ["behind"]);
 }
 
 #[test]

@@ -6,5 +6,5 @@ use dockline_tests::{Database, programs};
 fn random_programs_of_transactions_do_what_the_model_says() {
     let database = Database::new();
     // Nothing here outlives the machine.
-    programs::check(&database.settings().option("synchronous", "off"), 1_000);
+    programs::check(&database.settings().option("synchronous", "off"), 2_000);
 }

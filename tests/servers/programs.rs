@@ -16,7 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-const CASES: u32 = 300;
+const CASES: u32 = 400;
 
 fn check(server: &Server, change: impl FnOnce(Settings) -> Settings) {
     let database = server.database();

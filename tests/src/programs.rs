@@ -212,7 +212,7 @@ fn program() -> impl Strategy<Value = Program> {
 
 fn step() -> BoxedStrategy<Step> {
     let holds = |inner: BoxedStrategy<Step>| caught_or_not(prop_oneof![1 => leaf(), 2 => holder(inner)]);
-    caught_or_not(leaf()).prop_recursive(4, 40, 6, holds).boxed()
+    caught_or_not(leaf()).prop_recursive(4, 60, 8, holds).boxed()
 }
 
 fn caught_or_not(action: impl Strategy<Value = Action>) -> impl Strategy<Value = Step> {
@@ -222,7 +222,7 @@ fn caught_or_not(action: impl Strategy<Value = Action>) -> impl Strategy<Value =
 fn leaf() -> impl Strategy<Value = Action> {
     prop_oneof![
         6 => Just(Action::Insert(0)),
-        2 => Just(Action::Duplicate),
+        3 => Just(Action::Duplicate),
         1 => Just(Action::Nonsense),
         1 => Just(Action::Raise),
         1 => Just(Action::Panic(0)),
@@ -235,7 +235,7 @@ fn leaf() -> impl Strategy<Value = Action> {
 
 /// A block or a hook, with these steps in it.
 fn holder(inner: BoxedStrategy<Step>) -> impl Strategy<Value = Action> {
-    let steps = prop::collection::vec(inner, 0..6);
+    let steps = prop::collection::vec(inner, 0..8);
     let form = prop_oneof![
         4 => Just(Form::Closure), 3 => Just(Form::Committed), 1 => Just(Form::RolledBack), 1 => Just(Form::Dropped)
     ];
@@ -243,7 +243,7 @@ fn holder(inner: BoxedStrategy<Step>) -> impl Strategy<Value = Action> {
         .prop_map(|(form, savepoint, durable, steps)| Action::Block(Block { form, savepoint, durable, steps }));
     let hook = (prop::bool::weighted(0.3), steps)
         .prop_map(|(robust, steps)| Action::OnCommit(Hook { label: 0, robust, steps }));
-    prop_oneof![3 => block, 2 => hook]
+    prop_oneof![1 => block, 1 => hook]
 }
 
 /// Gives each row, panic and hook a number of its own.

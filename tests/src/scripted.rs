@@ -173,6 +173,8 @@ impl Session for Scripted {
         type_name::<Self>()
     }
 
+    fn abandon(self: Box<Self>) {}
+
     fn close(self: Box<Self>) -> Result<()> {
         self.0.closed.fetch_add(1, Ordering::SeqCst);
         assert!(!self.0.close_panics.load(Ordering::SeqCst), "closing panics, as the script says");

@@ -63,6 +63,12 @@ pub trait Backend: Send + Sync + 'static {
     fn closed(&self) -> Error {
         Error::new(ErrorKind::Operational, "the connection is closed")
     }
+
+    /// This process was forked, and the backend has been made anew for it. `in_use`: one of the parent's connections of the
+    /// alias was in the middle of a statement or a transaction at that moment.
+    fn forked(&self, in_use: bool) {
+        let _ = in_use;
+    }
 }
 
 /// One physical connection.
@@ -218,6 +224,11 @@ pub trait Session: Send {
     /// The path of the type of [`native`](Session::native), for error messages.
     fn native_type(&self) -> &'static str;
 
+    /// Gives the connection up in a process that was forked: it is the parent's. Nothing may be sent on it, nothing that
+    /// both processes have may be changed, as what an epoll descriptor watches, and no lock may be waited for. What cannot be
+    /// dropped like that is leaked.
+    fn abandon(self: Box<Self>);
+
     /// Closes the connection. It does not block for longer than 5 s, and does not panic, also on a thread that is
     /// ending.
     ///
@@ -279,6 +290,12 @@ pub trait RowSink {
 
     /// Takes a row. `Break`: it wants no more.
     fn row(&mut self, values: Vec<Value>) -> ControlFlow<()>;
+
+    /// Whether `row` said `Break` because the process was forked in it, and this is the child: the session answers at once,
+    /// without another look at the connection or the statement.
+    fn was_forked(&self) -> bool {
+        false
+    }
 }
 
 /// What a [`RowSink`] does with rows.

@@ -149,10 +149,9 @@ impl CommitHooks {
         let mut panicked = None;
         let mut failed = Ok(());
         let mut waiting = self.waiting.take();
-        while let Some((number, hook)) = waiting.pop_front() {
-            if number < self.first_alive.get() {
-                continue;
-            }
+        // Before any runs: work that hooks lose is their own.
+        waiting.retain(|(number, _)| *number >= self.first_alive.get());
+        while let Some((_, hook)) = waiting.pop_front() {
             match catch_unwind(AssertUnwindSafe(|| hook.run(alias))) {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::backend::{Expect, ParamRows, RowSink};
 use crate::canceller::Canceller;
 use crate::error::{Error, ErrorKind, Fact, Result};
+use crate::fork;
 use crate::hold::Hold;
 use crate::params::Params;
 use crate::query_log::LoggedQuery;
@@ -138,7 +139,7 @@ impl Connection {
     /// A result that is left early costs what the backend has to do to come to rest: reading what remains, up to a
     /// limit, or else closing the connection. Inside a transaction the connection cannot be given up, and all of it is read:
     /// say LIMIT, or cancel it. While `call` runs, the connection is in use: `call` cannot run statements
-    /// on it. A panic of `call` ends the statement and goes on.
+    /// on it. A panic of `call` ends the statement and goes on. In a process that is forked in `call`, no further row comes.
     ///
     /// # Errors
     ///
@@ -174,13 +175,23 @@ impl Connection {
             ended = Some(next);
             ControlFlow::Break(())
         };
-        let mut sink = Sink { slot: &self.slot, expect, heading: self.slot.last_heading(), take: &mut take };
+        let mut sink = Sink {
+            slot: &self.slot,
+            expect,
+            heading: self.slot.last_heading(),
+            take: &mut take,
+            process: if expect == Expect::Stream { fork::process() } else { 0 },
+            was_forked: false,
+        };
         let result = self.slot_here().stream(sql, params.as_ref(), false, |session, sql, params| {
             session.query(sql, params, &mut sink).map(|rest| ((), rest))
         });
+        let was_forked = sink.was_forked;
         match ended {
             Some(Ended::Panicked(panic)) => resume_unwind(panic),
             Some(Ended::Failed(error)) => Err(error.with_fact(Fact::MayHaveExecuted).with_alias(self.slot.alias_arc())),
+            Some(Ended::Broken(value)) if was_forked => Ok(Some(value)),
+            None if was_forked => Err(self.slot.forked_inside()),
             Some(Ended::Broken(value)) => result.map(|()| Some(value)),
             None => result.map(|()| None),
         }
@@ -226,12 +237,18 @@ impl Connection {
         if let Some(error) = self.slot_here().refusal() {
             return Err(error);
         }
+        let seat = Arc::clone(self.slot.seat());
         self.slot.run(Work::Native, |session| {
             let native_type = session.native_type();
             match session.native()?.downcast_mut::<T>() {
                 Some(native) => {
+                    let process = fork::process();
                     let value = call(native);
-                    session.took_back();
+                    if process == fork::process() {
+                        session.took_back();
+                    } else {
+                        seat.set_forked_inside();
+                    }
                     Ok(value)
                 }
                 None => {
@@ -261,6 +278,9 @@ struct Sink<'a> {
     expect: Expect,
     heading: Arc<Heading>,
     take: &'a mut dyn FnMut(Row) -> ControlFlow<()>,
+    /// Where rows come one at a time: in which process.
+    process: u32,
+    was_forked: bool,
 }
 
 impl RowSink for Sink<'_> {
@@ -276,7 +296,17 @@ impl RowSink for Sink<'_> {
     }
 
     fn row(&mut self, values: Vec<Value>) -> ControlFlow<()> {
-        (self.take)(Row::of(Arc::clone(&self.heading), values))
+        let next = (self.take)(Row::of(Arc::clone(&self.heading), values));
+        if self.process != 0 && self.process != fork::process() {
+            self.was_forked = true;
+            self.slot.seat().set_forked_inside();
+            return ControlFlow::Break(());
+        }
+        next
+    }
+
+    fn was_forked(&self) -> bool {
+        self.was_forked
     }
 }
 
@@ -467,6 +497,7 @@ impl Connection {
 
     /// The number of the physical connection, counted from 1 in this process; `None` where none is open.
     pub fn serial(&self) -> Option<u64> {
+        self.slot.notice_fork();
         self.slot.serial()
     }
 
@@ -488,6 +519,7 @@ impl Connection {
 
     /// What cancels the running statement of this connection from another thread: it is `Send` and `Sync`.
     pub fn canceller(&self) -> Canceller {
+        self.slot.notice_fork();
         Canceller::new(Arc::clone(self.slot.seat()))
     }
 

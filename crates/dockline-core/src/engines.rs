@@ -1,7 +1,7 @@
 //! The drivers of a registry, and the configured aliases that they make.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::backend::{Backend, Engine, Session};
 use crate::error::{Error, Result};
@@ -33,6 +33,17 @@ impl Engines {
     pub(crate) fn configure(&self, alias: &str, settings: Settings) -> Result<Arc<AliasConfig>> {
         let backend = self.open(alias, &settings).map_err(|error| error.with_alias(alias))?;
         Ok(Arc::new(AliasConfig { alias: alias.into(), settings, backend, warned: AtomicBool::new(false) }))
+    }
+
+    /// The same once more, for a process that was forked. Where that fails, connecting does.
+    pub(crate) fn configure_anew(&self, config: &AliasConfig) -> Arc<AliasConfig> {
+        let backend = self.open(&config.alias, &config.settings);
+        Arc::new(AliasConfig {
+            alias: Arc::clone(&config.alias),
+            settings: config.settings.clone(),
+            backend: backend.unwrap_or_else(|error| Box::new(Broken { vendor: config.backend.vendor(), error })),
+            warned: AtomicBool::new(config.warned.load(Ordering::Relaxed)),
+        })
     }
 
     fn open(&self, alias: &str, settings: &Settings) -> Result<Box<dyn Backend>> {
@@ -86,5 +97,22 @@ impl Backend for Unconfigured {
         Err(Error::config(
             "no database is configured: set DATABASE_URL, write a dockline.toml, or call init with Databases",
         ))
+    }
+}
+
+/// The backend of an alias whose settings, right in the parent, are wrong by now: a file that they name has gone, say.
+struct Broken {
+    vendor: &'static str,
+    error: Error,
+}
+
+impl Backend for Broken {
+    fn vendor(&self) -> &'static str {
+        self.vendor
+    }
+
+    fn connect(&self) -> Result<Box<dyn Session>> {
+        let error = Error::new(self.error.kind(), self.error.message().to_owned());
+        Err(error.with_context("in a process that was forked"))
     }
 }

@@ -47,6 +47,7 @@ mod connection;
 mod engines;
 mod error;
 mod execute_wrapper;
+mod fork;
 mod hold;
 mod lifecycle;
 mod names;

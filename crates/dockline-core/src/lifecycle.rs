@@ -125,7 +125,7 @@ impl Slot {
         if self.is_busy() || self.serial().is_none() {
             return;
         }
-        let Ok(mut turn) = self.turn() else { return };
+        let Ok(mut turn) = self.boundary_turn() else { return };
         let Some(link) = turn.link() else { return };
         let Some(reason) = self.due(link, now) else { return };
         if inside && self.would_be_missed(link) {

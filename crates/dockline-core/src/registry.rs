@@ -231,6 +231,6 @@ struct Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         self.shared.close_idle();
-        thread::forget(self.shared.hot.id);
+        thread::forget_registry(self.shared.hot.id);
     }
 }

@@ -4,9 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use once_cell::sync::OnceCell;
+
 use crate::backend::{Cancel, Session};
 use crate::engines::AliasConfig;
 use crate::error::{Error, ErrorKind, Fact, Result};
+use crate::fork;
 use crate::settings::Liveness;
 
 /// Where the physical connection of one thread and alias sits.
@@ -22,6 +25,18 @@ pub(crate) struct Seat {
     serial: AtomicU64,
     running: AtomicBool,
     cancel: Mutex<Option<Arc<dyn Cancel>>>,
+    /// The process in which it was made, and the only one in which its locks are waited for.
+    process: u32,
+    left: OnceCell<Left>,
+    /// The process was forked in the middle of a statement, and this is the child.
+    forked_inside: AtomicBool,
+}
+
+/// What was left to the parent, in a process that was forked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Left {
+    pub(crate) in_transaction: bool,
+    pub(crate) had_state: bool,
 }
 
 impl Seat {
@@ -34,7 +49,28 @@ impl Seat {
             serial: AtomicU64::new(0),
             running: AtomicBool::new(false),
             cancel: Mutex::new(None),
+            process: fork::process(),
+            left: OnceCell::new(),
+            forked_inside: AtomicBool::new(false),
         }
+    }
+
+    /// In a process that was forked: gives the connection up without a word. `None` where a statement was running.
+    pub(crate) fn leave_to_parent(&self) -> Option<Left> {
+        let mut guard = self.try_lock()?;
+        let left = self.left.get_or_init(|| {
+            // Not `LinkGuard::take`, which takes another lock.
+            let Some(mut link) = guard.link.take() else { return Left::default() };
+            let forked_inside = self.forked_inside.load(Ordering::Relaxed);
+            let left = Left {
+                in_transaction: forked_inside || link.in_transaction(),
+                had_state: !forked_inside && link.session.has_state(),
+            };
+            link.session.abandon();
+            left
+        });
+        self.serial.store(0, Ordering::Relaxed);
+        Some(*left)
     }
 
     pub(crate) fn serial(&self) -> Option<u64> {
@@ -55,13 +91,22 @@ impl Seat {
         Some(LinkGuard { seat: self, link })
     }
 
+    pub(crate) fn set_forked_inside(&self) {
+        self.forked_inside.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn was_forked_inside(&self) -> bool {
+        self.forked_inside.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn set_running(&self, running: bool) {
         self.running.store(running, Ordering::Release);
     }
 
     /// Cancels the statement that runs here; false where none does.
     pub(crate) fn cancel(&self) -> Result<bool> {
-        if !self.running.load(Ordering::Acquire) {
+        // What runs in the parent is the parent's to cancel.
+        if !self.running.load(Ordering::Acquire) || self.process != fork::process() {
             return Ok(false);
         }
         // Not under the lock: asking a server takes time.
@@ -187,6 +232,10 @@ impl Link {
 }
 
 impl Poison {
+    pub(crate) fn of_fork(message: String, in_transaction: bool, has_state: bool) -> Self {
+        Self { message, code: None, in_transaction, has_state }
+    }
+
     /// Whether something went with the connection, so that another in its place would hide it.
     pub(crate) fn took_something(&self) -> bool {
         self.in_transaction || self.has_state
@@ -225,6 +274,11 @@ impl Bucket {
 
     pub(crate) fn seats(&self) -> Vec<Arc<Seat>> {
         lock(&self.seats).clone()
+    }
+
+    /// `None` where they are locked: for a process that was forked, in which their holder may not exist.
+    pub(crate) fn try_seats(&self) -> Option<Vec<Arc<Seat>>> {
+        Some(self.seats.try_lock().ok()?.clone())
     }
 }
 

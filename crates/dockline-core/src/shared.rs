@@ -11,6 +11,7 @@ use thread_local::ThreadLocal;
 
 use crate::engines::{AliasConfig, Engines};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fork::{self, Inherited};
 use crate::registry::DEFAULT_ALIAS;
 use crate::seat::Bucket;
 use crate::settings::{Databases, Settings};
@@ -21,7 +22,7 @@ use crate::thread::RegistryId;
 /// A registry, as its threads see it.
 pub(crate) struct Shared {
     pub(crate) hot: Hot,
-    engines: Engines,
+    pub(crate) engines: Engines,
     load: Box<dyn Fn() -> Result<Databases> + Send + Sync>,
     // What threads share behind locks hangs on this one pointer, so that a process that forked can leave it all behind: the
     // table is read without one, and can be copied.
@@ -71,12 +72,20 @@ impl Hot {
     }
 }
 
-#[derive(Default)]
+/// What hangs on locks, of one process.
 pub(crate) struct State {
-    table: OnceCell<ArcSwap<Table>>,
+    pub(crate) table: OnceCell<ArcSwap<Table>>,
     /// What each thread shows the others. `thread_local` drops none of it when a thread ends, and hands it to the next
     /// thread with that id: see [`Bucket`].
     pub(crate) buckets: ThreadLocal<Arc<Bucket>>,
+    process: u32,
+    inherited: Option<Inherited>,
+}
+
+impl State {
+    fn new(inherited: Option<Inherited>) -> Self {
+        Self { table: OnceCell::new(), buckets: ThreadLocal::new(), process: fork::process(), inherited }
+    }
 }
 
 pub(crate) type Table = BTreeMap<Arc<str>, Arc<AliasConfig>>;
@@ -98,7 +107,7 @@ impl Shared {
             },
             engines,
             load: Box::new(load),
-            state: ArcSwap::from_pointee(State::default()),
+            state: ArcSwap::from_pointee(State::new(None)),
             signals: Signals::new(id),
             task_policy,
         }
@@ -108,7 +117,7 @@ impl Shared {
     pub(crate) fn configure(&self, databases: Databases) -> Result<()> {
         let mut ours = false;
         let _loading = Loading::begin(self.hot.id)?;
-        self.state.load().table.get_or_try_init(|| {
+        self.state().table.get_or_try_init(|| {
             ours = true;
             self.table_of(databases)
         })?;
@@ -121,13 +130,24 @@ impl Shared {
         }
     }
 
+    /// That of this process. One that was forked begins with one of its own, and leaves the other to its parent.
     pub(crate) fn state(&self) -> Arc<State> {
-        self.state.load_full()
+        let mut state = self.state.load_full();
+        if state.process != fork::process() {
+            let fresh = Arc::new(State::new(Some(Inherited::new(Arc::clone(&state)))));
+            self.state.compare_and_swap(&state, fresh);
+            // Ours, or that of another thread, which was faster.
+            state = self.state.load_full();
+        }
+        if let Some(inherited) = &state.inherited {
+            inherited.leave(self, &state);
+        }
+        state
     }
 
     /// The aliases as they are now; loads the configuration where that has not been done.
     pub(crate) fn table(&self) -> Result<Arc<Table>> {
-        let state = self.state.load();
+        let state = self.state();
         if let Some(table) = state.table.get() {
             return Ok(table.load_full());
         }
@@ -138,7 +158,7 @@ impl Shared {
     }
 
     pub(crate) fn table_if_loaded(&self) -> Option<Arc<Table>> {
-        self.state.load().table.get().map(ArcSwap::load_full)
+        self.state().table.get().map(ArcSwap::load_full)
     }
 
     /// How many threads have used an alias, and live.
@@ -199,7 +219,7 @@ impl Shared {
         let allowed = |table: &Table| allowed(table.get(alias)).map_err(|error| error.with_alias(alias));
         allowed(&*self.table()?)?;
         let config = settings.map(|settings| self.configured(alias, settings)).transpose()?;
-        let state = self.state.load();
+        let state = self.state();
         let Some(table) = state.table.get() else { return Ok(()) };
         let mut outcome = Ok(());
         table.rcu(|table| {

@@ -15,6 +15,7 @@ use crate::connection::Connection;
 use crate::engines::AliasConfig;
 use crate::error::{Error, ErrorKind, Fact, Result};
 use crate::execute_wrapper::Wrappers;
+use crate::fork;
 use crate::query_log::QueryLog;
 use crate::row::Heading;
 use crate::seat::{Link, Seat};
@@ -30,7 +31,11 @@ const TELLING: u32 = 4;
 /// What one thread has for one alias. Only that thread touches it.
 pub(crate) struct Slot {
     pub(crate) shared: Arc<Shared>,
-    seat: Arc<Seat>,
+    first_seat: Arc<Seat>,
+    /// The seat in a process that was forked since: the first has locks of the parent's.
+    later_seat: Cell<Option<&'static Arc<Seat>>>,
+    /// The process that the seat is of.
+    process: Cell<u32>,
     /// What the connection has, or the next one will have.
     config: RefCell<Arc<AliasConfig>>,
     /// What the alias is configured to now; `None` where it was removed.
@@ -91,7 +96,9 @@ impl Slot {
         let heading = Heading { alias: Some(Arc::clone(&seat.alias)), columns: Arc::default() };
         Self {
             shared,
-            seat,
+            first_seat: seat,
+            later_seat: Cell::new(None),
+            process: Cell::new(fork::process()),
             heading: RefCell::new(Arc::new(heading)),
             target: RefCell::new(Some(Arc::clone(&config))),
             config: RefCell::new(config),
@@ -113,19 +120,45 @@ impl Slot {
 
     #[inline]
     pub(crate) fn alias(&self) -> &str {
-        &self.seat.alias
+        &self.first_seat.alias
     }
 
     pub(crate) fn alias_arc(&self) -> Arc<str> {
-        Arc::clone(&self.seat.alias)
+        Arc::clone(&self.first_seat.alias)
     }
 
+    #[inline]
     pub(crate) fn seat(&self) -> &Arc<Seat> {
-        &self.seat
+        self.later_seat.get().unwrap_or(&self.first_seat)
+    }
+
+    /// A seat of this process's own. It is leaked: others may hold guards of the earlier one, and it is one for each fork.
+    pub(crate) fn renew_seat(&self) {
+        let seat = Box::new(Arc::new(Seat::new(self.alias_arc())));
+        self.later_seat.set(Some(Box::leak(seat)));
+        self.process.set(fork::process());
+    }
+
+    /// Whether the process was forked since the seat was made. In the middle of a statement, that is asked after it.
+    #[inline]
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.process.get() != fork::process() && !self.is_busy()
+    }
+
+    /// Leaves what there is to the parent, where this process was forked.
+    #[inline]
+    pub(crate) fn notice_fork(&self) {
+        if self.is_inherited() {
+            crate::thread::leave_to_parent(self);
+        }
     }
 
     pub(crate) fn serial(&self) -> Option<u64> {
-        self.seat.serial()
+        self.seat().serial()
+    }
+
+    pub(crate) fn current_config(&self) -> Arc<AliasConfig> {
+        Arc::clone(&self.config.borrow())
     }
 
     pub(crate) fn log(&self) -> &QueryLog {
@@ -327,6 +360,7 @@ impl Slot {
 
     /// Takes the connection out and closes it; in the middle of a statement, when that is over.
     pub(crate) fn close(&self, reason: CloseReason) {
+        self.notice_fork();
         if self.is_busy() {
             self.close_when_free.set(Some(reason));
             return;
@@ -336,7 +370,7 @@ impl Slot {
             self.transaction.hooks.clear();
         }
         if self.serial().is_some() {
-            let link = self.seat.lock().take();
+            let link = self.seat().lock().take();
             self.transaction.closed(reason);
             self.retire(link, reason);
         }
@@ -389,6 +423,12 @@ impl Slot {
     /// Locks the link. While the turn lives, the slot is busy: whoever comes back to it on this thread gets an error
     /// and no deadlock.
     pub(crate) fn turn(&self) -> Result<Turn<'_>> {
+        self.notice_fork();
+        self.boundary_turn()
+    }
+
+    /// As [`turn`](Slot::turn), at a boundary, which has asked for the process before.
+    pub(crate) fn boundary_turn(&self) -> Result<Turn<'_>> {
         match self.ended.get() {
             None => {}
             Some(CloseReason::ThreadExit) => return Err(crate::thread::ending(self.alias())),
@@ -399,7 +439,7 @@ impl Slot {
                            a closure of native cannot use it";
             return Err(Error::new(ErrorKind::Programming, message).with_alias(self.alias_arc()));
         }
-        Ok(Turn::new(self, self.seat.lock()))
+        Ok(Turn::new(self, self.seat().lock()))
     }
 }
 
@@ -415,6 +455,10 @@ impl fmt::Debug for Slot {
 
 /// Closes a connection, and tells of it. Never under a lock.
 pub(crate) fn retire(shared: &Shared, link: Link, reason: CloseReason) {
+    // It lives on in the parent.
+    if link.is_left() {
+        return;
+    }
     let alias = Arc::clone(&link.config.alias);
     let event = ConnectionClosed {
         alias: Arc::clone(&alias),

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::mem::forget;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use thread_local::ThreadLocal;
 
 use crate::engines::AliasConfig;
 use crate::error::{Error, ErrorKind, Result};
+use crate::fork;
 use crate::names::Names;
 use crate::seat::{Bucket, Seat};
 use crate::shared::Shared;
@@ -152,7 +154,7 @@ pub(crate) fn depth(shared: &Shared) -> u32 {
 }
 
 /// Takes this thread out of a registry that has gone, unless something of it is in use here.
-pub(crate) fn forget(id: RegistryId) {
+pub(crate) fn forget_registry(id: RegistryId) {
     let entry = LOCAL.try_with(|local| {
         let mut registries = local.registries.borrow_mut();
         let at = registries.iter().position(|entry| entry.id == id && entry.registry.is_vacant())?;
@@ -160,6 +162,19 @@ pub(crate) fn forget(id: RegistryId) {
     });
     if let Ok(Some(entry)) = entry {
         entry.registry.leave(CloseReason::Shutdown);
+    }
+}
+
+/// This process was forked since the slot was used.
+#[cold]
+pub(crate) fn leave_to_parent(slot: &Slot) {
+    if let Some(registry) = find(slot.shared.hot.id) {
+        registry.leave_to_parent();
+    }
+    // One that its registry does not have any more, or a thread that is ending.
+    if slot.is_inherited() {
+        drop(slot.shared.state());
+        slot.leave_to_parent();
     }
 }
 
@@ -173,7 +188,9 @@ pub(crate) fn ending(alias: &str) -> Error {
 pub(crate) struct ThreadRegistry {
     pub(crate) shared: Arc<Shared>,
     /// Kept, so that leaving needs no look into the `ThreadLocal`.
-    bucket: Arc<Bucket>,
+    bucket: RefCell<Arc<Bucket>>,
+    /// The process that the bucket is of.
+    process: Cell<u32>,
     /// The generation of the aliases that the slots know.
     generation: Cell<u64>,
     slots: RefCell<Vec<Rc<Slot>>>,
@@ -191,7 +208,8 @@ impl ThreadRegistry {
     fn join(shared: &Arc<Shared>) -> Self {
         Self {
             shared: Arc::clone(shared),
-            bucket: Arc::clone(shared.state().buckets.get_or_default()),
+            bucket: RefCell::new(Arc::clone(shared.state().buckets.get_or_default())),
+            process: Cell::new(fork::process()),
             generation: Cell::new(0),
             slots: RefCell::new(Vec::new()),
             depth: Cell::new(0),
@@ -206,11 +224,40 @@ impl ThreadRegistry {
     }
 
     fn add(&self, config: Arc<AliasConfig>) -> Rc<Slot> {
+        self.notice_fork();
         let seat = Arc::new(Seat::new(Arc::clone(&config.alias)));
-        self.bucket.add(Arc::clone(&seat));
+        self.bucket().add(Arc::clone(&seat));
         let slot = Rc::new(Slot::new(Arc::clone(&self.shared), seat, config));
         self.slots.borrow_mut().push(Rc::clone(&slot));
         slot
+    }
+
+    fn bucket(&self) -> Arc<Bucket> {
+        Arc::clone(&self.bucket.borrow())
+    }
+
+    /// Leaves what there is to the parent, where this process was forked.
+    pub(crate) fn notice_fork(&self) {
+        if self.process.get() != fork::process() {
+            self.leave_to_parent();
+        }
+    }
+
+    #[cold]
+    fn leave_to_parent(&self) {
+        let state = self.shared.state();
+        let process = fork::process();
+        if self.process.replace(process) != process {
+            // Not dropped: whoever holds its lock may not exist here.
+            forget(self.bucket.replace(Arc::clone(state.buckets.get_or_default())));
+        }
+        let bucket = self.bucket();
+        self.each(|slot| {
+            if slot.is_inherited() {
+                slot.leave_to_parent();
+                bucket.add(Arc::clone(slot.seat()));
+            }
+        });
     }
 
     pub(crate) fn aliases(&self) -> Vec<String> {
@@ -236,6 +283,9 @@ impl ThreadRegistry {
     }
 
     pub(crate) fn close_old_connections(&self) {
+        if self.slots.borrow().iter().any(|slot| slot.serial().is_some()) {
+            self.notice_fork();
+        }
         self.refresh();
         let now = Now::default();
         let inside = self.is_inside();
@@ -323,7 +373,7 @@ impl ThreadRegistry {
         // Dropped outside any borrow: settings may hold closures of the program.
         for slot in unused {
             self.earlier_statements.set(self.earlier_statements.get().wrapping_add(slot.statements.get()));
-            self.bucket.remove(slot.seat());
+            self.bucket().remove(slot.seat());
         }
     }
 
@@ -339,10 +389,20 @@ impl ThreadRegistry {
 
     /// Closes what there is, and takes this thread's seats away.
     fn leave(&self, reason: CloseReason) {
-        self.each(|slot| {
-            slot.end(reason);
-            self.bucket.remove(slot.seat());
-        });
+        if self.process.get() == fork::process() {
+            let bucket = self.bucket();
+            self.each(|slot| {
+                slot.end(reason);
+                bucket.remove(slot.seat());
+            });
+        } else {
+            // What was inherited is left to the parent, without a look into the `ThreadLocal`.
+            drop(self.shared.state());
+            self.each(|slot| {
+                slot.leave_to_parent();
+                slot.end(reason);
+            });
+        }
         drop(self.slots.take());
     }
 }

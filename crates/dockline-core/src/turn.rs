@@ -108,6 +108,11 @@ impl<'a> Turn<'a> {
         let result = result.map_err(|error| slot.judge(error, link, work, before));
         slot.follow(link, work, before, result.is_ok());
         let unread = matches!(result, Ok((_, Rest::Spent))).then_some(CloseReason::Unread);
+        if slot.seat().was_forked_inside() {
+            // It is the parent's, to judge and to close. What comes next leaves it alone.
+            slot.close_when_free.set(None);
+            return result.map(|(value, _)| value);
+        }
         let closing = slot.close_when_free.take().or(unread).map(|reason| (self.take(), reason));
         drop(self);
 

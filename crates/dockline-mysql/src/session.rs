@@ -1,6 +1,7 @@
 //! One connection.
 
 use std::any::{Any, type_name};
+use std::mem::forget;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -198,14 +199,14 @@ impl MysqlSession {
         params: &[Value],
         sink: Option<&mut dyn RowSink>,
     ) -> Result<Result<Received, Failed>> {
-        let leave = if self.tracking.in_transaction() { None } else { self.wire.as_ref() };
+        let (wire, leaves) = (self.wire.as_ref(), !self.tracking.in_transaction());
         let later = |error| Failed { error, at_once: false };
         Ok(match &prepared.form {
             Form::Binary(statement) => {
-                let wire = value::params(params)?;
+                let values = value::params(params)?;
                 fits(sql.len() + params.iter().map(value::size).sum::<usize>(), self.max_packet)?;
-                match self.conn.exec_iter(statement, Params::Positional(wire)) {
-                    Ok(result) => receive(result, prepared, sink, leave).map_err(later),
+                match self.conn.exec_iter(statement, Params::Positional(values)) {
+                    Ok(result) => receive(result, prepared, sink, wire, leaves).map_err(later),
                     // What a routine runs inside can fail in the same words.
                     Err(error) => Err(Failed { error, at_once: !prepared.calls }),
                 }
@@ -214,7 +215,7 @@ impl MysqlSession {
                 let text = template.fill(params)?;
                 fits(text.len(), self.max_packet)?;
                 let result = self.conn.query_iter(text).map_err(later);
-                result.and_then(|result| receive(result, prepared, sink, leave).map_err(later))
+                result.and_then(|result| receive(result, prepared, sink, wire, leaves).map_err(later))
             }
         })
     }
@@ -419,11 +420,13 @@ fn receive<P: Protocol>(
     mut result: QueryResult<'_, '_, '_, P>,
     prepared: &Prepared,
     mut sink: Option<&mut dyn RowSink>,
-    leave: Option<&Wire>,
+    wire: Option<&Wire>,
+    leaves: bool,
 ) -> mysql::Result<Received> {
     let mut received = Received { affected: 0, gave_rows: false, rest: Rest::Ready };
     let (mut rows, mut bytes) = (0, 0);
-    while let Some(mut set) = result.iter() {
+    let mut was_forked = false;
+    while !was_forked && let Some(mut set) = result.iter() {
         received.affected = set.affected_rows();
         let gives_rows = !set.columns().as_ref().is_empty();
         received.gave_rows |= gives_rows;
@@ -441,11 +444,17 @@ fn receive<P: Protocol>(
             if taker.row(values.map(|(value, column)| value::column(value, column)).collect()).is_continue() {
                 continue;
             }
+            if taker.was_forked() {
+                // Both read on to their end where they are dropped.
+                forget(set);
+                was_forked = true;
+                break;
+            }
             for row in set.by_ref() {
                 let row = row?;
                 rows += 1;
                 bytes += (0..row.len()).filter_map(|at| row.as_ref(at)).map(value::wire_size).sum::<usize>();
-                if let Some(wire) = leave.filter(|_| rows > ROWS_TO_SKIP || bytes > BYTES_TO_SKIP) {
+                if let Some(wire) = wire.filter(|_| leaves && (rows > ROWS_TO_SKIP || bytes > BYTES_TO_SKIP)) {
                     wire.shutdown();
                     received.rest = Rest::Spent;
                     return Ok(received);
@@ -453,6 +462,13 @@ fn receive<P: Protocol>(
             }
             sink = None;
         }
+    }
+    if was_forked {
+        forget(result);
+        if let Some(wire) = wire {
+            let _ = wire.disconnect_here();
+        }
+        return Ok(received);
     }
     if let (false, Some(sink)) = (received.gave_rows, sink) {
         sink.columns(&Arc::default());
@@ -620,6 +636,14 @@ impl Session for MysqlSession {
 
     fn native_type(&self) -> &'static str {
         type_name::<Conn>()
+    }
+
+    fn abandon(self: Box<Self>) {
+        match &self.wire {
+            // The driver's goodbye goes nowhere then.
+            Some(wire) if wire.disconnect_here().is_ok() => {}
+            _ => forget(self),
+        }
     }
 
     fn close(self: Box<Self>) -> Result<()> {

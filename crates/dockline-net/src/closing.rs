@@ -9,8 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use once_cell::sync::Lazy;
-
+use crate::per_process::PerProcess;
 use crate::server::Place;
 
 pub(crate) use socket::Socket;
@@ -62,11 +61,12 @@ pub(crate) fn run(socket: Option<Socket>, place: Place, goodbye: Goodbye) {
     hand_over(Job { goodbye: None, end, place });
 }
 
-static WATCHER: Lazy<Mutex<Option<Sender<Job>>>> = Lazy::new(Mutex::default);
+static WATCHER: PerProcess<Mutex<Option<Sender<Job>>>> = PerProcess::new();
 
 /// Where no thread can be started, the job is done here, as far as it does not wait.
 fn hand_over(job: Job) {
-    let mut sender = WATCHER.lock().unwrap_or_else(PoisonError::into_inner);
+    let watcher = WATCHER.get();
+    let mut sender = watcher.value.lock().unwrap_or_else(PoisonError::into_inner);
     if sender.is_none() {
         let (send, receive) = channel();
         let started = std::thread::Builder::new().name("dockline-closing".to_owned()).spawn(move || work(&receive));

@@ -14,6 +14,7 @@ mod closing;
 mod deadline;
 mod files;
 mod look;
+mod per_process;
 mod program;
 mod server;
 mod statements;

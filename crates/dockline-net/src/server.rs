@@ -6,10 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use once_cell::sync::Lazy;
-
 use crate::closing;
 use crate::deadline::Deadline;
+use crate::per_process::PerProcess;
 use crate::wire::Wire;
 
 /// What all connections of this process to one host and port share, of whatever alias.
@@ -51,8 +50,9 @@ impl Server {
     /// The server of this name, as `db.example:5432` or the path of a socket: always the same one for the same name. It is
     /// kept when nobody has it, for that a server has refused is worth knowing just then.
     pub fn named(name: &str) -> Arc<Self> {
-        static SERVERS: Lazy<Mutex<HashMap<String, Arc<Server>>>> = Lazy::new(Mutex::default);
-        let mut servers = lock(&SERVERS);
+        static SERVERS: PerProcess<Mutex<HashMap<String, Arc<Server>>>> = PerProcess::new();
+        let all = SERVERS.get();
+        let mut servers = lock(&all.value);
         if let Some(server) = servers.get(name) {
             return Arc::clone(server);
         }

@@ -1,13 +1,14 @@
 //! A look at a driver's socket, past the driver.
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use rustix::io::Errno;
+use rustix::io::{Errno, dup2};
 use rustix::net::{RecvFlags, recv};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Type};
 
 use crate::look::Look;
 
@@ -79,6 +80,20 @@ impl Wire {
         let _ = self.socket(|socket| socket.shutdown(Shutdown::Both));
     }
 
+    /// Puts a socket that leads nowhere into the place of this one, in this process alone: for one that was forked. The other side
+    /// notices nothing, and what the driver does with its socket from now on fails.
+    ///
+    /// # Errors
+    ///
+    /// Where the system refuses: descriptors have run out. The socket is what it was then.
+    pub fn disconnect_here(&self) -> io::Result<()> {
+        let nowhere = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        // SAFETY: as in `borrow`; and it is not closed here, but stays the driver's, whose number keeps its meaning.
+        let mut place = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(self.descriptor) });
+        dup2(&nowhere, &mut place)?;
+        Ok(())
+    }
+
     /// Tells the other side that nothing more comes; what it still sends can be read.
     pub fn finish(&self) {
         let _ = self.socket(|socket| socket.shutdown(Shutdown::Write));
@@ -117,7 +132,7 @@ impl Wire {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -159,6 +174,20 @@ mod tests {
         SockRef::from(&far).set_linger(Some(Duration::ZERO)).unwrap();
         drop(far);
         wait_for(&wire, |look| matches!(look, Look::Failed(_)));
+    }
+
+    #[test]
+    fn a_socket_that_leads_nowhere_takes_the_place_of_one() {
+        let (near, mut far) = pair();
+        let mut copy = near.try_clone().unwrap();
+        Wire::of(&near).disconnect_here().unwrap();
+        assert!((&near).write_all(b"goodbye").is_err());
+        drop(near);
+        // The other descriptor of the same socket, as that of a parent.
+        copy.write_all(b"hello").unwrap();
+        let mut buffer = [0; 64];
+        let length = far.read(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"hello");
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use std::any::{Any, type_name};
 use std::cell::RefCell;
+use std::mem::forget;
 use std::sync::Arc;
 
 use dockline_core::backend::{Cancel, ParamRows, Rest, RowSink, Session, TransactionOptions};
 use dockline_core::placeholder::{Syntax, translate};
 use dockline_core::{Error, ErrorKind, Fact, IsolationLevel, Result, ServerInfo, TransactionMode, Value};
+use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection, Statement};
 
 use crate::error::{map, of_init_sql};
@@ -170,6 +172,12 @@ impl Session for SqliteSession {
                     values.push(value::column(current.get_ref(at).map_err(map)?));
                 }
                 if sink.row(values).is_break() {
+                    if sink.was_forked() {
+                        // Ending the statement would end its transaction, which is the parent's.
+                        forget(rows);
+                        forget(statement);
+                        return Ok(Rest::Ready);
+                    }
                     break;
                 }
                 row = rows.next().map_err(map)?;
@@ -279,6 +287,16 @@ impl Session for SqliteSession {
 
     fn native_type(&self) -> &'static str {
         type_name::<Connection>()
+    }
+
+    fn abandon(self: Box<Self>) {
+        // What SQLite knows of the file's locks is the parent's, and goes with the last connection to it: so one that has none is
+        // closed, without the checkpoint that would take locks. One in a transaction would roll it back.
+        let is_idle = self.connection.is_autocommit();
+        let keeps_quiet = || self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        if !is_idle || keeps_quiet().is_err() {
+            forget(self);
+        }
     }
 
     fn close(self: Box<Self>) -> Result<()> {

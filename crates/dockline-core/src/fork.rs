@@ -1,0 +1,192 @@
+//! What becomes of a registry in a process that was forked.
+//!
+//! A child has a copy of all that its parent had: descriptors that are the parent's too, and locks whose holders do not
+//! exist in it. So it looks at the process id before statements and at boundaries, and where that is another one it
+//! leaves behind what it inherited, of all threads: each connection is given up without a word to its server, and
+//! the seats, the table and what else hangs on a lock are made anew. A lock of the parent's is only ever tried.
+
+use std::mem::forget;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use once_cell::sync::OnceCell;
+
+use crate::backend::{Cancel, Health, ParamRows, Rest, RowSink, Session, TransactionOptions};
+use crate::engines::AliasConfig;
+use crate::error::{Error, ErrorKind, Fact, Result};
+use crate::seat::{Link, Poison};
+use crate::shared::{Shared, State, Table};
+use crate::slot::Slot;
+use crate::value::Value;
+
+/// The process that this is: one system call.
+#[inline]
+pub(crate) fn process() -> u32 {
+    std::process::id()
+}
+
+/// What a child knows of the state of its parent.
+pub(crate) struct Inherited {
+    parent: Arc<State>,
+    is_left: OnceCell<()>,
+}
+
+impl Inherited {
+    pub(crate) fn new(parent: Arc<State>) -> Self {
+        Self { parent, is_left: OnceCell::new() }
+    }
+
+    /// Leaves everything to the parent, once; who comes meanwhile waits for that.
+    pub(crate) fn leave(&self, shared: &Shared, mine: &State) {
+        self.is_left.get_or_init(|| {
+            // Dropping it would close what could not be taken out of it.
+            forget(Arc::clone(&self.parent));
+            let mut in_use = Vec::new();
+            for bucket in &self.parent.buckets {
+                // Where it is locked, a thread that does not exist here was coming or going.
+                for seat in bucket.try_seats().unwrap_or_default() {
+                    if seat.leave_to_parent().is_none_or(|left| left.in_transaction) {
+                        in_use.push(Arc::clone(&seat.alias));
+                    }
+                }
+            }
+            if let Some(table) = self.parent.table.get() {
+                let anew = |config: &Arc<AliasConfig>| {
+                    let config = shared.engines.configure_anew(config);
+                    config.backend.forked(in_use.contains(&config.alias));
+                    (Arc::clone(&config.alias), config)
+                };
+                let table: Table = table.load().values().map(anew).collect();
+                // Nobody else has it yet.
+                let _ = mine.table.set(ArcSwap::from_pointee(table));
+            }
+            shared.hot.advance();
+        });
+    }
+}
+
+impl Slot {
+    /// This process was forked since the slot was used: what it had is the parent's. A transaction or state that would be missed
+    /// is an error of the next statement.
+    #[cold]
+    pub(crate) fn leave_to_parent(&self) {
+        // Where it was in the middle of a statement when the state was left, that has ended by now.
+        let left = self.seat().leave_to_parent().unwrap_or_default();
+        self.renew_seat();
+        self.close_when_free.set(None);
+        // They are dropped later: that is the program's code.
+        self.transaction.hooks.disown();
+        if self.transaction.in_atomic_block() {
+            self.transaction.lose(|| format!("{FORKED}, and the transaction is the parent's"));
+        }
+        let in_transaction = left.in_transaction || self.transaction.in_atomic_block();
+        if in_transaction || left.had_state {
+            self.flags.errors_occurred.set(true);
+            let mut link = Link::new(Box::new(LeftSession), self.current_config(), std::time::Instant::now());
+            link.poison =
+                Some(Poison::of_fork(format!("{FORKED}, and it is the parent's"), in_transaction, left.had_state));
+            self.seat().lock().put(link);
+        }
+    }
+}
+
+const FORKED: &str = "the process was forked";
+
+impl Slot {
+    /// This process was forked in the middle of a statement, which is the parent's.
+    pub(crate) fn forked_inside(&self) -> Error {
+        let message = format!("{FORKED} in the middle of this statement, and what remains of it is the parent's");
+        Error::new(ErrorKind::Operational, message)
+            .with_fact(Fact::Disconnect)
+            .with_fact(Fact::MayHaveExecuted)
+            .with_alias(self.alias_arc())
+    }
+}
+
+impl Link {
+    /// Stands for one that was left to the parent, until that has been told.
+    pub(crate) fn is_left(&self) -> bool {
+        self.session.native_type() == LEFT
+    }
+}
+
+const LEFT: &str = "left to the parent";
+
+/// The session of a connection that was left to the parent. It is poisoned from the beginning, so nothing comes here.
+struct LeftSession;
+
+fn left() -> Error {
+    Error::new(ErrorKind::Operational, format!("{FORKED}: its connection is the parent's")).with_fact(Fact::Disconnect)
+}
+
+impl Session for LeftSession {
+    fn execute(&mut self, _: &str, _: &[Value]) -> Result<u64> {
+        Err(left())
+    }
+
+    fn query(&mut self, _: &str, _: &[Value], _: &mut dyn RowSink) -> Result<Rest> {
+        Err(left())
+    }
+
+    fn execute_many(&mut self, _: &str, _: &mut dyn ParamRows) -> Result<u64> {
+        Err(left())
+    }
+
+    fn run_own(&mut self, _: &str) -> Result<()> {
+        Err(left())
+    }
+
+    fn set_autocommit(&mut self, _: bool) -> Result<()> {
+        Err(left())
+    }
+
+    fn begin(&mut self, _: TransactionOptions) -> Result<()> {
+        Err(left())
+    }
+
+    fn end(&mut self, _: bool) -> Result<()> {
+        Err(left())
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        Err(left())
+    }
+
+    fn rollback(&mut self) -> Result<()> {
+        Err(left())
+    }
+
+    fn in_transaction(&self) -> bool {
+        false
+    }
+
+    fn is_usable(&mut self) -> bool {
+        false
+    }
+
+    fn probe(&mut self) -> Health {
+        Health::Gone(left())
+    }
+
+    fn has_state(&mut self) -> bool {
+        false
+    }
+
+    fn canceller(&self) -> Option<Arc<dyn Cancel>> {
+        None
+    }
+
+    fn native(&mut self) -> Result<&mut dyn std::any::Any> {
+        Err(left())
+    }
+
+    fn native_type(&self) -> &'static str {
+        LEFT
+    }
+
+    fn abandon(self: Box<Self>) {}
+
+    fn close(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
