@@ -53,6 +53,23 @@ fn a_transaction_left_open_is_logged_at_warn() {
 }
 
 #[test]
+fn a_task_inside_a_block_is_logged_at_warn_once() {
+    let connections = with_alias("around_task", memory());
+    let db = connections.get("around_task").unwrap();
+    {
+        let _test = dockline::testing::TestCase::begin(&connections, &["around_task"]).unwrap();
+        connections.task(|| ())();
+    }
+    let lines =
+        || log_capture::lines("dockline::connection", "alias \"around_task\": a task begins inside an atomic block");
+    assert_eq!(lines().len(), 0, "that of a test is around everything");
+    for _ in 0..2 {
+        db.atomic(|| Ok::<_, dockline::Error>(connections.task(|| ())())).unwrap();
+    }
+    assert_eq!(lines().iter().map(|(level, _)| *level).collect::<Vec<_>>(), [Level::Warn]);
+}
+
+#[test]
 fn a_full_query_log_says_so_and_its_logger_may_use_the_connection() {
     let connections = with_alias("full", memory());
     let db = connections.get("full").unwrap();

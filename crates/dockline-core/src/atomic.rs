@@ -8,6 +8,7 @@ use std::rc::Rc;
 use crate::backend::TransactionOptions;
 use crate::connection::Connection;
 use crate::error::{Error, Result};
+use crate::logging::say;
 use crate::settings::IsolationLevel;
 use crate::signals::panic_text;
 use crate::slot::Slot;
@@ -230,7 +231,7 @@ impl AtomicBlock {
 
     fn end_and_log(&mut self) {
         if let Err(error) = self.end(Exit::RollBack) {
-            log::warn!(target: "dockline::connection", "rolling an atomic block back: {error}");
+            say!(warn, "rolling an atomic block back: {error}");
         }
     }
 }
@@ -240,7 +241,7 @@ impl Drop for AtomicBlock {
         // In the middle of a panic, or on a thread that ends and whose driver cannot be used any more, a panic ends the process.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.end_and_log())) {
             let text = panic_text(&*panic);
-            log::error!(target: "dockline::connection", "rolling an atomic block back: a wrapper or the driver panicked: {text}");
+            say!(error, "rolling an atomic block back: a wrapper or the driver panicked: {text}");
         }
     }
 }

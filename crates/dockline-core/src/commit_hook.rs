@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::connection::Connection;
 use crate::error::{Error, ErrorKind, Fact, Result};
+use crate::logging::say;
 use crate::signals::panic_text;
 use crate::transaction::misuse;
 
@@ -155,8 +156,8 @@ impl CommitHooks {
             match catch_unwind(AssertUnwindSafe(|| hook.run(alias))) {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    log::warn!(
-                        target: "dockline::connection",
+                    say!(
+                        warn,
                         "alias {alias:?}: a hook of on_commit failed after the commit, and {} behind it do not run: {error}",
                         waiting.len()
                     );
@@ -164,9 +165,10 @@ impl CommitHooks {
                     break;
                 }
                 Err(panic) => {
-                    log::error!(
-                        target: "dockline::connection",
-                        "alias {alias:?}: a hook of on_commit panicked after the commit: {}", panic_text(&*panic)
+                    say!(
+                        error,
+                        "alias {alias:?}: a hook of on_commit panicked after the commit: {}",
+                        panic_text(&*panic)
                     );
                     panicked.get_or_insert(panic);
                 }
@@ -193,11 +195,11 @@ impl Hook {
         match catch_unwind(AssertUnwindSafe(self.call)) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                log::error!(target: "dockline::connection", "alias {alias:?}: a robust hook of on_commit failed: {error}");
+                say!(error, "alias {alias:?}: a robust hook of on_commit failed: {error}");
             }
             Err(panic) => {
                 let text = panic_text(&*panic);
-                log::error!(target: "dockline::connection", "alias {alias:?}: a robust hook of on_commit panicked: {text}");
+                say!(error, "alias {alias:?}: a robust hook of on_commit panicked: {text}");
             }
         }
         Ok(())

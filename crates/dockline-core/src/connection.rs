@@ -429,6 +429,7 @@ impl Connection {
 
     /// Whether a physical connection is open, as far as this side knows.
     pub fn is_connected(&self) -> bool {
+        self.slot.notice_fork();
         self.slot.serial().is_some()
     }
 

@@ -50,6 +50,7 @@ mod execute_wrapper;
 mod fork;
 mod hold;
 mod lifecycle;
+mod logging;
 mod names;
 mod params;
 mod query_log;

@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use crate::backend::{Backend, Health};
 use crate::error::{Error, ErrorKind, Fact, Result};
+use crate::logging::say;
 use crate::seat::Link;
 use crate::settings::Liveness;
 use crate::signals::CloseReason;
 use crate::slot::{Holds, Opening, Slot};
-use crate::thread::Now;
+use crate::thread::{LeftOpen, Now};
 use crate::turn::Turn;
 
 /// Receivers of `connection_created` and `connection_closed` may close and open what they are told of; not for ever.
@@ -84,10 +85,7 @@ impl Slot {
                 link.poison(error.message().to_owned(), error.code(), false);
                 return self.examine(link);
             }
-            log::debug!(
-                target: "dockline::connection",
-                "alias {:?}: connection {} is gone, and replaced: {error}", self.alias(), link.serial
-            );
+            say!(debug, "alias {:?}: connection {} is gone, and replaced: {error}", self.alias(), link.serial);
             return Ok(Some(CloseReason::Unusable));
         }
         let asks_the_clock = link.config.settings.get_conn_max_idle().is_some();
@@ -138,10 +136,10 @@ impl Slot {
         self.transaction.closed(reason);
         if in_transaction {
             let alias = self.alias();
-            log::warn!(
-                target: "dockline::connection",
+            say!(
+                warn,
                 "alias {alias:?}: a transaction is open on a connection that is closed ({reason}); it is rolled back \
-                 (it began at {began_at})"
+                         (it began at {began_at})"
             );
         }
         self.retire(link, reason);
@@ -197,17 +195,18 @@ impl Slot {
     /// Rolls back what a request or task left open: an atomic block that it began, or a BEGIN that was sent as text. The next
     /// request must not run inside it. A block that was begun before, as that of a test, is left alone. Where autocommit
     /// is off, Django keeps the transaction or closes the connection, and so does the boundary here.
-    pub(crate) fn roll_back_left_open(self: &Rc<Self>) {
+    pub(crate) fn roll_back_left_open(self: &Rc<Self>, left_open: LeftOpen) {
         while let Some(began_at) = self.transaction.innermost_begun_inside() {
             let alias = self.alias();
-            log::warn!(
-                target: "dockline::connection",
+            say!(
+                warn,
                 "alias {alias:?}: an atomic block was left open at the end of a request or task; it is rolled back \
-                 (it began at {began_at})"
+                         (it began at {began_at})"
             );
             self.leave_and_log();
         }
-        if !self.used.take() || self.is_busy() || self.serial().is_none() || !self.flags.autocommit.get() {
+        let is_looked_at = self.flags.autocommit.get() || left_open == LeftOpen::All;
+        if !self.used.take() || self.is_busy() || self.serial().is_none() || !is_looked_at {
             return;
         }
         let Ok(mut turn) = self.turn() else { return };
@@ -219,14 +218,15 @@ impl Slot {
             link.poison(error.message().to_owned(), error.code(), false);
         }
         drop(turn);
+        self.transaction.hooks.clear();
         let alias = self.alias();
-        log::warn!(
-            target: "dockline::connection",
+        say!(
+            warn,
             "alias {alias:?}: a transaction was left open at the end of a request or task; it is rolled back (it began at {})",
             self.began_at.get()
         );
         if let Err(error) = result {
-            log::warn!(target: "dockline::connection", "alias {alias:?}: rolling back: {error}");
+            say!(warn, "alias {alias:?}: rolling back: {error}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! The half of a slot that other threads may see, and take from: one seat for each thread and alias.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ pub(crate) struct Seat {
     /// The link's number, 0 where there is none: what the owner can ask in the middle of a statement.
     serial: AtomicU64,
     running: AtomicBool,
+    /// How many connections have been taken out and are being closed.
+    departing: Arc<AtomicUsize>,
     cancel: Mutex<Option<Arc<dyn Cancel>>>,
     /// The process in which it was made, and the only one in which its locks are waited for.
     process: u32,
@@ -48,6 +50,7 @@ impl Seat {
             link: Mutex::new(None),
             serial: AtomicU64::new(0),
             running: AtomicBool::new(false),
+            departing: Arc::default(),
             cancel: Mutex::new(None),
             process: fork::process(),
             left: OnceCell::new(),
@@ -99,6 +102,11 @@ impl Seat {
         self.forked_inside.load(Ordering::Relaxed)
     }
 
+    /// Whether somebody is closing what sat here.
+    pub(crate) fn is_departing(&self) -> bool {
+        self.departing.load(Ordering::Acquire) > 0
+    }
+
     pub(crate) fn set_running(&self, running: bool) {
         self.running.store(running, Ordering::Release);
     }
@@ -135,10 +143,28 @@ impl LinkGuard<'_> {
     }
 
     pub(crate) fn take(&mut self) -> Option<Link> {
-        let link = self.link.take()?;
+        let mut link = self.link.take()?;
+        // Under the lock: who finds the seat empty sees it.
+        link.departing = Some(Departing::from(&self.seat.departing));
         self.seat.serial.store(0, Ordering::Relaxed);
         lock(&self.seat.cancel).take();
         Some(link)
+    }
+}
+
+/// A connection is between its seat and its end, while this lives.
+pub(crate) struct Departing(Arc<AtomicUsize>);
+
+impl Departing {
+    fn from(seat: &Arc<AtomicUsize>) -> Self {
+        seat.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(seat))
+    }
+}
+
+impl Drop for Departing {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -158,6 +184,7 @@ pub(crate) struct Link {
     pub(crate) in_block: bool,
     /// After an error that makes the connection untrustworthy, whatever a check would say.
     pub(crate) poison: Option<Poison>,
+    pub(crate) departing: Option<Departing>,
 }
 
 /// Why a connection can no longer be trusted.
@@ -192,6 +219,7 @@ impl Link {
             statements: 0,
             in_block: false,
             poison: None,
+            departing: None,
         }
     }
 

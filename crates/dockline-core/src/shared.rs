@@ -42,6 +42,8 @@ pub(crate) struct Hot {
     atomic_requests: AtomicBool,
     /// The log says what a request without a block does with that.
     warned_of_requests: AtomicBool,
+    /// The log says what becomes of a task inside a block.
+    warned_of_tasks: AtomicBool,
 }
 
 impl Hot {
@@ -65,6 +67,11 @@ impl Hot {
     /// Whether nobody has asked before.
     pub(crate) fn warns_of_requests(&self) -> bool {
         !self.warned_of_requests.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether nobody has asked before.
+    pub(crate) fn warns_of_tasks(&self) -> bool {
+        !self.warned_of_tasks.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn close(&self) {
@@ -104,6 +111,7 @@ impl Shared {
                 closed: AtomicBool::new(false),
                 atomic_requests: AtomicBool::new(false),
                 warned_of_requests: AtomicBool::new(false),
+                warned_of_tasks: AtomicBool::new(false),
             },
             engines,
             load: Box::new(load),

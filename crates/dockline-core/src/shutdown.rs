@@ -82,7 +82,10 @@ impl Shared {
             }
             let link = guard.take();
             drop(guard);
-            if let Some(link) = link {
+            if link.is_none() && seat.is_departing() {
+                // Its owner is closing it.
+                busy.push(seat);
+            } else if let Some(link) = link {
                 retire(self, link, CloseReason::Shutdown);
                 *closed += 1;
             }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::connection::Connection;
+use crate::logging::guarded;
 use crate::thread::{RegistryId, ThreadRegistry};
 
 /// The signals of a registry.
@@ -39,11 +40,13 @@ pub struct Signals {
 impl Signals {
     pub(crate) fn new(registry: RegistryId) -> Self {
         let reset_queries = Own { id: ReceiverId::RESET_QUERIES, run: ThreadRegistry::reset_queries };
-        let close_old = Own { id: ReceiverId::CLOSE_OLD_CONNECTIONS, run: ThreadRegistry::close_old_connections };
-        let close_after_task = Own { run: ThreadRegistry::close_after_task, ..close_old };
+        let close = |run| Own { id: ReceiverId::CLOSE_OLD_CONNECTIONS, run };
+        let close_before = close(ThreadRegistry::close_before_request as fn(&ThreadRegistry));
+        let close_after = close(ThreadRegistry::close_after_request);
+        let close_after_task = close(ThreadRegistry::close_after_task);
         Self {
-            request_started: Signal::new("request_started", registry, vec![reset_queries, close_old], vec![]),
-            request_finished: Signal::new("request_finished", registry, vec![], vec![close_old]),
+            request_started: Signal::new("request_started", registry, vec![reset_queries, close_before], vec![]),
+            request_finished: Signal::new("request_finished", registry, vec![], vec![close_after]),
             task_done: Signal::new("task_done", registry, vec![], vec![close_after_task]),
             connection_created: Signal::new("connection_created", registry, vec![], vec![]),
             connection_closed: Signal::new("connection_closed", registry, vec![], vec![]),
@@ -139,7 +142,9 @@ impl<E: 'static> Signal<E> {
 
     fn guard(&self, receiver: impl FnOnce()) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(receiver)) {
-            log::error!(target: "dockline::signals", "a receiver of {} panicked: {}", self.name, panic_text(&*panic));
+            guarded(
+                || log::error!(target: "dockline::signals", "a receiver of {} panicked: {}", self.name, panic_text(&*panic)),
+            );
             // What was thrown may panic again when it is dropped.
             std::mem::forget(panic);
         }

@@ -16,6 +16,7 @@ use crate::engines::AliasConfig;
 use crate::error::{Error, ErrorKind, Fact, Result};
 use crate::execute_wrapper::Wrappers;
 use crate::fork;
+use crate::logging::say;
 use crate::query_log::QueryLog;
 use crate::row::Heading;
 use crate::seat::{Link, Seat};
@@ -279,10 +280,7 @@ impl Slot {
         turn.put(link);
         drop(turn);
         let elapsed = started.elapsed();
-        log::debug!(
-            target: "dockline::connection",
-            "alias {:?}: opened connection {serial} ({}) in {elapsed:.1?}", self.alias(), self.vendor()
-        );
+        say!(debug, "alias {:?}: opened connection {serial} ({}) in {elapsed:.1?}", self.alias(), self.vendor());
         let event = ConnectionCreated { connection: Connection::new(Rc::clone(self)), serial, elapsed };
         self.tell_of(|| self.shared.signals.connection_created.send(&event));
         // Either this sees that the registry was closed meanwhile, or who closed it sees the link.
@@ -397,8 +395,8 @@ impl Slot {
     pub(crate) fn end(&self, reason: CloseReason) {
         if let Some(began_at) = self.transaction.began_at() {
             let alias = self.alias();
-            log::warn!(
-                target: "dockline::connection",
+            say!(
+                warn,
                 "alias {alias:?}: an atomic block is open on a thread that ends ({reason}); it is rolled back (it began at {began_at})"
             );
         }
@@ -468,21 +466,26 @@ pub(crate) fn retire(shared: &Shared, link: Link, reason: CloseReason) {
         statements: link.statements,
     };
     // A driver that panics here may be on a thread that is ending, where that would end the process.
-    let session = link.session;
-    match catch_unwind(AssertUnwindSafe(|| session.close())) {
+    let Link { session, departing, .. } = link;
+    let closed = catch_unwind(AssertUnwindSafe(|| session.close()));
+    // Receivers may wait for the end of the registry.
+    drop(departing);
+    match closed {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            log::warn!(target: "dockline::connection", "alias {alias:?}: closing connection {}: {error}", event.serial);
+            say!(warn, "alias {alias:?}: closing connection {}: {error}", event.serial);
         }
         Err(panic) => {
             let text = panic_text(&*panic);
-            log::error!(target: "dockline::connection", "alias {alias:?}: closing connection {}: the driver panicked: {text}", event.serial);
+            say!(error, "alias {alias:?}: closing connection {}: the driver panicked: {text}", event.serial);
         }
     }
-    log::debug!(
-        target: "dockline::connection",
+    say!(
+        debug,
         "alias {alias:?}: closed connection {} ({reason}) after {:.1?} and {} statements",
-        event.serial, event.age, event.statements
+        event.serial,
+        event.age,
+        event.statements
     );
     shared.signals.connection_closed.send(&event);
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread::panicking;
 use std::time::Instant;
 
+use crate::logging::guarded;
 use crate::registry::Registry;
 use crate::shared::Shared;
 use crate::signals::{TaskReport, panic_text};
@@ -77,7 +78,9 @@ impl fmt::Debug for Task {
 impl Registry {
     /// Wraps a closure for a thread pool: when it has run, and also when it panics, `task_done` is sent on the thread
     /// that ran it, and what is due there is closed. An atomic block or a transaction that was left open is rolled back, as at
-    /// the end of a request; a task inside a request or another task leaves that to them.
+    /// the end of a request; a task inside a request or another task leaves that to them. One that begins inside an atomic
+    /// block of its thread is part of that, which the log says once at warn: a thread that waits for others inside rayon takes up
+    /// other jobs meanwhile.
     ///
     /// The closure does not keep the registry alive.
     pub fn task<T, F>(&self, call: F) -> impl FnOnce() -> T + Send + use<T, F>
@@ -94,7 +97,10 @@ impl Registry {
     {
         let shared = Arc::clone(self.shared());
         move || {
-            let _running = Running::begin(shared, task);
+            let running = Running::begin(shared, task);
+            if let Some(registry) = &running.registry {
+                registry.warn_of_block_around_task();
+            }
             call()
         }
     }
@@ -112,7 +118,8 @@ struct Running {
 
 impl Running {
     fn begin(shared: Arc<Shared>, task: Task) -> Self {
-        let registry = thread::join(&shared);
+        // After the end of the registry there is nothing to join.
+        let registry = if shared.hot.is_closed() { thread::find(shared.hot.id) } else { thread::join(&shared) };
         let statements_before = registry.as_ref().map_or(0, |registry| {
             registry.enter();
             registry.statements()
@@ -130,7 +137,9 @@ impl Drop for Running {
         let tell = || {
             for hook in hooks {
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(|| hook(&report))) {
-                    log::error!(target: "dockline::signals", "a hook of a task panicked: {}", panic_text(&*panic));
+                    guarded(
+                        || log::error!(target: "dockline::signals", "a hook of a task panicked: {}", panic_text(&*panic)),
+                    );
                     // What was thrown may panic again when it is dropped.
                     std::mem::forget(panic);
                 }

@@ -18,6 +18,7 @@ use thread_local::ThreadLocal;
 use crate::engines::AliasConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fork;
+use crate::logging::say;
 use crate::names::Names;
 use crate::seat::{Bucket, Seat};
 use crate::shared::Shared;
@@ -150,7 +151,7 @@ pub(crate) fn join(shared: &Arc<Shared>) -> Option<Rc<ThreadRegistry>> {
 
 /// In how many requests and tasks of the registry this thread is, one inside the other; one that is ending counts.
 pub(crate) fn depth(shared: &Shared) -> u32 {
-    find(shared.hot.id).map_or(0, |registry| registry.depth.get() + u32::from(registry.ending.get()))
+    find(shared.hot.id).map_or(0, |registry| registry.depth.get() + registry.ending.get())
 }
 
 /// Takes this thread out of a registry that has gone, unless something of it is in use here.
@@ -196,8 +197,9 @@ pub(crate) struct ThreadRegistry {
     slots: RefCell<Vec<Rc<Slot>>>,
     /// How many requests and tasks run here, one inside the other.
     depth: Cell<u32>,
-    /// Receivers are told that the outermost request or task has ended: what they begin belongs to it.
-    ending: Cell<bool>,
+    /// Of how many requests and tasks hooks and receivers are being told that they have ended, one inside the other: what they begin
+    /// belongs to them.
+    ending: Cell<u32>,
     /// That of the task that is ending.
     task_policy: Cell<TaskPolicy>,
     /// The statements of slots that are gone.
@@ -213,8 +215,8 @@ impl ThreadRegistry {
             generation: Cell::new(0),
             slots: RefCell::new(Vec::new()),
             depth: Cell::new(0),
-            ending: Cell::new(false),
-            task_policy: Cell::default(),
+            ending: Cell::new(0),
+            task_policy: Cell::new(shared.task_policy),
             earlier_statements: Cell::new(0),
         }
     }
@@ -283,13 +285,21 @@ impl ThreadRegistry {
     }
 
     pub(crate) fn close_old_connections(&self) {
+        self.close_due(self.depth.get() > 0);
+    }
+
+    fn close_due(&self, inside: bool) {
+        self.close_due_where(|_| inside);
+    }
+
+    /// `is_inside` says of which something around would miss its connection.
+    fn close_due_where(&self, is_inside: impl Fn(&Slot) -> bool) {
         if self.slots.borrow().iter().any(|slot| slot.serial().is_some()) {
             self.notice_fork();
         }
         self.refresh();
         let now = Now::default();
-        let inside = self.is_inside();
-        self.each(|slot| slot.close_if_unusable_or_obsolete(&now, inside));
+        self.each(|slot| slot.close_if_unusable_or_obsolete(&now, is_inside(slot)));
         self.drop_removed();
     }
 
@@ -309,7 +319,12 @@ impl ThreadRegistry {
             let slot = self.slots.borrow().get(at).map(Rc::clone);
             let Some(slot) = slot else { return };
             call(&slot);
-            at += 1;
+            // Slots before it may have gone meanwhile, or it itself.
+            let slots = self.slots.borrow();
+            at = (0..=at)
+                .rev()
+                .find(|at| slots.get(*at).is_some_and(|other| Rc::ptr_eq(other, &slot)))
+                .map_or(at, |at| at + 1);
         }
     }
 
@@ -318,30 +333,67 @@ impl ThreadRegistry {
         self.depth.set(self.depth.get() + 1);
     }
 
+    /// A task has begun: it is part of a block that is open here.
+    pub(crate) fn warn_of_block_around_task(&self) {
+        let slots = self.slots.borrow();
+        let inside = slots.iter().find_map(|slot| Some((slot, slot.transaction.outside_tests_began_at()?)));
+        if let Some((slot, at)) = inside.filter(|_| self.shared.hot.warns_of_tasks()) {
+            let alias = slot.alias_arc();
+            // A logger is the program's code.
+            drop(slots);
+            say!(
+                warn,
+                "alias {alias:?}: a task begins inside an atomic block of its thread, which began at {at}: what it does is part of \
+                         that. A thread that waits inside rayon takes up other jobs; do not wait for them in a block"
+            );
+        }
+    }
+
     /// A request or a task ends: `tell` tells of it. One inside another leaves transactions to that.
     pub(crate) fn exit(&self, tell: impl FnOnce()) {
-        self.depth.set(self.depth.get() - 1);
-        self.roll_back_left_open();
-        let outer = self.ending.replace(true);
-        tell();
-        self.ending.set(outer);
-        // A receiver may have left one open as well.
-        self.roll_back_left_open();
+        self.exit_with(LeftOpen::WithAutocommit, tell);
     }
 
     /// A task ends, and its connections are treated as the policy says.
     pub(crate) fn exit_task(&self, policy: TaskPolicy, tell: impl FnOnce()) {
-        let outer = self.task_policy.replace(policy);
-        self.exit(tell);
-        self.task_policy.set(outer);
+        let _outer = Restore::replacing(&self.task_policy, policy);
+        // Else the boundary closes what has autocommit off.
+        let left_open = if policy == TaskPolicy::Keep { LeftOpen::All } else { LeftOpen::WithAutocommit };
+        self.exit_with(left_open, tell);
+    }
+
+    fn exit_with(&self, left_open: LeftOpen, tell: impl FnOnce()) {
+        self.depth.set(self.depth.get() - 1);
+        self.roll_back_left_open(left_open);
+        let ending = Restore::replacing(&self.ending, self.ending.get() + 1);
+        tell();
+        drop(ending);
+        // A receiver may have left one open as well.
+        self.roll_back_left_open(left_open);
+    }
+
+    pub(crate) fn close_before_request(&self) {
+        self.close_due(self.is_inside());
+    }
+
+    pub(crate) fn close_after_request(&self) {
+        self.close_due(self.is_told_inside());
     }
 
     pub(crate) fn close_after_task(&self) {
+        let inside = self.is_told_inside();
         match self.task_policy.get() {
             TaskPolicy::Keep => {}
             // What is around it has not asked for that.
-            TaskPolicy::CloseAll if !self.is_inside() => self.close_all(),
-            _ => self.close_old_connections(),
+            TaskPolicy::CloseAll if !inside => {
+                self.each(|slot| {
+                    if !slot.transaction.began_outside() {
+                        slot.close(CloseReason::Asked);
+                    }
+                });
+            }
+            // A block that is around the task would miss its connection.
+            _ => self.close_due_where(|slot| inside || slot.transaction.began_outside()),
         }
     }
 
@@ -351,15 +403,20 @@ impl ThreadRegistry {
         slots.iter().map(|slot| slot.statements.get()).sum::<u64>().wrapping_add(self.earlier_statements.get())
     }
 
-    fn roll_back_left_open(&self) {
+    fn roll_back_left_open(&self, left_open: LeftOpen) {
         if !self.is_inside() {
-            self.each(Slot::roll_back_left_open);
+            self.each(|slot| slot.roll_back_left_open(left_open));
         }
     }
 
-    /// A request or a task runs here.
-    pub(crate) fn is_inside(&self) -> bool {
-        self.depth.get() > 0
+    /// A request or a task runs here, or hooks of one that has ended do.
+    fn is_inside(&self) -> bool {
+        self.depth.get() > 0 || self.ending.get() > 0
+    }
+
+    /// The same, for who is told of an end: that one counts no more.
+    fn is_told_inside(&self) -> bool {
+        self.depth.get() > 0 || self.ending.get() > 1
     }
 
     /// Slots of aliases that were removed go when nobody holds them.
@@ -372,9 +429,13 @@ impl ThreadRegistry {
         self.slots.replace(used);
         // Dropped outside any borrow: settings may hold closures of the program.
         for slot in unused {
-            self.earlier_statements.set(self.earlier_statements.get().wrapping_add(slot.statements.get()));
+            self.keep_count(&slot);
             self.bucket().remove(slot.seat());
         }
+    }
+
+    fn keep_count(&self, slot: &Slot) {
+        self.earlier_statements.set(self.earlier_statements.get().wrapping_add(slot.statements.get()));
     }
 
     /// No connection is open here, and none is being opened.
@@ -403,7 +464,35 @@ impl ThreadRegistry {
                 slot.end(reason);
             });
         }
-        drop(self.slots.take());
+        let slots = self.slots.take();
+        // A task that runs may still be counting.
+        slots.iter().for_each(|slot| self.keep_count(slot));
+    }
+}
+
+/// What is rolled back where a request or task has left it open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LeftOpen {
+    /// Where autocommit is off, the boundary closes the connection, or Django's rule keeps it.
+    WithAutocommit,
+    All,
+}
+
+/// Puts a value back when it is dropped, also by a panic.
+struct Restore<'a, T: Copy> {
+    cell: &'a Cell<T>,
+    before: T,
+}
+
+impl<'a, T: Copy> Restore<'a, T> {
+    fn replacing(cell: &'a Cell<T>, value: T) -> Self {
+        Self { cell, before: cell.replace(value) }
+    }
+}
+
+impl<T: Copy> Drop for Restore<'_, T> {
+    fn drop(&mut self) {
+        self.cell.set(self.before);
     }
 }
 

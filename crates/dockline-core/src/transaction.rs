@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::backend::TransactionOptions;
 use crate::commit_hook::CommitHooks;
 use crate::error::{Error, ErrorKind, Fact, Result};
+use crate::logging::say;
 use crate::savepoint::SavepointSql;
 use crate::settings::Liveness;
 use crate::signals::CloseReason;
@@ -108,6 +109,16 @@ impl Transaction {
     /// Where the outermost block was begun.
     pub(crate) fn began_at(&self) -> Option<&'static Location<'static>> {
         self.blocks.borrow().first().map(|block| block.at)
+    }
+
+    /// Whether the outermost block was begun outside of requests and tasks.
+    pub(crate) fn began_outside(&self) -> bool {
+        self.blocks.borrow().first().is_some_and(|block| block.depth == 0)
+    }
+
+    /// Where the outermost block was begun that is no test's.
+    pub(crate) fn outside_tests_began_at(&self) -> Option<&'static Location<'static>> {
+        self.blocks.borrow().iter().find(|block| !block.is_test).map(|block| block.at)
     }
 
     /// Where the innermost block was begun, where that was inside a request or task.
@@ -298,7 +309,7 @@ impl Slot {
                 match exit {
                     Exit::Commit => Err(misuse(message).with_fact(Fact::WorkLost)),
                     Exit::RollBack => {
-                        log::warn!(target: "dockline::connection", "alias {:?}: {message}", self.alias());
+                        say!(warn, "alias {:?}: {message}", self.alias());
                         Ok(())
                     }
                 }
@@ -309,10 +320,7 @@ impl Slot {
     /// Rolls the innermost block back, where nobody takes an error.
     pub(crate) fn leave_and_log(self: &Rc<Self>) {
         if let Err(error) = self.leave(Exit::RollBack) {
-            log::warn!(
-                target: "dockline::connection",
-                "alias {:?}: at the end of an atomic block: {error}", self.alias()
-            );
+            say!(warn, "alias {:?}: at the end of an atomic block: {error}", self.alias());
         }
     }
 
@@ -540,7 +548,7 @@ impl Slot {
             // As Django with its driver, whose commit says nothing here.
             Err(error) if was_rolled_back(&error) => {
                 self.transaction.hooks.clear();
-                log::warn!(target: "dockline::connection", "{error}");
+                say!(warn, "{error}");
             }
             result => result?,
         }

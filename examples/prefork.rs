@@ -1,0 +1,204 @@
+//! A master that forks workers, each of which serves jobs from one table: what Gunicorn and PHP's FPM do.
+//!
+//! ```sh
+//! cargo run --example prefork               # an SQLite file of its own
+//! DATABASE_URL=postgres://app:secret@localhost/app cargo run --example prefork
+//! DATABASE_URL=mysql://app:secret@127.0.0.1/app cargo run --example prefork -- 8
+//! ```
+//!
+//! The master has a connection before it forks and uses it after that. A worker has a copy of it, and neither speaks on it nor says
+//! goodbye: its first statement notices that it is another process, and opens a connection of its own. One worker is
+//! killed in the middle of its work, and the master forks another in its place. Ctrl-C ends them all.
+//!
+//! Fork before there are threads, as here: a child has a copy of every lock, and of one thread only.
+
+#[cfg(unix)]
+mod prefork {
+    use std::collections::BTreeMap;
+    use std::error::Error;
+    use std::process::ExitCode;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread::sleep;
+    use std::time::Duration;
+
+    use dockline::{Connection, DEFAULT_ALIAS, Databases, Settings, params};
+    use nix::errno::Errno;
+    use nix::sys::signal::{SigHandler, Signal, kill, signal};
+    use nix::sys::wait::{WaitStatus, wait};
+    use nix::unistd::{ForkResult, Pid, fork};
+
+    const WORKERS: i64 = 4;
+    const JOBS: i64 = 200;
+    /// How long a job takes, besides the database.
+    const WORK: Duration = Duration::from_millis(5);
+
+    type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+    /// SIGINT or SIGTERM has come.
+    static ENDING: AtomicBool = AtomicBool::new(false);
+
+    extern "C" fn end(_: nix::libc::c_int) {
+        ENDING.store(true, Ordering::Relaxed);
+    }
+
+    pub fn main() -> ExitCode {
+        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+        match run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("prefork: {error}");
+                ExitCode::from(2)
+            }
+        }
+    }
+
+    fn run() -> Fallible<()> {
+        let workers = match std::env::args().nth(1) {
+            None => WORKERS,
+            Some(text) => text.parse().ok().filter(|n| (1..=64).contains(n)).ok_or("say how many workers: 1 to 64")?,
+        };
+        // Until this is dropped: the database of a run without DATABASE_URL.
+        let folder = tempfile::tempdir()?;
+        let databases = Databases::from_env()?;
+        dockline::init(if databases.aliases().next().is_some() {
+            databases
+        } else {
+            let file = folder.path().join("jobs.db");
+            databases
+                .with(DEFAULT_ALIAS, Settings::new().engine("sqlite").name(file.to_str().ok_or("a path in UTF-8")?))
+        })?;
+        for ends in [Signal::SIGINT, Signal::SIGTERM] {
+            // SAFETY: the handler only stores to an atomic.
+            unsafe { signal(ends, SigHandler::Handler(end)) }?;
+        }
+
+        let db = dockline::connection()?;
+        db.execute("DROP TABLE IF EXISTS dockline_job", ())?;
+        db.execute("CREATE TABLE dockline_job (id BIGINT PRIMARY KEY, worker BIGINT, process BIGINT)", ())?;
+        db.execute_many("INSERT INTO dockline_job (id) VALUES (?)", (1..=JOBS).map(|id| params![id]))?;
+        println!("the master has connection {}", name_of(&db));
+
+        let mut processes = BTreeMap::new();
+        for worker in 1..=workers {
+            processes.insert(start(worker)?, worker);
+        }
+        let mut victim = processes.keys().next().copied();
+        let mut replaced = 0;
+        while !processes.is_empty() {
+            if let Some(process) =
+                victim.take_if(|_| ENDING.load(Ordering::Relaxed) || done(&db).is_ok_and(|done| done > JOBS / 4))
+            {
+                // It may have ended by itself.
+                let _ = kill(process, Signal::SIGKILL);
+            }
+            if victim.is_some() {
+                sleep(WORK);
+                continue;
+            }
+            match wait() {
+                Ok(WaitStatus::Exited(process, 0)) => drop(processes.remove(&process)),
+                Ok(WaitStatus::Exited(process, _) | WaitStatus::Signaled(process, ..)) => {
+                    let Some(worker) = processes.remove(&process) else { continue };
+                    if !ENDING.load(Ordering::Relaxed) {
+                        println!("worker {worker} has died; another takes its place");
+                        processes.insert(start(worker)?, worker);
+                        replaced += 1;
+                    }
+                }
+                Ok(_) => {}
+                Err(Errno::EINTR) if ENDING.load(Ordering::Relaxed) => {
+                    for process in processes.keys() {
+                        let _ = kill(*process, Signal::SIGTERM);
+                    }
+                }
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+
+        println!("the master still has connection {}", name_of(&db));
+        let per_worker = "SELECT worker, COUNT(*), COUNT(DISTINCT process) FROM dockline_job WHERE worker IS NOT NULL \
+                          GROUP BY worker ORDER BY worker";
+        for (worker, jobs, processes) in db.query_as::<(i64, i64, i64)>(per_worker, ())? {
+            println!("worker {worker}: {jobs} jobs in {processes} process{}", if processes == 1 { "" } else { "es" });
+        }
+        println!("{} of {JOBS} jobs done, {replaced} worker replaced", done(&db)?);
+        db.execute("DROP TABLE dockline_job", ())?;
+        let report = dockline::connections().shutdown(Duration::from_secs(5));
+        println!("closed at the end: {}, left: {}", report.closed, report.left.len());
+        Ok(())
+    }
+
+    /// Forks a worker.
+    fn start(worker: i64) -> Fallible<Pid> {
+        // SAFETY: this process has no other threads, so the child may do all that its parent may.
+        match unsafe { fork() }? {
+            ForkResult::Parent { child } => Ok(child),
+            ForkResult::Child => {
+                let code = serve(worker).map_or_else(
+                    |error| {
+                        eprintln!("worker {worker}: {error}");
+                        1
+                    },
+                    |()| 0,
+                );
+                // Not back into the master's code. What is open is closed, for this thread ends.
+                std::process::exit(code)
+            }
+        }
+    }
+
+    /// Takes jobs until there are none.
+    fn serve(worker: i64) -> Fallible<()> {
+        let db = dockline::connection()?;
+        let mut told = false;
+        while !ENDING.load(Ordering::Relaxed) {
+            let job = dockline::task(|| take(&dockline::connection()?, worker))()?;
+            if !told {
+                println!("worker {worker} has connection {}", name_of(&db));
+                told = true;
+            }
+            match job {
+                Some(_) => sleep(WORK),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Claims a job; without a transaction, for the update alone decides whose it is.
+    fn take(db: &Connection, worker: i64) -> dockline::Result<Option<i64>> {
+        loop {
+            let sql = "SELECT id FROM dockline_job WHERE worker IS NULL ORDER BY id LIMIT 1";
+            let Some((id,)) = db.query_opt(sql, ())?.map(|row| row.decode::<(i64,)>()).transpose()? else {
+                return Ok(None);
+            };
+            let sql = "UPDATE dockline_job SET worker = ?, process = ? WHERE id = ? AND worker IS NULL";
+            if db.execute(sql, params![worker, i64::from(std::process::id()), id])? == 1 {
+                return Ok(Some(id));
+            }
+        }
+    }
+
+    fn done(db: &Connection) -> dockline::Result<i64> {
+        db.query_value("SELECT COUNT(*) FROM dockline_job WHERE worker IS NOT NULL", ())
+    }
+
+    /// The number of the connection at the server, where it has one.
+    fn name_of(db: &Connection) -> String {
+        match db.server_connection_id() {
+            Some(id) => format!("{id} of the server"),
+            None => format!("{} of process {}", db.serial().unwrap_or_default(), std::process::id()),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn main() -> std::process::ExitCode {
+    prefork::main()
+}
+
+#[cfg(not(unix))]
+fn main() {
+    eprintln!("prefork: this system has no fork");
+}

@@ -1,0 +1,573 @@
+//! Stories of processes that fork, each played in a process of its own: see [`play`].
+
+use std::io::{Read, Write};
+use std::ops::ControlFlow;
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dockline::{Connection, Connections, Error, Settings, params};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
+
+use crate::Story;
+
+/// What a process plays, and on which database, in its environment.
+const STORY: &str = "DOCKLINE_TEST_STORY";
+const URL: &str = "DOCKLINE_TEST_URL";
+/// An option of the backend's own, as `name=value`.
+const OPTION: &str = "DOCKLINE_TEST_OPTION";
+/// A child that has not ended by then hangs.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The stories, by their names.
+pub const STORIES: &[(&str, fn(&Connections))] = &[
+    ("a_child_opens_its_own", a_child_opens_its_own),
+    ("a_child_that_does_nothing_says_nothing", a_child_that_does_nothing_says_nothing),
+    ("a_transaction_stays_with_the_parent", a_transaction_stays_with_the_parent),
+    ("a_transaction_by_hand_stays_with_the_parent", a_transaction_by_hand_stays_with_the_parent),
+    ("state_is_missed_and_not_in_silence", state_is_missed_and_not_in_silence),
+    ("many_children_beside_busy_threads", many_children_beside_busy_threads),
+    ("a_fork_among_rows", a_fork_among_rows),
+    ("a_fork_inside_native", a_fork_inside_native),
+    ("children_of_children", children_of_children),
+    ("the_parent_closes_while_the_child_writes", the_parent_closes_while_the_child_writes),
+    ("a_child_shuts_down_what_is_its_own", a_child_shuts_down_what_is_its_own),
+    ("a_child_cancels_nothing_of_its_parents", a_child_cancels_nothing_of_its_parents),
+    ("handles_and_guards_outlive_the_fork", handles_and_guards_outlive_the_fork),
+    ("aliases_change_in_the_child_alone", aliases_change_in_the_child_alone),
+];
+
+/// Plays the story of the environment, where there is one: the first call of a test's `main`, which has no threads yet.
+pub fn play() -> Option<std::process::ExitCode> {
+    let (story, url) = (std::env::var(STORY).ok()?, std::env::var(URL).ok()?);
+    let (_, story) = STORIES.iter().find(|(name, _)| *name == story).expect("a story");
+    let mut settings = Settings::from_url(&url).expect("a URL").application_name("forks");
+    if let Ok(option) = std::env::var(OPTION) {
+        let (name, value) = option.split_once('=').expect("name=value");
+        settings = settings.option(name, value);
+    }
+    let connections = crate::connections(settings);
+    story(&connections);
+    Some(std::process::ExitCode::SUCCESS)
+}
+
+/// Has a process play a story, which is this program once more.
+///
+/// # Panics
+///
+/// Where it fails, with what it said.
+pub fn run(story: &str, url: &str, option: Option<&str>) {
+    let mut command = std::process::Command::new(std::env::current_exe().expect("a path"));
+    command.env(STORY, story).env(URL, url);
+    if let Some(option) = option {
+        command.env(OPTION, option);
+    }
+    let output = command.output().expect("a process");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}", output.status);
+}
+
+/// A process that was forked.
+struct Child(Pid);
+
+/// Forks. The child runs the closure, and ends as a program does that calls `exit`.
+fn child(call: impl FnOnce()) -> Child {
+    // SAFETY: the child does more than POSIX allows where there are other threads. With glibc it may allocate; and what else it uses
+    // takes no lock that those threads hold, which is what is tested.
+    match unsafe { fork() }.expect("a process") {
+        ForkResult::Parent { child } => Child(child),
+        ForkResult::Child => {
+            let ended = catch_unwind(AssertUnwindSafe(call));
+            std::process::exit(i32::from(ended.is_err()));
+        }
+    }
+}
+
+impl Child {
+    /// Waits until it has ended; `meanwhile` goes on.
+    fn join(self, mut meanwhile: impl FnMut()) {
+        let started = Instant::now();
+        loop {
+            match waitpid(self.0, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => {}
+                Ok(WaitStatus::Exited(_, 0)) => return,
+                ended => panic!("the child: {ended:?}"),
+            }
+            if started.elapsed() > LIMIT {
+                let _ = kill(self.0, Signal::SIGABRT);
+                panic!("the child hangs");
+            }
+            meanwhile();
+        }
+    }
+
+    fn wait(self) {
+        self.join(|| thread::sleep(Duration::from_millis(1)));
+    }
+}
+
+fn open(connections: &Connections) -> Connection {
+    connections.get("default").expect("an alias")
+}
+
+fn is_sqlite(db: &Connection) -> bool {
+    db.vendor() == "sqlite"
+}
+
+/// Prepared, and from the cache the second time.
+fn lookup(db: &Connection, n: i64) {
+    for n in [n, n + 1] {
+        assert_eq!(db.query_value::<i64>("SELECT ? + 0", params![n]).unwrap(), n);
+    }
+}
+
+fn table(db: &Connection) {
+    db.execute("CREATE TABLE item (n BIGINT PRIMARY KEY)", ()).unwrap();
+}
+
+fn items(db: &Connection) -> Vec<i64> {
+    db.query_as::<(i64,)>("SELECT n FROM item ORDER BY n", ()).unwrap().into_iter().map(|(n,)| n).collect()
+}
+
+fn a_child_opens_its_own(connections: &Connections) {
+    let db = open(connections);
+    lookup(&db, 1);
+    let story = Story::of(connections);
+    let (serial, id) = (db.serial(), db.server_connection_id());
+    let child = child(|| {
+        assert_eq!(db.serial(), None, "nothing is open in the child");
+        for n in 0..50 {
+            lookup(&db, n);
+        }
+        assert!(id.is_none() || db.server_connection_id() != id);
+        assert_ne!(db.serial(), serial);
+        assert_eq!((story.opened(), story.closed()), (1, 0), "what was inherited is not closed");
+        connections.close_old_connections();
+        lookup(&db, 100);
+        assert_eq!(story.opened(), 1, "and keeps its own");
+        let request = connections.request();
+        lookup(&db, 200);
+        drop(request);
+        assert_eq!(story.opened(), 1);
+    });
+    child.join(|| lookup(&db, 7));
+    lookup(&db, 9);
+    assert_eq!((db.serial(), db.server_connection_id()), (serial, id), "the parent keeps its own");
+    assert_eq!((story.opened(), story.closed()), (0, 0));
+}
+
+fn a_child_that_does_nothing_says_nothing(connections: &Connections) {
+    let db = open(connections);
+    lookup(&db, 1);
+    let id = db.server_connection_id();
+    // The destructors of thread-locals run in the first, for `exit` runs those of the thread that calls it; nothing does in the
+    // second.
+    child(|| ()).wait();
+    child(|| kill(Pid::this(), Signal::SIGKILL).unwrap()).wait_for_signal();
+    child(|| connections.close_all()).wait();
+    child(|| db.close()).wait();
+    child(|| connections.close_old_connections()).wait();
+    child(|| drop(connections.request())).wait();
+    child(|| assert!(!db.is_connected())).wait();
+    lookup(&db, 1);
+    assert_eq!(db.server_connection_id(), id);
+}
+
+impl Child {
+    fn wait_for_signal(self) {
+        assert!(matches!(waitpid(self.0, None), Ok(WaitStatus::Signaled(..))));
+    }
+}
+
+fn assert_lost(error: &Error) {
+    assert!(error.is_work_lost(), "{error:?}");
+    assert!(error.to_string().contains("the process was forked"), "{error}");
+}
+
+/// After a transaction was left to the parent, a child works on; but SQLite cannot tell its locks from the parent's.
+fn works_on_its_own(db: &Connection, expected: &[i64]) {
+    if is_sqlite(db) {
+        let error = db.query("SELECT 1", ()).unwrap_err();
+        assert!(error.to_string().contains("forked in the middle of a transaction"), "{error}");
+    } else {
+        assert_eq!(items(db), expected);
+    }
+}
+
+fn a_transaction_stays_with_the_parent(connections: &Connections) {
+    let db = open(connections);
+    table(&db);
+    let committed = Arc::new(AtomicU64::new(0));
+    db.atomic(|| {
+        db.execute("INSERT INTO item VALUES (?)", params![1])?;
+        let (hook, parent) = (Arc::clone(&committed), std::process::id());
+        db.on_commit(move || {
+            assert_eq!(std::process::id(), parent, "a hook is the parent's");
+            hook.fetch_add(1, Ordering::SeqCst);
+        })?;
+        child(|| {
+            let inside = db.execute("INSERT INTO item VALUES (?)", params![2]).unwrap_err();
+            assert!(inside.is_disconnect());
+            assert_lost(&inside);
+            // The child leaves the closure of the block as well, by a panic in place of it.
+        })
+        .wait();
+        // What the child does with its copy of the block is nothing to the parent's.
+        db.execute("INSERT INTO item VALUES (?)", params![3])
+    })
+    .unwrap();
+    assert_eq!(items(&db), [1, 3]);
+    assert_eq!(committed.load(Ordering::SeqCst), 1);
+
+    // The ends of the block, in the child.
+    let block = db.begin_atomic(dockline::Atomic::new()).unwrap();
+    db.execute("INSERT INTO item VALUES (?)", params![4]).unwrap();
+    let hook = Arc::clone(&committed);
+    db.on_commit(move || {
+        hook.fetch_add(1, Ordering::SeqCst);
+    })
+    .unwrap();
+    let mut block = Some(block);
+    let mut ended = child(|| {
+        assert_lost(&block.take().expect("a block").commit().unwrap_err());
+        assert_eq!(committed.load(Ordering::SeqCst), 1, "no hook runs");
+        works_on_its_own(&db, &[1, 3]);
+    });
+    ended.wait();
+    ended = child(|| {
+        drop(block.take());
+        works_on_its_own(&db, &[1, 3]);
+    });
+    ended.wait();
+    ended = child(|| {
+        connections.close_old_connections();
+        assert_lost(&block.take().expect("a block").commit().unwrap_err());
+        works_on_its_own(&db, &[1, 3]);
+    });
+    ended.wait();
+    block.expect("a block").commit().unwrap();
+    assert_eq!((items(&db), committed.load(Ordering::SeqCst)), (vec![1, 3, 4], 2));
+}
+
+fn a_transaction_by_hand_stays_with_the_parent(connections: &Connections) {
+    let db = open(connections);
+    table(&db);
+    db.set_autocommit(false).unwrap();
+    db.execute("INSERT INTO item VALUES (?)", params![1]).unwrap();
+    child(|| {
+        assert_lost(&db.execute("INSERT INTO item VALUES (?)", params![2]).unwrap_err());
+        db.close();
+        works_on_its_own(&db, &[]);
+    })
+    .wait();
+    child(|| assert_lost(&db.commit().unwrap_err())).wait();
+    db.commit().unwrap();
+    db.set_autocommit(true).unwrap();
+    assert_eq!(items(&db), [1]);
+    // One that was sent as text.
+    db.execute("BEGIN", ()).unwrap();
+    db.execute("INSERT INTO item VALUES (?)", params![3]).unwrap();
+    child(|| assert_lost(&db.execute("COMMIT", ()).unwrap_err())).wait();
+    db.execute("COMMIT", ()).unwrap();
+    assert_eq!(items(&db), [1, 3]);
+}
+
+fn state_is_missed_and_not_in_silence(connections: &Connections) {
+    let db = open(connections);
+    db.execute("CREATE TEMPORARY TABLE mine (n BIGINT)", ()).unwrap();
+    db.execute("INSERT INTO mine VALUES (1)", ()).unwrap();
+    child(|| {
+        let error = db.query("SELECT 1", ()).unwrap_err();
+        assert!(error.is_disconnect() && !error.is_work_lost(), "{error:?}");
+        assert!(error.to_string().contains("the process was forked"), "{error}");
+        connections.close_old_connections();
+        lookup(&db, 1);
+    })
+    .wait();
+    assert_eq!(db.query_value::<i64>("SELECT n FROM mine", ()).unwrap(), 1);
+    connections.close_all();
+
+    lookup(&db, 1);
+    let hold = db.hold();
+    child(|| {
+        let error = db.query("SELECT 1", ()).unwrap_err();
+        assert!(error.is_disconnect(), "{error:?}");
+    })
+    .wait();
+    lookup(&db, 1);
+    drop(hold);
+}
+
+fn many_children_beside_busy_threads(connections: &Connections) {
+    const THREADS: usize = 4;
+    let db = open(connections);
+    table(&db);
+    lookup(&db, 1);
+    let (over, running) = (AtomicBool::new(false), AtomicU64::new(0));
+    let pauses = is_sqlite(&db);
+    // SQLite must not be forked in the middle of a statement.
+    let gate = std::sync::RwLock::new(());
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let db = open(connections);
+                lookup(&db, 1);
+                running.fetch_add(1, Ordering::SeqCst);
+                while !over.load(Ordering::SeqCst) {
+                    let guard = pauses.then(|| gate.read().unwrap());
+                    lookup(&db, 5);
+                    drop(guard);
+                    thread::yield_now();
+                }
+            });
+        }
+        while running.load(Ordering::SeqCst) < THREADS as u64 {
+            thread::yield_now();
+        }
+        for n in 0..12 {
+            let guard = pauses.then(|| gate.write().unwrap());
+            let child = child(|| {
+                let work = |n: i64| {
+                    let db = open(connections);
+                    db.execute("INSERT INTO item VALUES (?)", params![n]).unwrap();
+                    lookup(&db, n);
+                };
+                thread::scope(|scope| {
+                    for at in 1..4 {
+                        scope.spawn(move || work(n * 10 + at));
+                    }
+                    work(n * 10);
+                });
+                lookup(&db, 3);
+            });
+            drop(guard);
+            child.join(|| lookup(&db, 1));
+        }
+        over.store(true, Ordering::SeqCst);
+    });
+    let wanted: Vec<i64> = (0..12).flat_map(|n| (0..4).map(move |at| n * 10 + at)).collect();
+    assert_eq!(items(&db), wanted);
+}
+
+fn a_fork_among_rows(connections: &Connections) {
+    let db = open(connections);
+    table(&db);
+    // More than the driver reads at once.
+    db.atomic(|| db.execute_many("INSERT INTO item VALUES (?)", (0..20_000).map(|n| params![n]))).unwrap();
+    let parent = std::process::id();
+    let is_child = || std::process::id() != parent;
+    for inside in [false, true] {
+        let mut count = 0;
+        let mut forked = None;
+        let mut rows = || {
+            db.query_each("SELECT n FROM item", (), |_| {
+                count += 1;
+                if count == 10 && forked.is_none() {
+                    // SAFETY: there are no other threads.
+                    match unsafe { fork() }.expect("a process") {
+                        ForkResult::Parent { child } => forked = Some(Child(child)),
+                        ForkResult::Child => {
+                            // It is busy with the parent's statement.
+                            assert!(db.query("SELECT 1", ()).is_err());
+                        }
+                    }
+                }
+                Ok(ControlFlow::<()>::Continue(()))
+            })
+        };
+        let result = if inside { db.atomic(rows) } else { rows() };
+        if is_child() {
+            let error = result.expect_err("no further row comes in the child");
+            assert!(error.to_string().contains("the process was forked"), "{error}");
+            assert_eq!(count, 10);
+            db.close();
+            works_on_in_child(&db);
+            std::process::exit(0);
+        }
+        result.expect("all rows come in the parent");
+        assert_eq!(count, 20_000);
+        forked.expect("a child").wait();
+        lookup(&db, 1);
+    }
+}
+
+fn works_on_in_child(db: &Connection) {
+    if is_sqlite(db) {
+        assert!(db.query("SELECT 1", ()).unwrap_err().to_string().contains("forked in the middle"));
+    } else {
+        lookup(db, 1);
+    }
+}
+
+fn a_fork_inside_native(connections: &Connections) {
+    let db = open(connections);
+    lookup(&db, 1);
+    let id = db.server_connection_id();
+    let parent = std::process::id();
+    // SAFETY: there are no other threads.
+    let fork = || match unsafe { fork() }.expect("a process") {
+        ForkResult::Parent { child } => Some(Child(child)),
+        ForkResult::Child => None,
+    };
+    let child = match db.vendor() {
+        "postgresql" => db.native::<postgres::Client, _>(|_| fork()),
+        "mysql" => db.native::<mysql::Conn, _>(|_| fork()),
+        _ => db.native::<dockline::rusqlite::Connection, _>(|_| fork()),
+    }
+    .unwrap();
+    if std::process::id() != parent {
+        db.close();
+        works_on_in_child(&db);
+        std::process::exit(0);
+    }
+    child.expect("a child").wait();
+    lookup(&db, 1);
+    assert_eq!(db.server_connection_id(), id);
+}
+
+fn children_of_children(connections: &Connections) {
+    let db = open(connections);
+    lookup(&db, 1);
+    let daughter = child(|| {
+        lookup(&db, 2);
+        let id = db.server_connection_id();
+        let granddaughter = child(|| {
+            lookup(&db, 3);
+            assert!(id.is_none() || db.server_connection_id() != id);
+            // Its mother has not used what it got.
+            child(|| child(|| lookup(&db, 4)).wait()).wait();
+            lookup(&db, 3);
+        });
+        granddaughter.join(|| lookup(&db, 2));
+        lookup(&db, 2);
+        assert_eq!(db.server_connection_id(), id);
+    });
+    daughter.join(|| lookup(&db, 1));
+    lookup(&db, 1);
+}
+
+/// SQLite's last connection to a file removes the write-ahead log: the parent's must notice that the child has one.
+fn the_parent_closes_while_the_child_writes(connections: &Connections) {
+    let db = open(connections);
+    table(&db);
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let child = child(|| {
+        let mut say = |n: i64| {
+            db.execute("INSERT INTO item VALUES (?)", params![n]).unwrap();
+            far.write_all(&[0]).unwrap();
+            far.read_exact(&mut [0]).unwrap();
+        };
+        say(1);
+        // The parent has closed its last connection by now.
+        say(2);
+        // And another has been opened and closed.
+        say(3);
+    });
+    let hear = || (&near).read_exact(&mut [0]).unwrap();
+    let say = || (&near).write_all(&[0]).unwrap();
+    hear();
+    connections.close_all();
+    say();
+    hear();
+    assert_eq!(items(&db), [1, 2]);
+    connections.close_all();
+    say();
+    hear();
+    say();
+    child.wait();
+    assert_eq!(items(&db), [1, 2, 3]);
+}
+
+fn a_child_shuts_down_what_is_its_own(connections: &Connections) {
+    let db = open(connections);
+    lookup(&db, 1);
+    let id = db.server_connection_id();
+    child(|| {
+        let report = connections.shutdown(Duration::from_secs(5));
+        assert_eq!((report.closed, report.left.len()), (0, 0));
+        assert!(db.query("SELECT 1", ()).is_err());
+    })
+    .wait();
+    child(|| {
+        lookup(&db, 1);
+        let report = connections.shutdown(Duration::from_secs(5));
+        assert_eq!((report.closed, report.left.len()), (1, 0));
+    })
+    .wait();
+    lookup(&db, 1);
+    assert_eq!(db.server_connection_id(), id);
+    assert_eq!(connections.shutdown(Duration::from_secs(5)).closed, 1);
+}
+
+fn a_child_cancels_nothing_of_its_parents(connections: &Connections) {
+    let db = open(connections);
+    let sql = match db.vendor() {
+        "postgresql" => "SELECT 1 FROM pg_sleep(1)",
+        "mysql" => "SELECT sleep(1)",
+        _ => "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 300000) SELECT count(*) FROM c",
+    };
+    lookup(&db, 1);
+    let canceller = db.canceller();
+    let started = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let forking = scope.spawn(|| {
+            while !started.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            // While the statement runs, as far as that can be told.
+            thread::sleep(Duration::from_millis(100));
+            child(|| assert!(!canceller.cancel().unwrap())).wait();
+        });
+        started.store(true, Ordering::SeqCst);
+        db.query(sql, ()).expect("nobody cancels it");
+        forking.join().unwrap();
+    });
+}
+
+fn handles_and_guards_outlive_the_fork(connections: &Connections) {
+    let db = open(connections);
+    lookup(&db, 1);
+    let request = connections.request();
+    lookup(&db, 1);
+    let mut request = Some(request);
+    child(|| {
+        lookup(&db, 1);
+        drop(request.take());
+        lookup(&db, 1);
+        let task = connections.task(|| lookup(&open(connections), 1));
+        task();
+        thread::spawn({
+            let connections = connections.clone();
+            move || lookup(&open(&connections), 1)
+        })
+        .join()
+        .unwrap();
+        assert_eq!(connections.initialized(), ["default"]);
+    })
+    .wait();
+    lookup(&db, 1);
+    drop(request);
+    lookup(&db, 1);
+}
+
+fn aliases_change_in_the_child_alone(connections: &Connections) {
+    let db = open(connections);
+    lookup(&db, 1);
+    child(|| {
+        connections.add("other", crate::memory()).unwrap();
+        lookup(&connections.get("other").unwrap(), 1);
+        connections.replace("default", crate::memory()).unwrap();
+        lookup(&db, 1);
+        assert_eq!(db.vendor(), "sqlite");
+        connections.remove("other").unwrap();
+    })
+    .wait();
+    assert_eq!(connections.aliases().unwrap(), ["default"]);
+    lookup(&db, 1);
+}
