@@ -154,3 +154,54 @@ fn a_request_before_any_configuration_is_no_error() {
     let result: Result<(), Error> = connections.in_request(|| connections.get("default").map(drop));
     assert_eq!(result.unwrap_err().kind(), ErrorKind::ImproperlyConfigured);
 }
+
+#[test]
+fn a_request_inside_a_request_is_told_of_and_leaves_the_work_around_it_alone() {
+    let connections = connections(closing_at_once());
+    let (story, record) = (Story::of(&connections), record(&connections));
+    let query = || connections.get("default")?.query_value::<i64>("SELECT 7", ());
+    let seven = connections.in_request(|| {
+        connections.get("default")?.atomic(|| {
+            let inner = connections.in_request(query)?;
+            let in_task = connections.task(|| connections.in_request(query))()?;
+            assert_eq!((inner, in_task, story.closed()), (7, 7, 0), "the block is in the middle of its work");
+            query()
+        })
+    });
+    assert_eq!((seven.unwrap(), story.opened(), story.open()), (7, 1, 0));
+    let started = "started".to_owned();
+    let (finished, done) = ("finished, panicked: false".to_owned(), "done, panicked: false".to_owned());
+    let inner = [started.clone(), finished.clone()];
+    assert_eq!(*record.lock().unwrap(), [&[started][..], &inner, &inner, &[done, finished]].concat());
+}
+
+#[test]
+fn a_request_whose_inner_one_panics_goes_on() {
+    let connections = connections(closing_at_once());
+    let (story, record) = (Story::of(&connections), record(&connections));
+    let request = connections.request();
+    let inner = catch_unwind(AssertUnwindSafe(|| {
+        let _request = connections.request();
+        connections.get("default").unwrap().query("SELECT 1", ()).unwrap();
+        panic!("the inner one panics");
+    }));
+    assert!(inner.is_err());
+    connections.get("default").unwrap().query("SELECT 1", ()).unwrap();
+    drop(request);
+    assert_eq!(record.lock().unwrap()[2..], ["finished, panicked: true", "finished, panicked: false"]);
+    assert_eq!(story.open(), 0);
+}
+
+#[test]
+fn guards_of_requests_may_be_dropped_in_any_order() {
+    let connections = connections(closing_at_once());
+    let (story, record) = (Story::of(&connections), record(&connections));
+    let (outer, inner) = (connections.request(), connections.request());
+    let db = connections.get("default").unwrap();
+    std::mem::forget(db.begin_atomic(dockline::Atomic::new()).unwrap());
+    drop(outer);
+    assert!(db.in_atomic_block(), "a request is left");
+    drop(inner);
+    assert!(!db.in_atomic_block());
+    assert_eq!((story.opened(), story.open(), record.lock().unwrap().len()), (1, 0, 4));
+}

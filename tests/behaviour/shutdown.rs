@@ -116,3 +116,77 @@ fn shutdown_has_a_limit_and_says_what_was_left() {
     worker.unwrap().join().unwrap();
     assert_eq!(story.reasons(), [CloseReason::ThreadExit]);
 }
+
+#[test]
+fn after_shutdown_a_request_runs_and_one_that_is_a_transaction_does_not_begin() {
+    for (atomic, runs) in [(false, true), (true, false)] {
+        let database = Database::new();
+        let connections = database.connections_with(|settings| settings.atomic_requests(atomic));
+        connections.shutdown(Duration::ZERO);
+        let mut ran = false;
+        let result: dockline::Result<i64> = connections.in_request(|| {
+            ran = true;
+            connections.get("default")?.query_value("SELECT 1", ())
+        });
+        assert_eq!((result.unwrap_err().kind(), ran), (ErrorKind::Interface, runs));
+    }
+}
+
+#[test]
+fn shutdown_in_a_task_and_in_its_hook_closes_what_the_task_used() {
+    let connections = in_memory();
+    let story = Story::of(&connections);
+    let (in_task, in_hook) = (connections.clone(), connections.clone());
+    let task = dockline::Task::new().on_done(move |_| assert_eq!(in_hook.shutdown(Duration::ZERO).left, []));
+    let report = connections.task_with(task, || {
+        in_task.get("default").unwrap().query("SELECT 1", ()).unwrap();
+        in_task.shutdown(Duration::from_secs(5))
+    })();
+    assert_eq!((report.closed, report.left.len()), (1, 0));
+    assert_eq!(story.reasons(), [CloseReason::Shutdown]);
+}
+
+#[test]
+fn shutdown_in_a_block_waits_for_itself_and_lets_it_commit() {
+    let database = Database::new();
+    let connections = database.connections();
+    let story = Story::of(&connections);
+    let db = connections.get("default").unwrap();
+    db.execute("CREATE TABLE t (a)", ()).unwrap();
+    db.atomic(|| {
+        db.execute("INSERT INTO t VALUES (1)", ())?;
+        let report = connections.shutdown(Duration::from_millis(5));
+        assert_eq!((report.closed, report.left.len()), (0, 1));
+        db.execute("INSERT INTO t VALUES (2)", ()).map(drop)
+    })
+    .unwrap();
+    assert_eq!(db.query("SELECT 1", ()).unwrap_err().kind(), ErrorKind::Interface);
+    assert_eq!(story.open(), 0);
+    let count: i64 = database.connections().get("default").unwrap().query_value("SELECT count(*) FROM t", ()).unwrap();
+    assert_eq!(count, 2);
+}
+
+#[test]
+fn several_shutdowns_at_once_close_each_connection_once() {
+    const WORKERS: usize = 8;
+    let connections = in_memory();
+    let story = Story::of(&connections);
+    let (opened, over) = (Barrier::new(WORKERS + 1), Barrier::new(WORKERS + 1));
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                connections.get("default").unwrap().query("SELECT 1", ()).unwrap();
+                opened.wait();
+                over.wait();
+            });
+        }
+        opened.wait();
+        let all = || connections.shutdown(Duration::from_secs(30));
+        let reports: Vec<_> = (0..4).map(|_| scope.spawn(all)).collect();
+        let reports: Vec<_> = reports.into_iter().map(|report| report.join().unwrap()).collect();
+        over.wait();
+        assert!(reports.iter().all(|report| report.left.is_empty()));
+        assert_eq!(reports.iter().map(|report| report.closed).sum::<usize>(), WORKERS);
+    });
+    assert_eq!(story.reasons(), [CloseReason::Shutdown; WORKERS]);
+}

@@ -141,3 +141,95 @@ fn a_task_that_was_submitted_before_shutdown_says_so_when_it_runs() {
     assert_eq!(error.kind(), dockline::ErrorKind::Interface);
     assert!(error.to_string().contains("shut down"), "{error}");
 }
+
+#[test]
+fn a_task_that_is_submitted_after_shutdown_runs_and_only_its_statements_fail() {
+    for policy in [TaskPolicy::CloseDue, TaskPolicy::CloseAll, TaskPolicy::Keep] {
+        let connections = in_memory();
+        db_query(&connections);
+        connections.shutdown(std::time::Duration::from_secs(1));
+        let story = Story::of(&connections);
+        let (told, tell) = record();
+        let to_signal = Mutex::new(tell.clone());
+        connections.signals().task_done.connect(move |report| {
+            (to_signal.lock().unwrap())(&format!("signal, panicked: {}", report.panicked()));
+        });
+        let task =
+            Task::new().policy(policy).on_done(move |report| tell(&format!("{} statements", report.statements())));
+        let job = connections.task_with(task, {
+            let connections = connections.clone();
+            move || connections.get("default")?.query_value::<i64>("SELECT 1", ())
+        });
+        let error = on_thread(job).unwrap_err();
+        assert_eq!(error.kind(), dockline::ErrorKind::Interface, "{policy:?}");
+        assert!(error.to_string().contains("shut down"), "{error}");
+        assert_eq!(*told.lock().unwrap(), ["0 statements", "signal, panicked: false"]);
+        assert_eq!(connections.task(|| 40 + 2)(), 42, "what uses no database goes on");
+        assert_eq!(story.opened(), 0);
+    }
+}
+
+#[test]
+fn a_hook_that_panics_leaves_neither_a_transaction_nor_what_is_due() {
+    /// What was thrown panics again when it is dropped.
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+
+    let connections = dockline_tests::connections(memory().conn_max_age(Some(std::time::Duration::ZERO)));
+    let story = Story::of(&connections);
+    connections.signals().task_done.connect(|_| panic!("the receiver panics"));
+    let in_hook = connections.clone();
+    let task = Task::new().on_done(move |_| {
+        let db = in_hook.get("default").unwrap();
+        db.execute("CREATE TABLE t (n INTEGER)", ()).unwrap();
+        std::mem::forget(db.begin_atomic(dockline::Atomic::new()).unwrap());
+        std::panic::resume_unwind(Box::new(Bomb));
+    });
+    assert_eq!(connections.task_with(task, || 40 + 2)(), 42);
+    assert_eq!((story.opened(), story.open()), (1, 0));
+    let db = connections.get("default").unwrap();
+    assert!(!db.in_atomic_block());
+    db_query(&connections);
+}
+
+/// As a hook that gives the next job to the pool: it is not run inside the one that ends.
+#[test]
+fn a_hook_that_submits_a_task_does_not_run_it() {
+    let connections = dockline_tests::connections(memory().conn_max_age(Some(std::time::Duration::ZERO)));
+    let story = Story::of(&connections);
+    let (told, tell) = record();
+    let (submit, jobs) = std::sync::mpsc::channel::<Box<dyn FnOnce() + Send>>();
+
+    fn job(connections: &Connections, left: u32, tell: impl Fn(&str) + Clone + Send + 'static, pool: Pool) {
+        let next = connections.clone();
+        let (told, submit) = (tell.clone(), pool.clone());
+        let task = Task::new().on_done(move |report| {
+            told(&format!("{left}: {} statements", report.statements()));
+            if left > 0 {
+                job(&next, left - 1, told, submit);
+            }
+        });
+        let on_worker = connections.clone();
+        pool.send(Box::new(connections.task_with(task, move || db_query(&on_worker)))).unwrap();
+    }
+    type Pool = std::sync::mpsc::Sender<Box<dyn FnOnce() + Send>>;
+
+    job(&connections, 3, tell.clone(), submit);
+    let open = story.clone();
+    std::thread::spawn(move || {
+        // It ends when no hook is left that could submit.
+        for job in jobs {
+            job();
+            tell(&format!("then {} open", open.open()));
+        }
+    })
+    .join()
+    .unwrap();
+    let one = |left: u32| [format!("{left}: 1 statements"), "then 0 open".to_owned()];
+    assert_eq!(*told.lock().unwrap(), [3, 2, 1, 0].map(one).concat());
+    assert_eq!(story.opened(), 4);
+}

@@ -7,28 +7,39 @@ use dockline_tests::servers::Server;
 
 use crate::case::{Case, case};
 
+mod adapters;
+mod threads;
+
 pub(crate) fn cases() -> Vec<Case> {
-    vec![
+    let mut cases = vec![
         case!(quickstart_has_the_summary_of_sqlite),
         case!(gone_away_tells_both_stories),
         case!(transfer_keeps_the_books),
         case!(migrate_runs_once),
-    ]
+        // It takes half of the places that the server has left.
+        case!(soak_shows_the_curve).own_server_with(|builder| builder.setting("max_connections", "60")),
+    ];
+    cases.extend(threads::cases());
+    cases.extend(adapters::cases());
+    cases
 }
 
 /// Runs an example, on SQLite where no URL is given.
 fn run(example: &str, arguments: &[&str], url: Option<&str>) -> Output {
+    command(example, arguments, url).output().expect("a process")
+}
+
+fn command(example: &str, arguments: &[&str], url: Option<&str>) -> Command {
     // Beside the tests' own folder, where cargo puts the examples of the workspace.
     let deps = std::env::current_exe().expect("a path");
     let program: PathBuf = deps.parent().expect("a folder").with_file_name("examples").join(example);
+    assert!(program.exists(), "{} is missing; cargo builds it with the workspace", program.display());
     let mut command = Command::new(&program);
     command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("DATABASE_URL").env_remove("RUST_LOG");
     if let Some(url) = url {
         command.env("DATABASE_URL", url);
     }
     command
-        .output()
-        .unwrap_or_else(|error| panic!("{}: {error}; cargo builds it with the workspace", program.display()))
 }
 
 /// What an example that succeeded has printed.
@@ -111,4 +122,66 @@ fn migrate_runs_once(server: &Server) {
     let second = text(run("migrate", &[], Some(&database.url())));
     assert_eq!(second, format!("{vendor}: nothing to do\nnote 1: water the plants\n"));
     database.admin().wait_until_connections(0);
+}
+
+fn soak_shows_the_curve(server: &Server) {
+    let database = server.database();
+    let folder = tempfile::tempdir().expect("a folder");
+    for url in [Some(database.url()), None] {
+        let picture = folder.path().join("soak.svg");
+        let file = picture.to_str().expect("UTF-8");
+        let text = text(run("soak", &["--seconds", "6", "--workers", "3", "--svg", file], url.as_deref()));
+        // The most on the server's list, the most by Dockline's count, workers, threads, opened, jobs, errors.
+        let told = |story: &str| -> [u64; 7] {
+            let line = text.lines().find_map(|line| line.strip_prefix(story).filter(|rest| rest.starts_with("   ")));
+            let numbers = line.map(|line| line.split_whitespace().map_while(|word| word.parse().ok()).collect());
+            let numbers: Vec<u64> = numbers.unwrap_or_default();
+            numbers.try_into().unwrap_or_else(|_| panic!("no {story} in\n{text}"))
+        };
+        let [listed, held, workers, threads, opened, jobs, errors] = told("bare closures");
+        assert!(workers == 3 && threads >= 9 && jobs > 0 && errors == 0, "{text}");
+        assert!(listed == threads && held == threads && opened == threads, "one for each thread:\n{text}");
+        assert!(url.is_none() || listed < 40, "short of the limit:\n{text}");
+        for story in ["task", "task, CloseAll"] {
+            let [listed, held, _, of_threads, opened, jobs, errors] = told(story);
+            assert!(held <= 3 && of_threads == threads && opened == jobs && jobs > 0 && errors == 0, "{text}");
+            // A server lists what was closed until its process has ended.
+            assert!(listed < threads, "{text}");
+        }
+        let [listed, held, _, threads, opened, jobs, errors] = told("task, one pool");
+        assert!(listed == 3 && held == 3 && threads == 3 && opened == 3 && jobs > 0 && errors == 0, "{text}");
+        assert_eq!(text.matches(" closed, 0 left").count(), 4, "{text}");
+        assert_eq!(text.matches("and the server lists 0").count(), if url.is_some() { 4 } else { 0 }, "{text}");
+
+        let svg = std::fs::read_to_string(&picture).expect("the picture");
+        assert_well_formed(&svg);
+        // Four curves above, three below.
+        assert_eq!(svg.matches("<path class=\"line ").count(), 4 + 4 + 3, "with the legend:\n{svg}");
+    }
+    database.admin().wait_until_connections(0);
+
+    let refused = run("soak", &["--seconds", "soon"], None);
+    let reason = String::from_utf8(refused.stderr).expect("UTF-8");
+    assert_eq!((refused.status.code(), reason.lines().count()), (Some(2), 1), "{reason}");
+    assert!(reason.contains("--seconds needs a whole number"), "{reason}");
+}
+
+/// As far as the pictures go: every tag is closed in its turn, and texts hold no character that is markup.
+fn assert_well_formed(xml: &str) {
+    let mut open = Vec::new();
+    let mut pieces = xml.split('<');
+    assert_eq!(pieces.next(), Some(""), "nothing before the first tag");
+    for piece in pieces {
+        let (tag, text) = piece.split_once('>').unwrap_or_else(|| panic!("a tag without an end: {piece}"));
+        assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
+        let ends = ["&amp;", "&lt;", "&gt;"].iter().map(|entity| text.matches(entity).count()).sum::<usize>();
+        assert!(!text.contains('>') && text.matches('&').count() == ends && !tag.contains('&'), "{piece}");
+        match tag.strip_prefix('/') {
+            Some(name) => assert_eq!(open.pop(), Some(name), "{piece}"),
+            None if tag.ends_with('/') => {}
+            None => open.push(tag.split_whitespace().next().expect("a name")),
+        }
+        assert!(!open.is_empty() || text.trim().is_empty(), "text behind the last tag: {text}");
+    }
+    assert!(open.is_empty(), "{open:?} are open");
 }

@@ -5,6 +5,10 @@
 //! reason is on the screen.
 
 #[cfg(unix)]
+mod adapters;
+#[cfg(unix)]
+mod async_runtimes;
+#[cfg(unix)]
 mod case;
 #[cfg(unix)]
 mod errors;
@@ -12,6 +16,8 @@ mod errors;
 mod examples;
 #[cfg(unix)]
 mod faults;
+#[cfg(unix)]
+mod forks;
 #[cfg(unix)]
 mod harness;
 #[cfg(unix)]
@@ -31,6 +37,8 @@ mod statements;
 #[cfg(unix)]
 mod swap;
 #[cfg(unix)]
+mod thread_exit;
+#[cfg(unix)]
 mod tls;
 #[cfg(unix)]
 mod transactions;
@@ -39,13 +47,17 @@ mod values;
 
 #[cfg(unix)]
 fn main() -> std::process::ExitCode {
-    if let Some(code) = sessions::child() {
+    if let Some(code) = dockline_tests::forks::play() {
+        return code;
+    }
+    if let Some(code) = sessions::child().or_else(thread_exit::child) {
         return code;
     }
     let cases = [
         ("harness", harness::cases()),
         ("examples", examples::cases()),
         ("faults", faults::cases()),
+        ("forks", forks::cases()),
         ("liveness", liveness::cases()),
         ("limits", limits::cases()),
         ("errors", errors::cases()),
@@ -54,9 +66,12 @@ fn main() -> std::process::ExitCode {
         ("sessions", sessions::cases()),
         ("info", info::cases()),
         ("statements", statements::cases()),
+        ("thread_exit", thread_exit::cases()),
         ("tls", tls::cases()),
+        ("async_runtimes", async_runtimes::cases()),
         ("transactions", transactions::cases()),
         ("values", values::cases()),
+        ("adapters", adapters::cases()),
     ];
 
     let mut arguments = libtest_mimic::Arguments::from_args();

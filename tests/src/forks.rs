@@ -25,8 +25,11 @@ const OPTION: &str = "DOCKLINE_TEST_OPTION";
 /// A child that has not ended by then hangs.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// What is played.
+pub type Plot = fn(&Connections);
+
 /// The stories, by their names.
-pub const STORIES: &[(&str, fn(&Connections))] = &[
+pub const STORIES: &[(&str, Plot)] = &[
     ("a_child_opens_its_own", a_child_opens_its_own),
     ("a_child_that_does_nothing_says_nothing", a_child_that_does_nothing_says_nothing),
     ("a_transaction_stays_with_the_parent", a_transaction_stays_with_the_parent),

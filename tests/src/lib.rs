@@ -5,6 +5,8 @@
 pub mod certificates;
 #[cfg(unix)]
 pub mod conformance;
+#[cfg(unix)]
+pub mod forks;
 pub mod log_capture;
 pub mod programs;
 pub mod proxy;
@@ -19,6 +21,8 @@ mod documents {
     struct Readme;
     #[doc = include_str!("../../docs/guide.md")]
     struct Guide;
+    #[doc = include_str!("../../docs/threads.md")]
+    struct Threads;
 }
 
 use std::sync::{Arc, Mutex};

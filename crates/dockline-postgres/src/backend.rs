@@ -8,6 +8,7 @@ use dockline_net::check_tls_files;
 
 use crate::open;
 use crate::plan::Plan;
+use crate::runtime;
 use crate::session::PostgresSession;
 
 /// The engine of the schemes `postgres` and `postgresql`.
@@ -38,7 +39,9 @@ impl Backend for PostgresBackend {
     }
 
     fn connect(&self) -> Result<Box<dyn Session>> {
-        let opened = open::open(&self.plan)?;
-        Ok(Box::new(PostgresSession::set_up(opened, Arc::clone(&self.plan))?))
+        runtime::blocking(|| {
+            let opened = open::open(&self.plan)?;
+            Ok(Box::new(PostgresSession::set_up(opened, Arc::clone(&self.plan))?) as Box<dyn Session>)
+        })
     }
 }

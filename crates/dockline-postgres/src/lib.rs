@@ -32,9 +32,20 @@
 //! Columns of other types are an error that says so: cast them, as in `address::text`, or read them by `native`. A parameter is sent
 //! in the form that its place in the statement asks for, also as text that the server reads.
 //!
+//! # Async programs
+//!
+//! The driver blocks, so its place in an async program is a blocking thread: `spawn_blocking`, or the crate `dockline-tokio`. On
+//! the threads of a tokio runtime that has several, a statement works too: it runs in `block_in_place`, and the runtime goes on
+//! on another thread, while the other futures of the same task wait. On a runtime's only thread, in a `LocalSet`, and by `native`
+//! outside `block_in_place`, it is an error of the kind [`Interface`](dockline_core::ErrorKind::Interface) that is given before
+//! anything is sent, and the connection stays as it was. Closing works on every thread.
+//!
 //! # Limits
 //!
 //! `read_timeout` and the limit of a rollback do not hold on Unix sockets, for the driver has none; `statement_timeout` does.
+//!
+//! In a `LocalSet` of a runtime with several threads, and in a task that is `unconstrained`, the error is certain, but tokio says
+//! so by a panic, which is caught, and which the panic hook has printed by then.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -55,6 +66,7 @@ mod plan;
 mod prefix;
 mod protocol;
 mod rows;
+mod runtime;
 mod session;
 mod tls;
 mod transport;

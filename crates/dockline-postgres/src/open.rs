@@ -157,11 +157,9 @@ fn guarded(plan: &Plan, connect: impl FnOnce() -> Result<Client>) -> Result<Clie
         Ok(Ok(client)) => Ok(client),
         Ok(Err(error)) => Err(cannot(error)),
         Err(_) => {
-            // It may have lost the race for the last descriptor; else this is the wrong kind of thread.
+            // It may have lost the race for the last descriptor.
             descriptors_left().map_err(cannot)?;
-            let message = "the driver panicked; a thread that runs an async runtime cannot use connections: hand the \
-                           work to a blocking thread";
-            Err(cannot(Error::new(ErrorKind::Interface, message)))
+            Err(cannot(Error::new(ErrorKind::Interface, "the driver panicked")))
         }
     }
 }

@@ -33,6 +33,9 @@ pub(crate) fn pour(
         }
         if !stopped {
             stopped = sink.row(values(&row)?) == ControlFlow::Break(());
+            if stopped && sink.was_forked() {
+                return Ok(Rest::Ready);
+            }
             continue;
         }
         read_on += 1;

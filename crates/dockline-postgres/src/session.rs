@@ -23,6 +23,7 @@ use crate::info;
 use crate::open::Opened;
 use crate::plan::Plan;
 use crate::protocol::{Fatal, Status};
+use crate::runtime;
 use crate::watch::Watch;
 use statement::Prepared;
 
@@ -247,26 +248,29 @@ impl PostgresSession {
 
 impl Session for PostgresSession {
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
-        let result = self.statement(sql, params, Self::execute_prepared);
+        let result = runtime::blocking(|| self.statement(sql, params, Self::execute_prepared));
         self.canceller.end();
         result
     }
 
     fn query(&mut self, sql: &str, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
-        let result = self
-            .statement(sql, params, |session, prepared, params| session.query_prepared(prepared, params, &mut *sink));
+        let result = runtime::blocking(|| {
+            self.statement(sql, params, |session, prepared, params| {
+                session.query_prepared(prepared, params, &mut *sink)
+            })
+        });
         self.canceller.end();
         result
     }
 
     fn execute_many(&mut self, sql: &str, rows: &mut dyn ParamRows) -> Result<u64> {
-        let result = self.run_many(sql, rows);
+        let result = runtime::blocking(|| self.run_many(sql, rows));
         self.canceller.end();
         result
     }
 
     fn run_own(&mut self, sql: &str) -> Result<()> {
-        let result = self.run_simply(sql);
+        let result = runtime::blocking(|| self.run_simply(sql));
         self.canceller.end();
         result
     }
@@ -321,7 +325,8 @@ impl Session for PostgresSession {
     }
 
     fn is_usable(&mut self) -> bool {
-        self.answers()
+        // Where it cannot ask, it answers as far as it sees, so that a connection is not given up for its thread's sake.
+        runtime::blocking(|| Ok(self.answers())).unwrap_or_else(|_| self.looks_usable())
     }
 
     fn probe(&mut self) -> Health {
@@ -334,13 +339,23 @@ impl Session for PostgresSession {
 
     fn server_info(&mut self) -> Result<ServerInfo> {
         let limit = self.short();
-        let mut messages = self.call(Doing::Asking, limit, |client| client.simple_query(info::QUESTION))?;
+        let mut messages =
+            runtime::blocking(|| self.call(Doing::Asking, limit, |client| client.simple_query(info::QUESTION)))?;
         messages.retain(|message| matches!(message, SimpleQueryMessage::Row(_)));
         let over_network = self.wire.as_ref().is_some_and(Wire::leaves_this_machine);
         match messages.first() {
             Some(SimpleQueryMessage::Row(row)) => Ok(info::read(|name| row.try_get(name).ok().flatten(), over_network)),
             _ => Err(Error::new(ErrorKind::Internal, "the server does not say what it is")),
         }
+    }
+
+    fn abandon(self: Box<Self>) {
+        if let Some(wire) = &self.wire {
+            let _ = wire.disconnect_here();
+        }
+        // The driver's runtime waits on an epoll descriptor that is the parent's too: it must not run once more, not even to be
+        // dropped.
+        std::mem::forget(self);
     }
 
     fn has_state(&mut self) -> bool {
@@ -366,6 +381,7 @@ impl Session for PostgresSession {
     }
 
     fn native(&mut self) -> Result<&mut dyn Any> {
+        runtime::may_lend()?;
         self.begin_now()?;
         // Its user may wait for notifications as long as it likes.
         self.begin_call(None);

@@ -118,6 +118,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod connections;
+#[cfg(doctest)]
+mod does_not_compile;
 mod global;
 
 pub use dockline_core::{

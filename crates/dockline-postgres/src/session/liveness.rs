@@ -6,7 +6,7 @@ use dockline_net::{Look, SHORT};
 
 use super::PostgresSession;
 use crate::error::{self, Doing};
-use crate::protocol::Fatal;
+use crate::protocol::{Fatal, Status};
 
 impl PostgresSession {
     /// A round trip.
@@ -31,6 +31,12 @@ impl PostgresSession {
     fn asks_in_transaction(&mut self) -> bool {
         let limit = self.short();
         self.begin_now().is_ok() && self.call(Doing::Asking, limit, |client| client.simple_query("SELECT 1")).is_ok()
+    }
+
+    /// What can be said without a round trip.
+    pub(super) fn looks_usable(&mut self) -> bool {
+        let failed = !self.autocommit && self.status() == Status::Failed;
+        !failed && !self.broken && !matches!(self.look(), Health::Gone(_))
     }
 
     /// A look, without a round trip.

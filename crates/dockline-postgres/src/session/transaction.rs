@@ -10,6 +10,7 @@ use super::PostgresSession;
 use crate::error::Doing;
 use crate::prefix;
 use crate::protocol::Status;
+use crate::runtime;
 
 impl PostgresSession {
     /// Whether a transaction is open, by the word of the server where its stream is watched.
@@ -172,10 +173,9 @@ impl PostgresSession {
 
     /// Runs a statement of our own that ends a transaction, and answers the tag that came back.
     fn end_by(&mut self, sql: &str, doing: Doing, limit: Option<Duration>) -> Result<String> {
-        if let Err(error) = self.call(doing, limit, |client| client.batch_execute(sql)) {
-            self.ask_where_nobody_watches();
-            return Err(error);
-        }
+        runtime::blocking(|| {
+            self.call(doing, limit, |client| client.batch_execute(sql)).inspect_err(|_| self.ask_where_nobody_watches())
+        })?;
         self.guess = Status::Idle;
         Ok(self.watch.as_ref().map(|watch| watch.seen(|seen| seen.tag.clone())).unwrap_or_default())
     }
