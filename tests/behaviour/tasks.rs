@@ -199,6 +199,8 @@ fn a_hook_that_panics_leaves_neither_a_transaction_nor_what_is_due() {
 /// As a hook that gives the next job to the pool: it is not run inside the one that ends.
 #[test]
 fn a_hook_that_submits_a_task_does_not_run_it() {
+    type Pool = std::sync::mpsc::Sender<Box<dyn FnOnce() + Send>>;
+
     let connections = dockline_tests::connections(memory().conn_max_age(Some(std::time::Duration::ZERO)));
     let story = Story::of(&connections);
     let (told, tell) = record();
@@ -216,8 +218,6 @@ fn a_hook_that_submits_a_task_does_not_run_it() {
         let on_worker = connections.clone();
         pool.send(Box::new(connections.task_with(task, move || db_query(&on_worker)))).unwrap();
     }
-    type Pool = std::sync::mpsc::Sender<Box<dyn FnOnce() + Send>>;
-
     job(&connections, 3, tell.clone(), submit);
     let open = story.clone();
     std::thread::spawn(move || {

@@ -75,11 +75,16 @@ fn main() -> std::process::ExitCode {
     ];
 
     let mut arguments = libtest_mimic::Arguments::from_args();
+    let with_load = |trial: &libtest_mimic::Trial| trial.name().contains("::adapters::");
+    let (load, others): (Vec<_>, Vec<_>) = case::trials(cases).into_iter().partition(with_load);
     // The servers that tests share have limits of their own.
-    arguments.test_threads.get_or_insert(4);
-    let conclusion = libtest_mimic::run(&arguments, case::trials(cases));
+    let threads = *arguments.test_threads.get_or_insert(4);
+    let others = libtest_mimic::run(&arguments, others);
+    // What keeps both cores busy by itself would make the others, and each other, run into their limits.
+    arguments.test_threads = Some(threads.min(2));
+    let load = libtest_mimic::run(&arguments, load);
     dockline_tests::servers::end_shared();
-    conclusion.exit()
+    if others.has_failed() { others.exit_code() } else { load.exit_code() }
 }
 
 #[cfg(not(unix))]

@@ -177,6 +177,7 @@ fn a_worker_that_was_replaced(server: &Server) {
 
 /// What a thread-local value does when its thread ends.
 type Act = Box<dyn FnOnce()>;
+type MakeAct = fn(&Connections) -> Act;
 
 struct AtExit(Option<Act>);
 
@@ -201,7 +202,7 @@ fn answers_or_says_why<T>(result: dockline::Result<T>) {
 }
 
 /// Made on the thread while its connections are open, to be done when it ends.
-const ACTS: &[(&str, fn(&Connections) -> Act)] = &[
+const ACTS: &[(&str, MakeAct)] = &[
     ("drops a handle", |connections| {
         let db = connections.get("default").unwrap();
         Box::new(move || drop(db))
@@ -309,6 +310,22 @@ fn a_registry_that_ends_with_its_thread(server: &Server) {
     }
 }
 
+/// A server that stands still until this is dropped, also where the test fails.
+struct Paused<'server>(&'server Server);
+
+impl<'server> Paused<'server> {
+    fn now(server: &'server Server) -> Self {
+        server.pause();
+        Self(server)
+    }
+}
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        self.0.resume();
+    }
+}
+
 /// Nobody answers. Whether idle, in a transaction, or in the middle of a panic in a block, a thread ends all the same.
 fn threads_of_a_server_that_stands_still(server: &Server) {
     let opened = Opened::new(server);
@@ -354,10 +371,11 @@ fn threads_of_a_server_that_stands_still(server: &Server) {
         });
     }
     ready.wait();
-    server.pause();
-    ready.wait();
-    wait_until("the threads have ended", || ended.load(Ordering::SeqCst) == ends.len());
-    server.resume();
+    {
+        let _paused = Paused::now(server);
+        ready.wait();
+        wait_until("the threads have ended", || ended.load(Ordering::SeqCst) == ends.len());
+    }
     let mut admin = opened.database.admin();
     admin.wait_until_connections(0);
     assert_eq!(admin.value("SELECT count(*) FROM t").as_deref(), Some("0"));

@@ -14,7 +14,7 @@ use crate::slot::retire;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// How many connections it closed.
+    /// How many connections it closed. Those that their own threads were closing at that time do not count.
     pub closed: usize,
     /// The connections that were in the middle of a statement or a transaction to the last. Each is closed when that
     /// ends, or its thread does.

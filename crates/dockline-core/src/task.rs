@@ -23,7 +23,8 @@ pub enum TaskPolicy {
     CloseDue,
     /// All are closed: for pools with many more threads than tasks at a time.
     CloseAll,
-    /// None is closed: for tasks so short that even the look at them is too much. Something else has to close what is due.
+    /// None is closed: for tasks so short that even the look at them is too much. Something else has to close what is due. A
+    /// transaction that was left open is rolled back all the same.
     Keep,
 }
 

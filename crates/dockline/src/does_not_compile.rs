@@ -1,4 +1,5 @@
-//! What must not compile, each beside a twin that differs in the one thing that is wrong, and runs.
+//! What must not compile, each beside a twin that differs in the one thing that is wrong, and runs. (The number of the error is
+//! checked by nightly compilers only; E0277 is that of a value that is not `Send`, or not `Sync`.)
 
 /// A connection cannot leave its thread. What goes there is the registry, and the thread asks for its own.
 ///

@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dockline::{Connections, Databases, TaskPolicy};
-use dockline_tests::Story;
 use dockline_tests::servers::{Admin, Builder, FreshDatabase, Server};
+use dockline_tests::{Story, wait_until};
 
 use crate::case::{Case, case};
 use crate::opened::settings;
@@ -72,6 +72,13 @@ impl<'server> Load<'server> {
         self.job.clone()
     }
 
+    /// Waits until so many connections were listed at a time. Where all of them are open while this waits, the watcher cannot have
+    /// missed them.
+    pub(crate) fn wait_until_seen(&self, connections: usize) {
+        let watcher = self.watcher.as_ref().expect("it watches until the check");
+        wait_until("the watcher has seen them", || watcher.most.load(Ordering::SeqCst) >= connections);
+    }
+
     /// Holds what was seen against what must be, shuts the registry down, and sees that nothing is left.
     pub(crate) fn check(mut self, expected: &Expected) {
         let tally = &self.job.tally;
@@ -126,14 +133,24 @@ impl Job {
     }
 }
 
+/// Lets the others of a barrier go on when it is dropped: where a check fails, they must not wait for ever.
+pub(crate) struct AtEnd<'barrier>(pub(crate) &'barrier Barrier);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.wait();
+    }
+}
+
 /// A thread that lists the connections of a database again and again.
 struct Watcher {
     stop: Arc<AtomicBool>,
+    most: Arc<AtomicUsize>,
     thread: Option<JoinHandle<Seen>>,
 }
 
 /// What a watcher has seen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Seen {
     looks: usize,
     /// The most connections at a time.
@@ -142,24 +159,24 @@ struct Seen {
 
 impl Watcher {
     fn start(mut admin: Admin) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let (stop, most) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (stopped, tell) = (Arc::clone(&stop), Arc::clone(&most));
         let watch = move || {
-            let mut seen = Seen::default();
-            loop {
+            for looks in 1.. {
                 // Read before the look: what there is when it is told to stop is seen.
                 let last = stopped.load(Ordering::SeqCst);
-                seen.looks += 1;
-                seen.most = seen.most.max(admin.connections().len());
+                let listed = admin.connections().len();
+                let most = tell.fetch_max(listed, Ordering::SeqCst).max(listed);
                 if last {
-                    return seen;
+                    return Seen { looks, most };
                 }
                 // The server has other things to do.
                 std::thread::sleep(Duration::from_millis(1));
             }
+            unreachable!("it looks until it is told to stop")
         };
         let thread = std::thread::Builder::new().name("watcher".to_owned()).spawn(watch).expect("a thread");
-        Self { stop, thread: Some(thread) }
+        Self { stop, most, thread: Some(thread) }
     }
 
     /// Looks once more.

@@ -1,7 +1,7 @@
 //! A thread pool of rayon: jobs that are spawned, scoped and iterated over in parallel, and the handler of its threads' ends.
 
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 
 use dockline::signals::CloseReason;
 use dockline::{Connection, TaskPolicy};
@@ -27,17 +27,27 @@ fn pool(threads: usize) -> ThreadPool {
     ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool")
 }
 
-/// One job on each of the threads.
-fn run_on_each(pool: &ThreadPool, load: &Load<'_>) {
-    let (job, all) = (load.job(), Barrier::new(pool.current_num_threads()));
-    pool.broadcast(|_| load.connections.task(|| job.run_with(&all))());
+/// One job on each of the threads, all of them at once.
+fn run_on_each(pool: &ThreadPool, load: &Load<'_>, aliases: usize) {
+    let threads = pool.current_num_threads();
+    let all = Arc::new(Barrier::new(threads + 1));
+    let (connections, job, each) = (load.connections.clone(), load.job(), Arc::clone(&all));
+    let done = Arc::new(AtomicUsize::new(0));
+    let ended = Arc::clone(&done);
+    pool.spawn_broadcast(move |_| {
+        connections.task(|| job.run_with(&each))();
+        ended.fetch_add(1, Ordering::SeqCst);
+    });
+    load.wait_until_seen(threads * aliases);
+    all.wait();
+    wait_until("each thread has run its job", || done.load(Ordering::SeqCst) == threads);
 }
 
 /// Jobs that nobody waits for; their number is counted by the load.
 fn spawn(pool: &ThreadPool, load: &Load<'_>, tasks: usize) {
-    let done = std::sync::Arc::new(AtomicUsize::new(0));
+    let done = Arc::new(AtomicUsize::new(0));
     for _ in 0..tasks {
-        let (job, done) = (load.job(), done.clone());
+        let (job, done) = (load.job(), Arc::clone(&done));
         let task = load.connections.task(move || job.run());
         pool.spawn(move || {
             task();
@@ -65,7 +75,7 @@ fn iterated(pool: &ThreadPool, load: &Load<'_>, tasks: usize) {
 fn load_on_rayon(server: &Server) {
     let load = Load::new(server, &["default", "other"], TaskPolicy::CloseDue);
     let pool = pool(WORKERS);
-    run_on_each(&pool, &load);
+    run_on_each(&pool, &load, 2);
     spawn(&pool, &load, 40_000);
     scoped(&pool, &load, 40_000);
     iterated(&pool, &load, TASKS - 80_000 - WORKERS);
@@ -77,7 +87,7 @@ fn each_policy_on_rayon(server: &Server) {
     for (policy, tasks) in [(TaskPolicy::CloseAll, 100), (TaskPolicy::Keep, 2_000)] {
         let load = Load::new(server, &["default"], policy);
         let pool = pool(WORKERS);
-        run_on_each(&pool, &load);
+        run_on_each(&pool, &load, 1);
         for run in [spawn, scoped, iterated] {
             run(&pool, &load, tasks);
         }
@@ -93,16 +103,16 @@ fn each_policy_on_rayon(server: &Server) {
 /// Dropping a pool does not wait for its threads. Who has to know that their connections are gone closes them there.
 fn rayons_exit_handler_may_close(server: &Server) {
     let load = Load::new(server, &["default"], TaskPolicy::CloseDue);
-    let ended = std::sync::Arc::new(AtomicUsize::new(0));
+    let ended = Arc::new(AtomicUsize::new(0));
     let pool = {
-        let (connections, ended) = (load.connections.clone(), ended.clone());
+        let (connections, ended) = (load.connections.clone(), Arc::clone(&ended));
         let at_exit = move |_| {
             connections.close_all();
             ended.fetch_add(1, Ordering::SeqCst);
         };
         ThreadPoolBuilder::new().num_threads(4).exit_handler(at_exit).build().expect("a pool")
     };
-    run_on_each(&pool, &load);
+    run_on_each(&pool, &load, 1);
     assert_eq!(load.story.open(), 4);
     drop(pool);
     wait_until("the handler has run on each thread", || ended.load(Ordering::SeqCst) == 4);

@@ -1,12 +1,12 @@
 //! Threads of the standard library: long ones that run tasks, scoped ones, and short ones by the thousand.
 
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 use dockline::TaskPolicy;
 use dockline_tests::servers::Server;
 
-use super::load::{Expected, LEAVING, Load, TASKS, WORKERS, hundred_connections};
+use super::load::{AtEnd, Expected, LEAVING, Load, TASKS, WORKERS, hundred_connections};
 use crate::case::{Case, case};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -20,10 +20,10 @@ pub(super) fn cases() -> Vec<Case> {
 fn load_on_std_threads(server: &Server) {
     let load = Load::new(server, &["default", "other"], TaskPolicy::CloseDue);
     // Each worker, and this thread.
-    let ready = std::sync::Arc::new((Barrier::new(WORKERS + 1), Barrier::new(WORKERS + 1)));
+    let ready = Arc::new((Barrier::new(WORKERS + 1), Barrier::new(WORKERS + 1)));
     let workers: Vec<_> = (0..WORKERS)
         .map(|_| {
-            let (connections, job, ready) = (load.connections.clone(), load.job(), ready.clone());
+            let (connections, job, ready) = (load.connections.clone(), load.job(), Arc::clone(&ready));
             thread::spawn(move || {
                 for _ in 0..TASKS / WORKERS {
                     connections.task(|| job.run())();
@@ -34,9 +34,11 @@ fn load_on_std_threads(server: &Server) {
         })
         .collect();
     ready.0.wait();
-    assert_eq!(load.story.opened(), WORKERS * 2, "each thread has opened each alias once");
-    load.check(&Expected { jobs: TASKS, at_most: WORKERS * 2, left: WORKERS * 2 });
-    ready.1.wait();
+    {
+        let _over = AtEnd(&ready.1);
+        assert_eq!(load.story.opened(), WORKERS * 2, "each thread has opened each alias once");
+        load.check(&Expected { jobs: TASKS, at_most: WORKERS * 2, left: WORKERS * 2 });
+    }
     for worker in workers {
         worker.join().unwrap();
     }
@@ -47,24 +49,27 @@ fn load_on_scoped_threads(server: &Server) {
     let tasks = [(TaskPolicy::CloseDue, 2_000), (TaskPolicy::Keep, 500), (TaskPolicy::CloseAll, 20)];
     for (policy, each) in tasks {
         let load = Load::new(server, &["default"], policy);
-        let (done, over) = (Barrier::new(WORKERS + 1), Barrier::new(WORKERS + 1));
+        let [all, done, over] = [(); 3].map(|()| Barrier::new(WORKERS + 1));
         let job = load.job();
         let connections = load.connections.clone();
         thread::scope(|scope| {
             for _ in 0..WORKERS {
                 scope.spawn(|| {
-                    for _ in 0..each {
+                    connections.task(|| job.run_with(&all))();
+                    for _ in 1..each {
                         connections.task(|| job.run())();
                     }
                     done.wait();
                     over.wait();
                 });
             }
+            load.wait_until_seen(WORKERS);
+            all.wait();
             done.wait();
+            let _over = AtEnd(&over);
             // What is closed after every task may still be listed when the next one is opened.
             let (left, leaving) = if policy == TaskPolicy::CloseAll { (0, LEAVING) } else { (WORKERS, 0) };
             load.check(&Expected { jobs: WORKERS * each, at_most: WORKERS + leaving, left });
-            over.wait();
         });
     }
 }
