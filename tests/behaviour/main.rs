@@ -3,6 +3,7 @@
 mod atomic;
 mod atomic_requests;
 mod bad_input;
+mod boundaries;
 mod interface;
 mod left_open;
 mod lifecycle;

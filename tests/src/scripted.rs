@@ -25,6 +25,8 @@ pub struct Script {
     pub usable: AtomicBool,
     pub connects: AtomicBool,
     pub close_panics: AtomicBool,
+    /// Runs when the next connection is closed, and may wait.
+    pub at_close: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     pub in_transaction: AtomicBool,
     pub has_state: AtomicBool,
     /// How often statements reached the driver.
@@ -42,6 +44,7 @@ impl Script {
             usable: AtomicBool::new(true),
             connects: AtomicBool::new(true),
             close_panics: AtomicBool::new(false),
+            at_close: Mutex::default(),
             in_transaction: AtomicBool::new(false),
             has_state: AtomicBool::new(false),
             statements: AtomicUsize::new(0),
@@ -176,6 +179,10 @@ impl Session for Scripted {
     fn abandon(self: Box<Self>) {}
 
     fn close(self: Box<Self>) -> Result<()> {
+        let at_close = self.0.at_close.lock().unwrap().take();
+        if let Some(at_close) = at_close {
+            at_close();
+        }
         self.0.closed.fetch_add(1, Ordering::SeqCst);
         assert!(!self.0.close_panics.load(Ordering::SeqCst), "closing panics, as the script says");
         Ok(())

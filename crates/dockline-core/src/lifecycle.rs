@@ -205,7 +205,9 @@ impl Slot {
             );
             self.leave_and_log();
         }
-        let is_looked_at = self.flags.autocommit.get() || left_open == LeftOpen::All;
+        // A block that is still there is around the request or task.
+        let by_hand = left_open == LeftOpen::All && !self.transaction.in_atomic_block();
+        let is_looked_at = self.flags.autocommit.get() || by_hand;
         if !self.used.take() || self.is_busy() || self.serial().is_none() || !is_looked_at {
             return;
         }
