@@ -4,12 +4,12 @@ use std::io::{Read, Write};
 use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dockline::{Connection, Connections, Error, Settings, params};
+use dockline::{Connection, Connections, Error, Retry, Settings, params};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -38,6 +38,12 @@ pub const STORIES: &[(&str, Plot)] = &[
     ("many_children_beside_busy_threads", many_children_beside_busy_threads),
     ("a_fork_among_rows", a_fork_among_rows),
     ("a_fork_inside_native", a_fork_inside_native),
+    ("a_boundary_of_the_connections_own_comes_first", a_boundary_of_the_connections_own_comes_first),
+    ("a_fork_in_a_receiver_that_closes", a_fork_in_a_receiver_that_closes),
+    ("a_retry_goes_on_in_the_parent_alone", a_retry_goes_on_in_the_parent_alone),
+    ("a_fork_among_rows_of_parameters", a_fork_among_rows_of_parameters),
+    ("hooks_after_one_that_forks_are_the_parents", hooks_after_one_that_forks_are_the_parents),
+    ("several_registries_are_left_at_once", several_registries_are_left_at_once),
     ("children_of_children", children_of_children),
     ("the_parent_closes_while_the_child_writes", the_parent_closes_while_the_child_writes),
     ("a_child_shuts_down_what_is_its_own", a_child_shuts_down_what_is_its_own),
@@ -48,16 +54,20 @@ pub const STORIES: &[(&str, Plot)] = &[
 
 /// Plays the story of the environment, where there is one: the first call of a test's `main`, which has no threads yet.
 pub fn play() -> Option<std::process::ExitCode> {
-    let (story, url) = (std::env::var(STORY).ok()?, std::env::var(URL).ok()?);
+    let story = std::env::var(STORY).ok()?;
     let (_, story) = STORIES.iter().find(|(name, _)| *name == story).expect("a story");
+    story(&crate::connections(settings_of_story()));
+    Some(std::process::ExitCode::SUCCESS)
+}
+
+fn settings_of_story() -> Settings {
+    let url = std::env::var(URL).expect("a URL");
     let mut settings = Settings::from_url(&url).expect("a URL").application_name("forks");
     if let Ok(option) = std::env::var(OPTION) {
         let (name, value) = option.split_once('=').expect("name=value");
         settings = settings.option(name, value);
     }
-    let connections = crate::connections(settings);
-    story(&connections);
-    Some(std::process::ExitCode::SUCCESS)
+    settings
 }
 
 /// Has a process play a story, which is this program once more.
@@ -307,6 +317,15 @@ fn state_is_missed_and_not_in_silence(connections: &Connections) {
     drop(hold);
 }
 
+/// Says so when it is dropped, also by a panic: threads wait for it.
+struct AtEnd<'a>(&'a AtomicBool);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 fn many_children_beside_busy_threads(connections: &Connections) {
     const THREADS: usize = 4;
     let db = open(connections);
@@ -317,6 +336,7 @@ fn many_children_beside_busy_threads(connections: &Connections) {
     // SQLite must not be forked in the middle of a statement.
     let gate = std::sync::RwLock::new(());
     thread::scope(|scope| {
+        let _over = AtEnd(&over);
         for _ in 0..THREADS {
             scope.spawn(|| {
                 let db = open(connections);
@@ -352,7 +372,6 @@ fn many_children_beside_busy_threads(connections: &Connections) {
             drop(guard);
             child.join(|| lookup(&db, 1));
         }
-        over.store(true, Ordering::SeqCst);
     });
     let wanted: Vec<i64> = (0..12).flat_map(|n| (0..4).map(move |at| n * 10 + at)).collect();
     assert_eq!(items(&db), wanted);
@@ -426,12 +445,170 @@ fn a_fork_inside_native(connections: &Connections) {
     .unwrap();
     if std::process::id() != parent {
         db.close();
-        works_on_in_child(&db);
+        lookup(&db, 1);
         std::process::exit(0);
     }
     child.expect("a child").wait();
     lookup(&db, 1);
     assert_eq!(db.server_connection_id(), id);
+}
+
+/// Forks where code of the program's own runs in the middle of something. In the child it is `None`.
+fn fork_inside() -> Option<Child> {
+    // SAFETY: as for `child`; the stories that call this have no other threads that use locks of the process.
+    match unsafe { fork() }.expect("a process") {
+        ForkResult::Parent { child } => Some(Child(child)),
+        ForkResult::Child => None,
+    }
+}
+
+fn a_boundary_of_the_connections_own_comes_first(connections: &Connections) {
+    connections.replace("default", settings_of_story().conn_max_age(Some(Duration::ZERO))).unwrap();
+    for fails in [false, true] {
+        let db = open(connections);
+        lookup(&db, 1);
+        if fails {
+            db.query("SELECT nonsense FROM nowhere", ()).unwrap_err();
+        }
+        let (id, story) = (db.server_connection_id(), Story::of(connections));
+        child(|| {
+            db.close_if_unusable_or_obsolete();
+            assert_eq!(story.closed(), 0);
+            lookup(&db, 1);
+        })
+        .wait();
+        lookup(&db, 1);
+        assert_eq!(db.server_connection_id(), id);
+        connections.close_all();
+    }
+}
+
+fn a_fork_in_a_receiver_that_closes(connections: &Connections) {
+    connections.replace("default", settings_of_story().conn_max_age(Some(Duration::ZERO))).unwrap();
+    connections.add("other", settings_of_story().conn_max_age(Some(Duration::ZERO))).unwrap();
+    let parent = std::process::id();
+    let forked = Arc::new(Mutex::new(None));
+    let told = Arc::clone(&forked);
+    connections.signals().connection_closed.connect(move |_| {
+        assert_eq!(std::process::id(), parent, "the child closes nothing of its parent's");
+        let mut told = told.lock().unwrap();
+        if told.is_none() {
+            *told = fork_inside().or(Some(Child(Pid::this())));
+        }
+    });
+    for shuts_down in [false, true] {
+        for alias in ["default", "other"] {
+            lookup(&connections.get(alias).unwrap(), 1);
+        }
+        if shuts_down {
+            connections.shutdown(Duration::from_secs(5));
+        } else {
+            connections.close_old_connections();
+        }
+        if std::process::id() != parent {
+            // What is sent on a connection of the parent's would be seen there.
+            std::process::exit(0);
+        }
+        forked.lock().unwrap().take().expect("a child").wait();
+    }
+}
+
+fn a_retry_goes_on_in_the_parent_alone(connections: &Connections) {
+    let db = open(connections);
+    table(&db);
+    let parent = std::process::id();
+    let (mut runs, mut forked) = (0, None);
+    let result = Retry::new().run(&db, || {
+        runs += 1;
+        db.execute("INSERT INTO item VALUES (?)", params![runs])?;
+        if forked.is_none() && std::process::id() == parent {
+            forked = fork_inside();
+        }
+        Ok::<_, Error>(())
+    });
+    if std::process::id() != parent {
+        assert_eq!(runs, 1);
+        assert_lost(&result.unwrap_err());
+        std::process::exit(0);
+    }
+    result.unwrap();
+    forked.expect("a child").wait();
+    assert_eq!((items(&db), runs), (vec![1], 1));
+}
+
+fn a_fork_among_rows_of_parameters(connections: &Connections) {
+    let db = open(connections);
+    table(&db);
+    let parent = std::process::id();
+    for block in [false, true] {
+        let mut forked = None;
+        let mut insert = || {
+            let first = if block { 1_000 } else { 0 };
+            let rows = (first..first + 200).map(|n| {
+                if n == first + 100 {
+                    forked = fork_inside();
+                }
+                params![if std::process::id() == parent { n } else { n + 100_000 }]
+            });
+            db.execute_many("INSERT INTO item VALUES (?)", rows)
+        };
+        let result = if block { db.atomic(insert) } else { insert() };
+        if std::process::id() != parent {
+            let error = result.unwrap_err();
+            assert!(error.to_string().contains("the process was forked"), "{error}");
+            std::process::exit(0);
+        }
+        assert_eq!(result.unwrap(), 200);
+        forked.expect("a child").wait();
+    }
+    assert_eq!(items(&db), (0..200).chain(1_000..1_200).collect::<Vec<_>>());
+}
+
+fn hooks_after_one_that_forks_are_the_parents(connections: &Connections) {
+    let db = open(connections);
+    table(&db);
+    let parent = std::process::id();
+    let forked = Arc::new(Mutex::new(None));
+    let ran = Arc::new(AtomicU64::new(0));
+    db.atomic(|| {
+        let (forked, ran) = (Arc::clone(&forked), Arc::clone(&ran));
+        db.on_commit(move || *forked.lock().unwrap() = fork_inside())?;
+        db.on_commit(move || {
+            ran.fetch_add(1, Ordering::SeqCst);
+        })
+    })
+    .unwrap();
+    if std::process::id() != parent {
+        assert_eq!(ran.load(Ordering::SeqCst), 0);
+        lookup(&db, 1);
+        std::process::exit(0);
+    }
+    forked.lock().unwrap().take().expect("a child").wait();
+    assert_eq!(ran.load(Ordering::SeqCst), 1);
+}
+
+/// SQLite keeps the locks of a file for all registries of the process.
+fn several_registries_are_left_at_once(connections: &Connections) {
+    let others = [crate::connections(settings_of_story()), crate::connections(settings_of_story())];
+    let db = open(connections);
+    table(&db);
+    let of_others = others.each_ref().map(open);
+    of_others.iter().for_each(|other| lookup(other, 1));
+    parent_closes_while_the_child_writes(&db, || {
+        connections.close_all();
+        others.iter().for_each(|other| other.close_all());
+    });
+    of_others.iter().for_each(|other| lookup(other, 1));
+    // One of them in a transaction, from which it reads.
+    of_others[0].execute("BEGIN", ()).unwrap();
+    assert_eq!(items(&of_others[0]), [1, 2, 3]);
+    child(|| {
+        works_on_its_own(&db, &[1, 2, 3]);
+        // Also where it was refused before.
+        child(|| works_on_its_own(&db, &[1, 2, 3])).wait();
+    })
+    .wait();
+    of_others[0].execute("COMMIT", ()).unwrap();
 }
 
 fn children_of_children(connections: &Connections) {
@@ -459,6 +636,10 @@ fn children_of_children(connections: &Connections) {
 fn the_parent_closes_while_the_child_writes(connections: &Connections) {
     let db = open(connections);
     table(&db);
+    parent_closes_while_the_child_writes(&db, || connections.close_all());
+}
+
+fn parent_closes_while_the_child_writes(db: &Connection, close: impl Fn()) {
     let (near, mut far) = UnixStream::pair().unwrap();
     let child = child(|| {
         let mut say = |n: i64| {
@@ -475,16 +656,16 @@ fn the_parent_closes_while_the_child_writes(connections: &Connections) {
     let hear = || (&near).read_exact(&mut [0]).unwrap();
     let say = || (&near).write_all(&[0]).unwrap();
     hear();
-    connections.close_all();
+    close();
     say();
     hear();
-    assert_eq!(items(&db), [1, 2]);
-    connections.close_all();
+    assert_eq!(items(db), [1, 2]);
+    close();
     say();
     hear();
     say();
     child.wait();
-    assert_eq!(items(&db), [1, 2, 3]);
+    assert_eq!(items(db), [1, 2, 3]);
 }
 
 fn a_child_shuts_down_what_is_its_own(connections: &Connections) {

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
+pub use crate::per_process::{OfProcess, PerProcess};
 use crate::server_info::ServerInfo;
 use crate::settings::{IsolationLevel, Settings};
 use crate::value::Value;
@@ -62,12 +63,6 @@ pub trait Backend: Send + Sync + 'static {
     /// The error of a statement in an atomic block whose connection was closed, as Django's driver gives it.
     fn closed(&self) -> Error {
         Error::new(ErrorKind::Operational, "the connection is closed")
-    }
-
-    /// This process was forked, and the backend has been made anew for it. `in_use`: one of the parent's connections of the
-    /// alias was in the middle of a statement or a transaction at that moment.
-    fn forked(&self, in_use: bool) {
-        let _ = in_use;
     }
 }
 

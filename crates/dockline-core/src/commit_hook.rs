@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::connection::Connection;
 use crate::error::{Error, ErrorKind, Fact, Result};
+use crate::fork;
 use crate::logging::say;
 use crate::signals::panic_text;
 use crate::transaction::misuse;
@@ -152,7 +153,12 @@ impl CommitHooks {
         let mut waiting = self.waiting.take();
         // Before any runs: work that hooks lose is their own.
         waiting.retain(|(number, _)| *number >= self.first_alive.get());
+        let process = fork::process();
         while let Some((_, hook)) = waiting.pop_front() {
+            // The others are those of the parent, where a hook has forked.
+            if fork::process() != process {
+                break;
+            }
             match catch_unwind(AssertUnwindSafe(|| hook.run(alias))) {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {

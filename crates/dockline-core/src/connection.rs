@@ -15,6 +15,7 @@ use crate::hold::Hold;
 use crate::params::Params;
 use crate::query_log::LoggedQuery;
 use crate::row::{FromRow, Heading, Row};
+use crate::seat::Seat;
 use crate::server_info::ServerInfo;
 use crate::signals::CloseReason;
 use crate::slot::Slot;
@@ -203,6 +204,7 @@ impl Connection {
     /// It is no transaction of its own: where autocommit is on, each row commits by itself, or with those that go out
     /// with it: of an INSERT, servers get several rows (up to 64) in one statement. While it runs, the
     /// connection is in use: the iterator cannot run statements on it. Without any row, the statement is not even read.
+    /// In a process that is forked in the iterator, it ends with an error.
     ///
     /// # Errors
     ///
@@ -215,8 +217,15 @@ impl Connection {
         I: IntoIterator,
         I::Item: Params,
     {
-        let mut rows = Rows { rows: rows.into_iter(), current: None, panic: None };
-        let result = self.slot_here().statement(sql, &[], true, |session, sql, _| session.execute_many(sql, &mut rows));
+        let seat = Arc::clone(self.slot.seat());
+        let mut rows = Rows { rows: rows.into_iter(), current: None, panic: None, seat, process: fork::process() };
+        let slot = self.slot_here();
+        let run = || slot.statement(sql, &[], true, |session, sql, _| session.execute_many(sql, &mut rows));
+        let result = match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(result) => result,
+            Err(panic) if panic.is::<ForkedAmongRows>() => return Err(slot.forked_inside()),
+            Err(panic) => resume_unwind(panic),
+        };
         match rows.panic {
             Some(panic) => resume_unwind(panic),
             None => result,
@@ -317,7 +326,12 @@ where
     rows: I,
     current: Option<<I::Item as Params>::Values>,
     panic: Option<Box<dyn Any + Send>>,
+    seat: Arc<Seat>,
+    process: u32,
 }
+
+/// With what a session is left that is in the middle of rows, in a process that was forked in their iterator.
+struct ForkedAmongRows;
 
 impl<I: Iterator> ParamRows for Rows<I>
 where
@@ -330,6 +344,11 @@ where
                 self.panic = Some(panic);
                 None
             });
+        if self.process != fork::process() {
+            // The session must send nothing more: there is no other way out of it.
+            self.seat.set_forked_inside();
+            resume_unwind(Box::new(ForkedAmongRows));
+        }
         self.current.as_ref().map(AsRef::as_ref)
     }
 }

@@ -6,9 +6,9 @@
 //! the seats, the table and what else hangs on a lock are made anew. A lock of the parent's is only ever tried.
 
 use std::mem::forget;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use once_cell::sync::OnceCell;
 
 use crate::backend::{Cancel, Health, ParamRows, Rest, RowSink, Session, TransactionOptions};
@@ -36,24 +36,23 @@ impl Inherited {
         Self { parent, is_left: OnceCell::new() }
     }
 
+    /// Whether [`leave`](Inherited::leave) has been here.
+    pub(crate) fn is_left(&self) -> bool {
+        self.is_left.get().is_some()
+    }
+
     /// Leaves everything to the parent, once; who comes meanwhile waits for that.
-    pub(crate) fn leave(&self, shared: &Shared, mine: &State) {
+    fn leave(&self, shared: &Shared, mine: &State, asks_for_state: bool) {
         self.is_left.get_or_init(|| {
             // Dropping it would close what could not be taken out of it.
             forget(Arc::clone(&self.parent));
-            let mut in_use = Vec::new();
-            for bucket in &self.parent.buckets {
-                // Where it is locked, a thread that does not exist here was coming or going.
-                for seat in bucket.try_seats().unwrap_or_default() {
-                    if seat.leave_to_parent().is_none_or(|left| left.in_transaction) {
-                        in_use.push(Arc::clone(&seat.alias));
-                    }
-                }
+            // Where one is locked, a thread that does not exist here was coming or going.
+            for seat in self.parent.buckets.iter().filter_map(|bucket| bucket.try_seats()).flatten() {
+                seat.leave_to_parent(asks_for_state);
             }
             if let Some(table) = self.parent.table.get() {
                 let anew = |config: &Arc<AliasConfig>| {
                     let config = shared.engines.configure_anew(config);
-                    config.backend.forked(in_use.contains(&config.alias));
                     (Arc::clone(&config.alias), config)
                 };
                 let table: Table = table.load().values().map(anew).collect();
@@ -65,13 +64,38 @@ impl Inherited {
     }
 }
 
+/// All registries of the process: those that nobody uses may have connections all the same.
+static REGISTRIES: ArcSwapOption<Vec<Weak<Shared>>> = ArcSwapOption::const_empty();
+
+pub(crate) fn register(shared: &Arc<Shared>) {
+    REGISTRIES.rcu(|registries| {
+        let others = registries.as_deref().into_iter().flatten().filter(|other| other.strong_count() > 0);
+        Some(Arc::new(others.cloned().chain([Arc::downgrade(shared)]).collect()))
+    });
+}
+
+/// Leaves to the parent what it had in any registry. A thread that is ending does not ask for state that would be missed: that may
+/// take more than a look.
+#[cold]
+pub(crate) fn leave_all_to_parent(asks_for_state: bool) {
+    // Siblings would draw the same numbers.
+    fastrand::seed(fastrand::u64(..) ^ u64::from(process()));
+    let registries = REGISTRIES.load_full();
+    for shared in registries.as_deref().into_iter().flatten().filter_map(Weak::upgrade) {
+        let state = shared.renewed_state();
+        if let Some(inherited) = &state.inherited {
+            inherited.leave(&shared, &state, asks_for_state);
+        }
+    }
+}
+
 impl Slot {
     /// This process was forked since the slot was used: what it had is the parent's. A transaction or state that would be missed
     /// is an error of the next statement.
     #[cold]
     pub(crate) fn leave_to_parent(&self) {
         // Where it was in the middle of a statement when the state was left, that has ended by now.
-        let left = self.seat().leave_to_parent().unwrap_or_default();
+        let left = self.seat().leave_to_parent(false).unwrap_or_default();
         self.renew_seat();
         self.close_when_free.set(None);
         // They are dropped later: that is the program's code.

@@ -53,6 +53,7 @@ mod lifecycle;
 mod logging;
 mod names;
 mod params;
+mod per_process;
 mod query_log;
 mod registry;
 mod retry;

@@ -123,9 +123,17 @@ impl Slot {
         if self.is_busy() || self.serial().is_none() {
             return;
         }
+        // Then the server may be asked. Else the look changes nothing, also where the connection is a parent's.
+        if self.flags.errors_occurred.get() {
+            self.notice_fork();
+        }
         let Ok(mut turn) = self.boundary_turn() else { return };
         let Some(link) = turn.link() else { return };
         let Some(reason) = self.due(link, now) else { return };
+        if self.was_forked() {
+            drop(turn);
+            return self.notice_fork();
+        }
         if inside && self.would_be_missed(link) {
             return;
         }

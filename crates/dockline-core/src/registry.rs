@@ -8,6 +8,7 @@ use crate::backend::Engine;
 use crate::connection::Connection;
 use crate::engines::Engines;
 use crate::error::{Error, Result};
+use crate::fork;
 use crate::settings::{Databases, Settings};
 use crate::shared::{Shared, does_not_exist};
 use crate::signals::Signals;
@@ -78,6 +79,7 @@ impl RegistryBuilder {
     /// A `load` that uses the registry that it loads gets an error from it. It must not wait for another thread that does.
     pub fn build_lazily(self, load: impl Fn() -> Result<Databases> + Send + Sync + 'static) -> Registry {
         let shared = Arc::new(Shared::new(self.engines, self.task_policy, load));
+        fork::register(&shared);
         Registry { owner: Arc::new(Owner { shared }) }
     }
 }

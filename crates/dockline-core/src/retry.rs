@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::atomic::Atomic;
 use crate::connection::Connection;
 use crate::error::{Error, Result};
+use crate::fork;
 use crate::transaction::misuse;
 
 /// Runs a closure as one atomic block, and runs it again where the database has undone all of it: after a deadlock, a
@@ -107,7 +108,7 @@ impl Retry {
         database_error: impl Fn(&E) -> Option<&Error>,
         mut call: impl FnMut() -> Result<T, E>,
     ) -> Result<T, E> {
-        let started = Instant::now();
+        let (started, process) = (Instant::now(), fork::process());
         let mut attempt = 1;
         loop {
             if !db.in_atomic_block() && !db.autocommit().or_else(|error| self.or_connect_later(error))? {
@@ -121,7 +122,9 @@ impl Retry {
             let undone = database_error(&error).is_some_and(|error| is_undone(error, db));
             let pause = self.pause(attempt);
             let ends = self.limit.is_some_and(|limit| started.elapsed() + pause >= limit);
-            if !undone || attempt >= self.attempts || ends {
+            // In a process that was forked by the closure: its parent goes on with it.
+            let is_child = fork::process() != process;
+            if !undone || is_child || attempt >= self.attempts || ends {
                 return Err(error);
             }
             log::debug!(

@@ -59,7 +59,7 @@ impl Seat {
     }
 
     /// In a process that was forked: gives the connection up without a word. `None` where a statement was running.
-    pub(crate) fn leave_to_parent(&self) -> Option<Left> {
+    pub(crate) fn leave_to_parent(&self, asks_for_state: bool) -> Option<Left> {
         let mut guard = self.try_lock()?;
         let left = self.left.get_or_init(|| {
             // Not `LinkGuard::take`, which takes another lock.
@@ -67,7 +67,7 @@ impl Seat {
             let forked_inside = self.forked_inside.load(Ordering::Relaxed);
             let left = Left {
                 in_transaction: forked_inside || link.in_transaction(),
-                had_state: !forked_inside && link.session.has_state(),
+                had_state: asks_for_state && !forked_inside && link.session.has_state(),
             };
             link.session.abandon();
             left
@@ -185,6 +185,8 @@ pub(crate) struct Link {
     /// After an error that makes the connection untrustworthy, whatever a check would say.
     pub(crate) poison: Option<Poison>,
     pub(crate) departing: Option<Departing>,
+    /// The process that opened it: in another one it is the parent's.
+    process: u32,
 }
 
 /// Why a connection can no longer be trusted.
@@ -220,7 +222,12 @@ impl Link {
             in_block: false,
             poison: None,
             departing: None,
+            process: fork::process(),
         }
+    }
+
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.process != fork::process()
     }
 
     /// Whether `last_used` is kept up: reading the clock costs as much as the rest of the bookkeeping.

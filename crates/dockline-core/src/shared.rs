@@ -86,7 +86,7 @@ pub(crate) struct State {
     /// thread with that id: see [`Bucket`].
     pub(crate) buckets: ThreadLocal<Arc<Bucket>>,
     process: u32,
-    inherited: Option<Inherited>,
+    pub(crate) inherited: Option<Inherited>,
 }
 
 impl State {
@@ -140,17 +140,25 @@ impl Shared {
 
     /// That of this process. One that was forked begins with one of its own, and leaves the other to its parent.
     pub(crate) fn state(&self) -> Arc<State> {
-        let mut state = self.state.load_full();
-        if state.process != fork::process() {
-            let fresh = Arc::new(State::new(Some(Inherited::new(Arc::clone(&state)))));
-            self.state.compare_and_swap(&state, fresh);
-            // Ours, or that of another thread, which was faster.
-            state = self.state.load_full();
+        let state = self.state.load_full();
+        let is_mine = state.process == fork::process();
+        if is_mine && state.inherited.as_ref().is_none_or(Inherited::is_left) {
+            return state;
         }
-        if let Some(inherited) = &state.inherited {
-            inherited.leave(self, &state);
+        fork::leave_all_to_parent(true);
+        self.renewed_state()
+    }
+
+    /// That of this process, before anything is left to the parent.
+    pub(crate) fn renewed_state(&self) -> Arc<State> {
+        let state = self.state.load_full();
+        if state.process == fork::process() {
+            return state;
         }
-        state
+        let fresh = Arc::new(State::new(Some(Inherited::new(Arc::clone(&state)))));
+        self.state.compare_and_swap(&state, fresh);
+        // Ours, or that of another thread, which was faster.
+        self.state.load_full()
     }
 
     /// The aliases as they are now; loads the configuration where that has not been done.

@@ -143,7 +143,11 @@ impl Slot {
     /// Whether the process was forked since the seat was made. In the middle of a statement, that is asked after it.
     #[inline]
     pub(crate) fn is_inherited(&self) -> bool {
-        self.process.get() != fork::process() && !self.is_busy()
+        self.was_forked() && !self.is_busy()
+    }
+
+    pub(crate) fn was_forked(&self) -> bool {
+        self.process.get() != fork::process()
     }
 
     /// Leaves what there is to the parent, where this process was forked.
@@ -422,11 +426,22 @@ impl Slot {
     /// and no deadlock.
     pub(crate) fn turn(&self) -> Result<Turn<'_>> {
         self.notice_fork();
-        self.boundary_turn()
+        self.begin_turn()?;
+        Ok(Turn::new(self, self.seat().lock()))
     }
 
-    /// As [`turn`](Slot::turn), at a boundary, which has asked for the process before.
+    /// As [`turn`](Slot::turn), for a boundary that mostly finds nothing to do: it does not ask for the process before it waits for
+    /// the lock. Who then does something to the connection asks.
     pub(crate) fn boundary_turn(&self) -> Result<Turn<'_>> {
+        self.begin_turn()?;
+        if let Some(guard) = self.seat().try_lock() {
+            return Ok(Turn::new(self, guard));
+        }
+        self.busy.set(false);
+        self.turn()
+    }
+
+    fn begin_turn(&self) -> Result<()> {
         match self.ended.get() {
             None => {}
             Some(CloseReason::ThreadExit) => return Err(crate::thread::ending(self.alias())),
@@ -437,7 +452,7 @@ impl Slot {
                            a closure of native cannot use it";
             return Err(Error::new(ErrorKind::Programming, message).with_alias(self.alias_arc()));
         }
-        Ok(Turn::new(self, self.seat().lock()))
+        Ok(())
     }
 }
 
@@ -456,6 +471,10 @@ pub(crate) fn retire(shared: &Shared, link: Link, reason: CloseReason) {
     // It lives on in the parent.
     if link.is_left() {
         return;
+    }
+    // Whoever took it out was on the way to close it when the process was forked, as in a receiver.
+    if link.is_inherited() {
+        return link.session.abandon();
     }
     let alias = Arc::clone(&link.config.alias);
     let event = ConnectionClosed {

@@ -294,9 +294,6 @@ impl ThreadRegistry {
 
     /// `is_inside` says of which something around would miss its connection.
     fn close_due_where(&self, is_inside: impl Fn(&Slot) -> bool) {
-        if self.slots.borrow().iter().any(|slot| slot.serial().is_some()) {
-            self.notice_fork();
-        }
         self.refresh();
         let now = Now::default();
         self.each(|slot| slot.close_if_unusable_or_obsolete(&now, is_inside(slot)));
@@ -425,6 +422,7 @@ impl ThreadRegistry {
         if !self.slots.borrow().iter().any(is_unused) {
             return;
         }
+        self.notice_fork();
         let (unused, used): (Vec<_>, Vec<_>) = self.slots.take().into_iter().partition(is_unused);
         self.slots.replace(used);
         // Dropped outside any borrow: settings may hold closures of the program.
@@ -458,7 +456,7 @@ impl ThreadRegistry {
             });
         } else {
             // What was inherited is left to the parent, without a look into the `ThreadLocal`.
-            drop(self.shared.state());
+            fork::leave_all_to_parent(false);
             self.each(|slot| {
                 slot.leave_to_parent();
                 slot.end(reason);

@@ -9,7 +9,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::per_process::PerProcess;
+use dockline_core::backend::PerProcess;
+
 use crate::server::Place;
 
 pub(crate) use socket::Socket;

@@ -14,7 +14,6 @@ mod closing;
 mod deadline;
 mod files;
 mod look;
-mod per_process;
 mod program;
 mod server;
 mod statements;

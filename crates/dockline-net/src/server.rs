@@ -6,9 +6,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use dockline_core::backend::PerProcess;
+
 use crate::closing;
 use crate::deadline::Deadline;
-use crate::per_process::PerProcess;
 use crate::wire::Wire;
 
 /// What all connections of this process to one host and port share, of whatever alias.

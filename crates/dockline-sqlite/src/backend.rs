@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dockline_core::backend::{Backend, Engine, Session};
@@ -11,6 +10,7 @@ use once_cell::sync::OnceCell;
 use rusqlite::Connection;
 
 use crate::open;
+use crate::opened::Opened;
 use crate::plan::{Place, Plan};
 use crate::session::SqliteSession;
 
@@ -61,7 +61,7 @@ impl Engine for Sqlite {
             transaction_mode: settings.get_transaction_mode(),
             init_sql: settings.get_init_sql().map(str::to_owned),
         };
-        Ok(Box::new(SqliteBackend { plan, anchor: OnceCell::new(), locks_are_unknown: AtomicBool::new(false) }))
+        Ok(Box::new(SqliteBackend { plan, anchor: OnceCell::new() }))
     }
 }
 
@@ -80,8 +80,6 @@ struct SqliteBackend {
     plan: Plan,
     /// A database in memory lives as long as one connection to it is open: this one, as long as the alias.
     anchor: OnceCell<Mutex<Connection>>,
-    /// The process was forked while the file was in use.
-    locks_are_unknown: AtomicBool,
 }
 
 impl Backend for SqliteBackend {
@@ -93,22 +91,14 @@ impl Backend for SqliteBackend {
         if matches!(self.plan.place, Place::Memory(_)) {
             self.anchor.get_or_try_init(|| open::open(&self.plan).map(Mutex::new))?;
         }
-        let is_file = matches!(self.plan.place, Place::File(_));
-        if is_file && self.locks_are_unknown.load(Ordering::Relaxed) {
-            let message = "the process was forked in the middle of a transaction or statement on this file, and SQLite would take its \
-                           locks for those of this process; fork while none runs, or start another program";
-            return Err(Error::new(ErrorKind::Interface, message));
-        }
+        let is_file = self.plan.place.file().is_some();
+        let opened = is_file.then(Opened::count).transpose()?;
         let connection = open::open(&self.plan)?;
-        Ok(Box::new(SqliteSession::set_up(connection, &self.plan)?))
+        Ok(Box::new(SqliteSession::set_up(connection, opened, &self.plan)?))
     }
 
     fn is_always_usable(&self) -> bool {
         true
-    }
-
-    fn forked(&self, in_use: bool) {
-        self.locks_are_unknown.store(in_use, Ordering::Relaxed);
     }
 
     fn closed(&self) -> Error {

@@ -38,6 +38,7 @@
 mod backend;
 mod error;
 mod open;
+mod opened;
 mod plan;
 mod session;
 mod value;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use dockline_core::backend::{Cancel, ParamRows, Rest, RowSink, Session, TransactionOptions};
 use dockline_core::placeholder::{Syntax, translate};
 use dockline_core::{Error, ErrorKind, Fact, IsolationLevel, Result, ServerInfo, TransactionMode, Value};
-use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection, Statement};
 
 use crate::error::{map, of_init_sql};
+use crate::opened::{self, Opened};
 use crate::plan::Plan;
 use crate::value;
 use crate::watch::Watch;
@@ -27,7 +27,9 @@ const SYNTAX: Syntax = Syntax {
 };
 
 pub(crate) struct SqliteSession {
+    // Before what counts it: it is closed first.
     connection: Connection,
+    opened: Option<Opened>,
     watch: Arc<Watch>,
     begin: &'static str,
     /// Where it is off, the next statement begins a transaction.
@@ -39,7 +41,7 @@ pub(crate) struct SqliteSession {
 }
 
 impl SqliteSession {
-    pub(crate) fn set_up(mut connection: Connection, plan: &Plan) -> Result<Self> {
+    pub(crate) fn set_up(mut connection: Connection, opened: Option<Opened>, plan: &Plan) -> Result<Self> {
         connection.set_prepared_statement_cache_capacity(plan.statement_cache);
         if let Some(init_sql) = &plan.init_sql {
             connection.execute_batch(init_sql).map_err(of_init_sql)?;
@@ -49,6 +51,7 @@ impl SqliteSession {
             watch,
             initial_state: amount_of_state(&connection).map_err(map)?,
             connection,
+            opened,
             begin: match plan.transaction_mode {
                 TransactionMode::Immediate => "BEGIN IMMEDIATE",
                 TransactionMode::Exclusive => "BEGIN EXCLUSIVE",
@@ -129,6 +132,10 @@ fn lacks(message: &'static str) -> Error {
 
 /// How many temporary tables and attached databases there are.
 fn amount_of_state(connection: &Connection) -> rusqlite::Result<i64> {
+    // Mostly a look is enough: no temporary table has ever been made, and nothing is attached.
+    if connection.is_readonly("temp").is_err() && connection.db_name(2).is_err() {
+        return Ok(0);
+    }
     const AMOUNT: &str = "SELECT (SELECT count(*) FROM temp.sqlite_schema) \
                           + (SELECT count(*) FROM pragma_database_list WHERE name NOT IN ('main', 'temp'))";
     connection.prepare_cached(AMOUNT)?.query_row((), |row| row.get(0))
@@ -290,11 +297,11 @@ impl Session for SqliteSession {
     }
 
     fn abandon(self: Box<Self>) {
-        // What SQLite knows of the file's locks is the parent's, and goes with the last connection to it: so one that has none is
-        // closed, without the checkpoint that would take locks. One in a transaction would roll it back.
-        let is_idle = self.connection.is_autocommit();
-        let keeps_quiet = || self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-        if !is_idle || keeps_quiet().is_err() {
+        // Closing one in a transaction would roll it back.
+        if self.connection.is_autocommit() {
+            let Self { connection, opened, .. } = *self;
+            opened::keep(connection, opened);
+        } else {
             forget(self);
         }
     }
