@@ -5,19 +5,20 @@
 //! leaves behind what it inherited, of all threads: each connection is given up without a word to its server, and
 //! the seats, the table and what else hangs on a lock are made anew. A lock of the parent's is only ever tried.
 
+mod left;
+
 use std::mem::forget;
 use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use once_cell::sync::OnceCell;
 
-use crate::backend::{Cancel, Health, ParamRows, Rest, RowSink, Session, TransactionOptions};
 use crate::engines::AliasConfig;
-use crate::error::{Error, ErrorKind, Fact, Result};
+use crate::error::{Error, ErrorKind, Fact};
 use crate::seat::{Link, Poison};
 use crate::shared::{Shared, State, Table};
 use crate::slot::Slot;
-use crate::value::Value;
+use left::LeftSession;
 
 /// The process that this is: one system call.
 #[inline]
@@ -112,11 +113,7 @@ impl Slot {
             self.seat().lock().put(link);
         }
     }
-}
 
-const FORKED: &str = "the process was forked";
-
-impl Slot {
     /// This process was forked in the middle of a statement, which is the parent's.
     pub(crate) fn forked_inside(&self) -> Error {
         let message = format!("{FORKED} in the middle of this statement, and what remains of it is the parent's");
@@ -127,90 +124,4 @@ impl Slot {
     }
 }
 
-impl Link {
-    /// Stands for one that was left to the parent, until that has been told.
-    pub(crate) fn is_left(&self) -> bool {
-        self.session.native_type() == LEFT
-    }
-}
-
-const LEFT: &str = "left to the parent";
-
-/// The session of a connection that was left to the parent. It is poisoned from the beginning, so nothing comes here.
-struct LeftSession;
-
-fn left() -> Error {
-    Error::new(ErrorKind::Operational, format!("{FORKED}: its connection is the parent's")).with_fact(Fact::Disconnect)
-}
-
-impl Session for LeftSession {
-    fn execute(&mut self, _: &str, _: &[Value]) -> Result<u64> {
-        Err(left())
-    }
-
-    fn query(&mut self, _: &str, _: &[Value], _: &mut dyn RowSink) -> Result<Rest> {
-        Err(left())
-    }
-
-    fn execute_many(&mut self, _: &str, _: &mut dyn ParamRows) -> Result<u64> {
-        Err(left())
-    }
-
-    fn run_own(&mut self, _: &str) -> Result<()> {
-        Err(left())
-    }
-
-    fn set_autocommit(&mut self, _: bool) -> Result<()> {
-        Err(left())
-    }
-
-    fn begin(&mut self, _: TransactionOptions) -> Result<()> {
-        Err(left())
-    }
-
-    fn end(&mut self, _: bool) -> Result<()> {
-        Err(left())
-    }
-
-    fn commit(&mut self) -> Result<()> {
-        Err(left())
-    }
-
-    fn rollback(&mut self) -> Result<()> {
-        Err(left())
-    }
-
-    fn in_transaction(&self) -> bool {
-        false
-    }
-
-    fn is_usable(&mut self) -> bool {
-        false
-    }
-
-    fn probe(&mut self) -> Health {
-        Health::Gone(left())
-    }
-
-    fn has_state(&mut self) -> bool {
-        false
-    }
-
-    fn canceller(&self) -> Option<Arc<dyn Cancel>> {
-        None
-    }
-
-    fn native(&mut self) -> Result<&mut dyn std::any::Any> {
-        Err(left())
-    }
-
-    fn native_type(&self) -> &'static str {
-        LEFT
-    }
-
-    fn abandon(self: Box<Self>) {}
-
-    fn close(self: Box<Self>) -> Result<()> {
-        Ok(())
-    }
-}
+const FORKED: &str = "the process was forked";

@@ -410,6 +410,12 @@ impl Slot {
         self.wrappers.clear();
     }
 
+    /// As [`end`](Slot::end), where all that was open is the parent's: in silence, for a logger's locks are the parent's too.
+    pub(crate) fn end_in_child(&self, reason: CloseReason) {
+        self.ended.set(Some(reason));
+        self.wrappers.clear();
+    }
+
     /// A statement in a block whose connection was closed.
     pub(crate) fn closed_in_block(&self) -> Error {
         self.flags.errors_occurred.set(true);

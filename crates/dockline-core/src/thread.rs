@@ -459,7 +459,7 @@ impl ThreadRegistry {
             fork::leave_all_to_parent(false);
             self.each(|slot| {
                 slot.leave_to_parent();
-                slot.end(reason);
+                slot.end_in_child(reason);
             });
         }
         let slots = self.slots.take();

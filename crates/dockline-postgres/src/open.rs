@@ -8,6 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::sleep;
 use std::time::Duration;
 
+use dockline_core::backend::is_out_of_descriptors;
 use dockline_core::{Error, ErrorKind, ExposeSecret, Fact, Result, SecretString};
 use dockline_net::{Deadline, Stamp, Wire, addresses};
 use postgres::config::{SslMode, SslNegotiation};
@@ -205,7 +206,6 @@ fn descriptors_left() -> Result<()> {
     Ok(())
 }
 
-/// EMFILE and ENFILE, which are the same numbers on every Unix; std has no kind for them.
 pub(crate) fn out_of_descriptors(error: &std::io::Error, mapped: Error) -> Error {
-    if cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24)) { mapped.with_fact(Fact::Exhausted) } else { mapped }
+    if is_out_of_descriptors(error) { mapped.with_fact(Fact::Exhausted) } else { mapped }
 }

@@ -9,6 +9,9 @@ use chrono::{Datelike, SubsecRound};
 use dockline_core::{Error, ErrorKind, Value};
 use postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 
+#[cfg(feature = "chrono")]
+use crate::value::EPOCH;
+
 use crate::error::Passed;
 
 /// A parameter, on its way into the driver.
@@ -122,13 +125,7 @@ fn binary(value: &Value, of: &Type, out: &mut BytesMut) -> Result<(), Error> {
     Ok(())
 }
 
-/// PostgreSQL counts from 2000, in microseconds; what is finer is cut off.
-#[cfg(feature = "chrono")]
-const EPOCH: chrono::NaiveDate = match chrono::NaiveDate::from_ymd_opt(2000, 1, 1) {
-    Some(date) => date,
-    None => chrono::NaiveDate::MIN,
-};
-
+/// In microseconds; what is finer is cut off.
 #[cfg(feature = "chrono")]
 fn micros(since: chrono::TimeDelta, of: &Type) -> Result<i64, Error> {
     let whole = since.num_microseconds().ok_or_else(|| out_of_range(of))?;

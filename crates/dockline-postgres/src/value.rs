@@ -93,7 +93,7 @@ fn number(digits: String) -> Value {
 }
 
 /// PostgreSQL counts from 2000.
-const EPOCH: NaiveDate = match NaiveDate::from_ymd_opt(2000, 1, 1) {
+pub(crate) const EPOCH: NaiveDate = match NaiveDate::from_ymd_opt(2000, 1, 1) {
     Some(date) => date,
     None => NaiveDate::MIN,
 };
