@@ -80,6 +80,13 @@
 //! server has ended is replaced ([`Settings::liveness`]). Inside a transaction nothing is replaced, and no statement that
 //! may have run is sent again: [`Error::may_have_executed`] and [`Error::is_work_lost`] say what became of it.
 //!
+//! # Threads, async programs, forks
+//!
+//! A pool's worker has no request: [`Connections::task`](Registry::task) goes around what is submitted. Async programs hand sections of
+//! blocking code to threads, by the crate `dockline-tokio`; servers of Thrift put a processor of `dockline-thrift` around
+//! their own. A process that was forked leaves its parent's connections alone and opens its own: a transaction that stays with the
+//! parent is an error in the child ([`Error::is_work_lost`]).
+//!
 //! # Where to go from here
 //!
 //! | | |

@@ -17,6 +17,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(rayon_works_in_parallel_and_then_in_a_block),
         case!(tiny_http_serves_itself),
         case!(tiny_http_serves_until_it_is_interrupted),
+        case!(prefork_keeps_the_masters_connection),
         case!(daemon_tells_both_kinds_of_loop),
         case!(daemon_ends_when_it_is_interrupted),
     ]
@@ -53,6 +54,25 @@ fn threadpool_survives_a_job_that_panics(server: &Server) {
         let number = |line: &str| line.split(' ').next().and_then(|word| word.parse::<u64>().ok()).expect("a number");
         assert!((2..=6).contains(&number(opened)) && number(open) < number(opened), "{text}");
         assert_eq!(shutdown, "shutdown has left 0; 0 are open");
+    });
+}
+
+fn prefork_keeps_the_masters_connection(server: &Server) {
+    on_both("prefork", server, |text| {
+        let after =
+            |start: &str| text.lines().find_map(|line| line.strip_prefix(start)).unwrap_or_else(|| panic!("{text}"));
+        assert_eq!(after("the master has "), after("the master still has "));
+        // Each process has one of its own: the workers, and the one that took the place of another.
+        let workers = text.lines().filter(|line| line.contains(" has connection ") && line.starts_with("worker "));
+        let mut connections: Vec<&str> =
+            workers.filter_map(|line| line.split_once(" has ")).map(|(_, name)| name).collect();
+        connections.push(after("the master has "));
+        let count = connections.len();
+        connections.sort_unstable();
+        connections.dedup();
+        assert_eq!(connections.len(), count, "{text}");
+        assert!(after("200 of 200 jobs done, ").ends_with(" worker replaced"), "{text}");
+        assert!(text.ends_with("closed at the end: 1, left: 0\n"), "{text}");
     });
 }
 
