@@ -31,6 +31,8 @@ use tokio::sync::oneshot;
 
 /// So many requests at a time use the database, and more of them wait: that is how many connections there are.
 const THREADS: usize = 8;
+/// How long requests may take to come to their end after Ctrl-C.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// What it asks itself: so many clients at a time, each puts so many jobs.
 const CLIENTS: usize = 16;
 const JOBS: usize = 25;
@@ -79,12 +81,25 @@ async fn run() -> Fallible<()> {
     match address {
         Some(_) => {
             println!("serving on http://{}, until Ctrl-C", listener.local_addr()?);
-            axum::serve(listener, router).with_graceful_shutdown(told_to_end()).await?;
+            let (tell, told) = oneshot::channel::<()>();
+            let served = axum::serve(listener, router).with_graceful_shutdown(async move {
+                told_to_end().await;
+                drop(tell);
+            });
+            // A client that keeps its connection open must not keep the program.
+            let patience = async {
+                let _ = told.await;
+                tokio::time::sleep(PATIENCE).await;
+            };
+            tokio::select! {
+                served = served.into_future() => served?,
+                () = patience => eprintln!("some clients were still connected after {PATIENCE:?}"),
+            }
         }
         None => ask_itself(listener, router).await?,
     }
 
-    // No request runs any more.
+    // No request begins any more.
     let report = blocking.shutdown(Duration::from_secs(5)).await?;
     println!("at most {} connections were open at a time, on {THREADS} threads", open.most.load(Ordering::Relaxed));
     println!("shutting down has closed {}, and left {}", report.closed, report.left.len());

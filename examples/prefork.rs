@@ -22,15 +22,16 @@ mod prefork {
     use std::time::Duration;
 
     use dockline::{Connection, DEFAULT_ALIAS, Databases, Settings, params};
-    use nix::errno::Errno;
     use nix::sys::signal::{SigHandler, Signal, kill, signal};
-    use nix::sys::wait::{WaitStatus, wait};
+    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
     use nix::unistd::{ForkResult, Pid, fork};
 
     const WORKERS: i64 = 4;
     const JOBS: i64 = 200;
     /// How long a job takes, besides the database.
     const WORK: Duration = Duration::from_millis(5);
+    /// Where more die than that, another one would, too.
+    const MOST_REPLACED: u32 = 5;
 
     type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -82,39 +83,15 @@ mod prefork {
         for worker in 1..=workers {
             processes.insert(start(worker)?, worker);
         }
-        let mut victim = processes.keys().next().copied();
-        let mut replaced = 0;
-        while !processes.is_empty() {
-            if let Some(process) =
-                victim.take_if(|_| ENDING.load(Ordering::Relaxed) || done(&db).is_ok_and(|done| done > JOBS / 4))
-            {
-                // It may have ended by itself.
-                let _ = kill(process, Signal::SIGKILL);
-            }
-            if victim.is_some() {
-                sleep(WORK);
-                continue;
-            }
-            match wait() {
-                Ok(WaitStatus::Exited(process, 0)) => drop(processes.remove(&process)),
-                Ok(WaitStatus::Exited(process, _) | WaitStatus::Signaled(process, ..)) => {
-                    let Some(worker) = processes.remove(&process) else { continue };
-                    if !ENDING.load(Ordering::Relaxed) {
-                        println!("worker {worker} has died; another takes its place");
-                        processes.insert(start(worker)?, worker);
-                        replaced += 1;
-                    }
-                }
-                Ok(_) => {}
-                Err(Errno::EINTR) if ENDING.load(Ordering::Relaxed) => {
-                    for process in processes.keys() {
-                        let _ = kill(*process, Signal::SIGTERM);
-                    }
-                }
-                Err(Errno::EINTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+        let outcome = watch(&db, &mut processes);
+        // Where it failed, or the program is ending. They end when their job is done.
+        for process in processes.keys() {
+            let _ = kill(*process, Signal::SIGTERM);
         }
+        for process in processes.into_keys() {
+            waitpid(process, None)?;
+        }
+        let replaced = outcome?;
 
         println!("the master still has connection {}", name_of(&db));
         let per_worker = "SELECT worker, COUNT(*), COUNT(DISTINCT process) FROM dockline_job WHERE worker IS NOT NULL \
@@ -127,6 +104,33 @@ mod prefork {
         let report = dockline::connections().shutdown(Duration::from_secs(5));
         println!("closed at the end: {}, left: {}", report.closed, report.left.len());
         Ok(())
+    }
+
+    /// Watches the workers until they have ended, or are to end, and puts others in the place of those that have died. One of them is
+    /// killed, for the example. It answers how many were replaced.
+    fn watch(db: &Connection, processes: &mut BTreeMap<Pid, i64>) -> Fallible<u32> {
+        let mut victim = processes.keys().next().copied();
+        let mut replaced = 0;
+        while !processes.is_empty() && !ENDING.load(Ordering::Relaxed) {
+            if victim.is_some() && done(db)? > JOBS / 4 {
+                // It may have ended by itself.
+                let _ = victim.take().map(|process| kill(process, Signal::SIGKILL));
+            }
+            match waitpid(None, Some(WaitPidFlag::WNOHANG))? {
+                WaitStatus::Exited(process, 0) => drop(processes.remove(&process)),
+                WaitStatus::Exited(process, _) | WaitStatus::Signaled(process, ..) => {
+                    let Some(worker) = processes.remove(&process) else { continue };
+                    if replaced == MOST_REPLACED {
+                        return Err("workers die again and again; what they said stands above".into());
+                    }
+                    println!("worker {worker} has died; another takes its place");
+                    processes.insert(start(worker)?, worker);
+                    replaced += 1;
+                }
+                _ => sleep(WORK),
+            }
+        }
+        Ok(replaced)
     }
 
     /// Forks a worker.

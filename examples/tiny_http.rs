@@ -10,14 +10,14 @@
 //! ```
 //!
 //! Old connections are closed when a request begins and when it ends, also by a panic; a block that it left open is rolled back.
-//! Ctrl-C lets the requests that run come to their end, and closes every connection.
+//! Ctrl-C lets the requests that run come to their end, and closes every connection. A second one does not wait for clients.
 
 use std::error::Error;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -70,7 +70,14 @@ fn run() -> Fallible<()> {
         .collect();
     if address.is_some() {
         let server = Arc::clone(&server);
-        ctrlc::set_handler(move || stop(&server))?;
+        let told = AtomicBool::new(false);
+        ctrlc::set_handler(move || {
+            if told.swap(true, Ordering::Relaxed) {
+                // A client may keep a thread waiting for as long as it likes; who asks twice does not.
+                std::process::exit(130);
+            }
+            stop(&server);
+        })?;
         println!("serving http://{bound}/notes until Ctrl-C");
     } else {
         let asked = ask_some(bound);
@@ -103,8 +110,11 @@ fn make_table() -> dockline::Result<()> {
 /// What one of the threads does, until `stop`.
 fn serve(server: &Server) {
     while let Ok(mut request) = server.recv() {
-        // The answer goes out when the request of Dockline has ended: with what it found, or with what went wrong.
-        let answer = dockline::in_request(|| handle(&mut request));
+        // What a slow client still has to send is waited for without a connection. The answer goes out when the request of
+        // Dockline has ended: with what it found, or with what went wrong.
+        let mut body = String::new();
+        let read = request.as_reader().take(LONGEST).read_to_string(&mut body);
+        let answer = read.map_err(Into::into).and_then(|_| dockline::in_request(|| handle(&request, &body)));
         let (status, body) = answer.unwrap_or_else(|error| {
             eprintln!("{} {}: {error}", request.method(), request.url());
             (500, "it failed, and the log says why\n".to_owned())
@@ -121,7 +131,7 @@ fn stop(server: &Server) {
     }
 }
 
-fn handle(request: &mut Request) -> Fallible<(u16, String)> {
+fn handle(request: &Request, body: &str) -> Fallible<(u16, String)> {
     let db = dockline::connection()?;
     match (request.method(), request.url()) {
         (Method::Get, "/notes") => {
@@ -129,10 +139,8 @@ fn handle(request: &mut Request) -> Fallible<(u16, String)> {
             Ok((200, notes.iter().map(|(text,)| format!("{text}\n")).collect()))
         }
         (Method::Post, "/notes") => {
-            let mut text = String::new();
-            request.as_reader().take(LONGEST).read_to_string(&mut text)?;
             let id = NEXT.fetch_add(1, Ordering::Relaxed);
-            db.execute("INSERT INTO dockline_note VALUES (?, ?)", params![id, text.trim()])?;
+            db.execute("INSERT INTO dockline_note VALUES (?, ?)", params![id, body.trim()])?;
             Ok((201, "stored\n".to_owned()))
         }
         _ => Ok((404, "GET and POST /notes\n".to_owned())),

@@ -33,6 +33,12 @@ impl Registry {
         self.begin_request()
     }
 
+    /// As [`request`](Registry::request), without the warning about `atomic_requests`: for adapters around handlers that have their blocks
+    /// themselves.
+    pub fn request_around(&self) -> Request {
+        self.begin_request()
+    }
+
     fn begin_request(&self) -> Request {
         let registry = thread::join(self.shared());
         if let Some(registry) = &registry {

@@ -53,7 +53,7 @@
 //! answer of a handler's error, so that nobody outside the handler knows which it was, and the answer is on its way by
 //! then. A handler that is to be one says so, by [`atomic`](dockline_core::Connection::atomic) or
 //! [`in_request`](dockline_core::Registry::in_request) around what it does, and answers when it has committed. That is also what an
-//! alias with `atomic_requests` needs.
+//! alias with `atomic_requests` needs; it is a request inside this one then, and both are told of.
 //!
 //! # How many connections
 //!

@@ -61,7 +61,8 @@ impl<P: TProcessor> RequestProcessor<P> {
     ///
     /// # Errors
     ///
-    /// As [`process`](TProcessor::process), after which the client is to be dropped. That it has left between two messages is none.
+    /// As [`process`](TProcessor::process), after which the client is to be dropped. That it has left is none, unless it was in the
+    /// middle of what the processor inside reads.
     ///
     /// ```no_run
     /// # use dockline_thrift::RequestProcessor;
@@ -105,7 +106,7 @@ impl<P: TProcessor> RequestProcessor<P> {
         input: &mut dyn TInputProtocol,
         output: &mut dyn TOutputProtocol,
     ) -> thrift::Result<()> {
-        let request = self.registry.request();
+        let request = self.registry.request_around();
         let result = self.inner.process(&mut TStoredInputProtocol::new(input, head), output);
         drop(request);
         // Servers drop a client for whom this failed.

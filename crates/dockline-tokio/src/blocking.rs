@@ -127,7 +127,8 @@ impl Blocking {
     ///
     /// The section's own, and those of its transactions. Where it cannot run, and has not:
     /// [`Operational`](ErrorKind::Operational) where no threads can be had, and [`Interface`](ErrorKind::Interface) where the
-    /// threads of a runtime are to be used, and there is none here, or it has been shut down.
+    /// threads of a runtime are to be used, and there is none here, or it has been shut down, and in a process that was forked
+    /// since this was made.
     ///
     /// # Panics
     ///

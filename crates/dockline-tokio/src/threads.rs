@@ -25,7 +25,7 @@ impl Threads {
     pub(crate) fn own(limit: usize) -> Self {
         let limit = limit.min(Semaphore::MAX_PERMITS);
         let free = Arc::new(Semaphore::new(limit));
-        Self::Own(Arc::new(Own { limit, free, runtime: OnceCell::new() }))
+        Self::Own(Arc::new(Own { limit, free, process: std::process::id(), runtime: OnceCell::new() }))
     }
 
     /// Waits for a place, and answers whose threads the section is for.
@@ -71,6 +71,8 @@ pub(crate) struct Own {
     limit: usize,
     /// Sections wait for a place before they are given to the runtime, so that one whose caller is gone never runs.
     free: Arc<Semaphore>,
+    /// A process that was forked has none of the threads.
+    process: u32,
     runtime: OnceCell<Runtime>,
 }
 
@@ -79,6 +81,11 @@ const KEEP: Duration = Duration::from_secs(60);
 
 impl Own {
     async fn take(&self) -> Result<(Handle, Place)> {
+        if self.process != std::process::id() {
+            let message =
+                "the process was forked, and these threads are its parent's; make a Blocking of its own in the child";
+            return Err(Error::new(ErrorKind::Interface, message));
+        }
         // Nobody closes the semaphore.
         let place = Arc::clone(&self.free).acquire_owned().await.ok();
         Ok((self.runtime()?.handle().clone(), place))
@@ -100,6 +107,9 @@ impl Own {
 impl Drop for Own {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
+            if self.process != std::process::id() {
+                return std::mem::forget(runtime);
+            }
             // Without waiting for what runs: this may be an async task, or one of the threads.
             runtime.shutdown_background();
         }
