@@ -14,8 +14,6 @@
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -23,7 +21,8 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use dockline::{Connections, DEFAULT_ALIAS, Databases, Settings, params};
+use dockline::{Connections, DEFAULT_ALIAS, params};
+use dockline_examples::{Tally, databases};
 use dockline_tokio::Blocking;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -61,14 +60,8 @@ async fn run() -> Fallible<()> {
 
     // Until this is dropped: the database of a run without DATABASE_URL.
     let folder = tempfile::tempdir()?;
-    let databases = Databases::from_env()?;
-    let connections = Connections::new(if databases.aliases().next().is_some() {
-        databases
-    } else {
-        let file = folder.path().join("jobs.db");
-        databases.with(DEFAULT_ALIAS, Settings::new().engine("sqlite").name(file.to_str().ok_or("a path in UTF-8")?))
-    })?;
-    let open = Open::watch(&connections);
+    let connections = Connections::new(databases(&folder.path().join("jobs.db"))?)?;
+    let tally = Tally::of(&connections);
     let blocking = Blocking::new(&connections).limit(THREADS);
     blocking.request(create_table(&connections)).await?;
 
@@ -101,7 +94,7 @@ async fn run() -> Fallible<()> {
 
     // No request begins any more.
     let report = blocking.shutdown(Duration::from_secs(5)).await?;
-    println!("at most {} connections were open at a time, on {THREADS} threads", open.most.load(Ordering::Relaxed));
+    println!("at most {} connections were open at a time, on {THREADS} threads", tally.most());
     println!("shutting down has closed {}, and left {}", report.closed, report.left.len());
     Ok(())
 }
@@ -179,28 +172,6 @@ impl IntoResponse for Failure {
         let again = self.0.is_disconnect() || self.0.is_exhausted();
         let status = if again { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR };
         (status, "the database has failed\n").into_response()
-    }
-}
-
-/// How many connections are open, and were at a time.
-#[derive(Default)]
-struct Open {
-    now: AtomicUsize,
-    most: AtomicUsize,
-}
-
-impl Open {
-    fn watch(connections: &Connections) -> Arc<Self> {
-        let open = Arc::new(Self::default());
-        let counts = Arc::clone(&open);
-        connections.signals().connection_created.connect(move |_| {
-            counts.most.fetch_max(counts.now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
-        });
-        let counts = Arc::clone(&open);
-        connections.signals().connection_closed.connect(move |_| {
-            counts.now.fetch_sub(1, Ordering::Relaxed);
-        });
-        open
     }
 }
 

@@ -21,7 +21,8 @@ mod prefork {
     use std::thread::sleep;
     use std::time::Duration;
 
-    use dockline::{Connection, DEFAULT_ALIAS, Databases, Settings, params};
+    use dockline::{Connection, params};
+    use dockline_examples::databases;
     use nix::sys::signal::{SigHandler, Signal, kill, signal};
     use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
     use nix::unistd::{ForkResult, Pid, fork};
@@ -60,14 +61,7 @@ mod prefork {
         };
         // Until this is dropped: the database of a run without DATABASE_URL.
         let folder = tempfile::tempdir()?;
-        let databases = Databases::from_env()?;
-        dockline::init(if databases.aliases().next().is_some() {
-            databases
-        } else {
-            let file = folder.path().join("jobs.db");
-            databases
-                .with(DEFAULT_ALIAS, Settings::new().engine("sqlite").name(file.to_str().ok_or("a path in UTF-8")?))
-        })?;
+        dockline::init(databases(&folder.path().join("jobs.db"))?)?;
         for ends in [Signal::SIGINT, Signal::SIGTERM] {
             // SAFETY: the handler only stores to an atomic.
             unsafe { signal(ends, SigHandler::Handler(end)) }?;

@@ -25,7 +25,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dockline::{DEFAULT_ALIAS, Databases, Settings, params};
+use dockline::{DEFAULT_ALIAS, Databases, params};
+use dockline_examples::databases;
 use indicatif::{ProgressBar, ProgressStyle};
 use walkdir::WalkDir;
 
@@ -50,7 +51,7 @@ fn run() -> Fallible<()> {
     let root = root()?;
     // Until this is dropped: the database of a run without DATABASE_URL.
     let folder = tempfile::tempdir()?;
-    let databases = databases(folder.path())?;
+    let databases = databases(&folder.path().join("quickstart.db"))?;
     let own = own_file(&databases);
     dockline::init(databases)?;
     let story = Story::begin();
@@ -88,17 +89,6 @@ fn root() -> Fallible<PathBuf> {
         return Err("usage: quickstart [FOLDER]".into());
     }
     root.canonicalize().map_err(|error| format!("{}: {error}", root.display()).into())
-}
-
-/// What the environment says; where it says nothing, a file of this run's own.
-fn databases(folder: &Path) -> Fallible<Databases> {
-    let databases = Databases::from_env()?;
-    if databases.aliases().next().is_some() {
-        return Ok(databases);
-    }
-    let path = folder.join("quickstart.db");
-    let path = path.to_str().ok_or("the temporary folder has a name that is not UTF-8")?;
-    Ok(databases.with("default", Settings::new().engine("sqlite").name(path)))
 }
 
 /// The file of the database, where it is in one.

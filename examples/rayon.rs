@@ -16,7 +16,8 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use dockline::{DEFAULT_ALIAS, Databases, Settings, params};
+use dockline::params;
+use dockline_examples::databases;
 use rayon::ThreadPoolBuilder;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
@@ -39,13 +40,7 @@ fn main() -> ExitCode {
 fn run() -> Fallible<()> {
     // Until this is dropped: the database of a run without DATABASE_URL.
     let folder = tempfile::tempdir()?;
-    let databases = Databases::from_env()?;
-    dockline::init(if databases.aliases().next().is_some() {
-        databases
-    } else {
-        let file = folder.path().join("items.db");
-        databases.with(DEFAULT_ALIAS, Settings::new().engine("sqlite").name(file.to_str().ok_or("a path in UTF-8")?))
-    })?;
+    dockline::init(databases(&folder.path().join("items.db"))?)?;
     let db = dockline::connection()?;
     db.execute("DROP TABLE IF EXISTS dockline_item", ())?;
     db.execute("CREATE TABLE dockline_item (id INTEGER PRIMARY KEY, price BIGINT NOT NULL, tax BIGINT)", ())?;

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use dockline::{DEFAULT_ALIAS, Databases, Settings, Task, TaskPolicy, params};
+use dockline::{Task, TaskPolicy, params};
+use dockline_examples::{Tally, databases};
 use threadpool::ThreadPool;
 
 const WORKERS: usize = 4;
@@ -40,15 +41,8 @@ fn main() -> ExitCode {
 fn run() -> Fallible<()> {
     // Until this is dropped: the database of a run without DATABASE_URL.
     let folder = tempfile::tempdir()?;
-    let databases = Databases::from_env()?;
-    dockline::init(if databases.aliases().next().is_some() {
-        databases
-    } else {
-        let file = folder.path().join("jobs.db");
-        databases.with(DEFAULT_ALIAS, Settings::new().engine("sqlite").name(file.to_str().ok_or("a path in UTF-8")?))
-    })?;
-    let tally = Arc::new(Tally::default());
-    tally.listen();
+    dockline::init(databases(&folder.path().join("jobs.db"))?)?;
+    let (opened, tally) = (Tally::of(dockline::connections()), Arc::new(Jobs::default()));
     fill_queue()?;
 
     let pool = ThreadPool::new(WORKERS);
@@ -67,10 +61,10 @@ fn run() -> Fallible<()> {
     println!("the jobs have run {} statements", tally.of(&tally.statements));
     println!(
         "{} connections were opened, one for each worker that had a job, one for each that was replaced, and this thread's",
-        tally.of(&tally.opened)
+        opened.opened()
     );
     // The pool's threads still live, and so do their connections.
-    println!("{} are open", tally.of(&tally.opened) - tally.of(&tally.closed));
+    println!("{} are open", opened.open());
 
     // For a pool with many more threads than jobs at a time: nothing stays open behind a job.
     submit_with(&pool, &tally, Task::new().policy(TaskPolicy::CloseAll), || work(1));
@@ -78,7 +72,7 @@ fn run() -> Fallible<()> {
 
     db.execute("DROP TABLE dockline_job", ())?;
     let report = dockline::connections().shutdown(Duration::from_secs(5));
-    println!("shutdown has left {}; {} are open", report.left.len(), tally.of(&tally.opened) - tally.of(&tally.closed));
+    println!("shutdown has left {}; {} are open", report.left.len(), opened.open());
     Ok(())
 }
 
@@ -91,13 +85,13 @@ fn fill_queue() -> dockline::Result<()> {
 }
 
 /// The one way to the pool: nobody can forget the task.
-fn submit(pool: &ThreadPool, tally: &Arc<Tally>, job: impl FnOnce() -> dockline::Result<()> + Send + 'static) {
+fn submit(pool: &ThreadPool, tally: &Arc<Jobs>, job: impl FnOnce() -> dockline::Result<()> + Send + 'static) {
     submit_with(pool, tally, Task::new(), job);
 }
 
 fn submit_with(
     pool: &ThreadPool,
-    tally: &Arc<Tally>,
+    tally: &Arc<Jobs>,
     task: Task,
     job: impl FnOnce() -> dockline::Result<()> + Send + 'static,
 ) {
@@ -127,27 +121,13 @@ fn work(id: i64) -> dockline::Result<()> {
 }
 
 #[derive(Default)]
-struct Tally {
-    opened: AtomicU64,
-    closed: AtomicU64,
+struct Jobs {
     statements: AtomicU64,
     panicked: AtomicU64,
     failed: AtomicU64,
 }
 
-impl Tally {
-    fn listen(self: &Arc<Self>) {
-        let signals = dockline::connections().signals();
-        let opened = Arc::clone(self);
-        signals.connection_created.connect(move |_| {
-            opened.opened.fetch_add(1, Ordering::SeqCst);
-        });
-        let closed = Arc::clone(self);
-        signals.connection_closed.connect(move |_| {
-            closed.closed.fetch_add(1, Ordering::SeqCst);
-        });
-    }
-
+impl Jobs {
     fn of(&self, count: &AtomicU64) -> u64 {
         count.load(Ordering::SeqCst)
     }

@@ -11,12 +11,12 @@
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use dockline::{DEFAULT_ALIAS, Databases, Settings, params};
+use dockline::params;
+use dockline_examples::{Tally, databases};
 
 const WORKERS: usize = 4;
 const NUMBERS: i64 = 200;
@@ -37,47 +37,26 @@ fn main() -> ExitCode {
 fn run() -> Fallible<()> {
     // Until this is dropped: the database of a run without DATABASE_URL.
     let folder = tempfile::tempdir()?;
-    let databases = Databases::from_env()?;
-    dockline::init(if databases.aliases().next().is_some() {
-        databases
-    } else {
-        let file = folder.path().join("threads.db");
-        databases.with(DEFAULT_ALIAS, Settings::new().engine("sqlite").name(file.to_str().ok_or("a path in UTF-8")?))
-    })?;
-    let open = count_open();
+    dockline::init(databases(&folder.path().join("threads.db"))?)?;
+    let tally = Tally::of(dockline::connections());
 
     let db = dockline::connection()?;
     db.execute("DROP TABLE IF EXISTS dockline_number", ())?;
     db.execute("CREATE TABLE dockline_number (n INTEGER PRIMARY KEY)", ())?;
     db.execute_many("INSERT INTO dockline_number VALUES (?)", (1..=NUMBERS).map(|n| params![n]))?;
 
-    println!("long threads: the sum is {}", with_long_threads(&open)?);
-    println!("scoped threads: the sum is {}", with_scoped_threads(&open)?);
-    with_a_thread_that_panics(&open);
+    println!("long threads: the sum is {}", with_long_threads(&tally)?);
+    println!("scoped threads: the sum is {}", with_scoped_threads(&tally)?);
+    with_a_thread_that_panics(&tally);
 
     db.execute("DROP TABLE dockline_number", ())?;
     let report = dockline::connections().shutdown(Duration::from_secs(5));
-    println!("shutdown has closed {}, and {} are open", report.closed, open.load(Ordering::SeqCst));
+    println!("shutdown has closed {}, and {} are open", report.closed, tally.open());
     Ok(())
 }
 
-/// How many connections are open, in all threads.
-fn count_open() -> Arc<AtomicUsize> {
-    let open = Arc::new(AtomicUsize::new(0));
-    let signals = dockline::connections().signals();
-    let opened = Arc::clone(&open);
-    signals.connection_created.connect(move |_| {
-        opened.fetch_add(1, Ordering::SeqCst);
-    });
-    let closed = Arc::clone(&open);
-    signals.connection_closed.connect(move |_| {
-        closed.fetch_sub(1, Ordering::SeqCst);
-    });
-    open
-}
-
 /// A pool of one's own: a channel of numbers, and threads that take them. Each number is a task.
-fn with_long_threads(open: &AtomicUsize) -> Fallible<i64> {
+fn with_long_threads(tally: &Tally) -> Fallible<i64> {
     let (submit, jobs) = mpsc::channel::<i64>();
     let jobs = Arc::new(Mutex::new(jobs));
     let workers: Vec<_> = (0..WORKERS)
@@ -103,7 +82,7 @@ fn with_long_threads(open: &AtomicUsize) -> Fallible<i64> {
         sum += worker.join().map_err(|_| "a worker panicked")??;
     }
     // Joining a thread waits until it has closed what it had. What is left is this thread's.
-    println!("they have ended, and {} connection is open", open.load(Ordering::SeqCst));
+    println!("they have ended, and {} connection is open", tally.open());
     Ok(sum)
 }
 
@@ -112,7 +91,7 @@ fn find(number: i64) -> dockline::Result<i64> {
 }
 
 /// Scoped threads may borrow, and so may their tasks.
-fn with_scoped_threads(open: &AtomicUsize) -> Fallible<i64> {
+fn with_scoped_threads(tally: &Tally) -> Fallible<i64> {
     let numbers: Vec<i64> = (1..=NUMBERS).collect();
     let sum = thread::scope(|scope| {
         let parts = numbers.chunks(numbers.len() / WORKERS);
@@ -127,12 +106,12 @@ fn with_scoped_threads(open: &AtomicUsize) -> Fallible<i64> {
             .map(|worker| worker.join().map_err(|_| "a thread panicked")?.map_err(Into::into))
             .sum::<Fallible<i64>>()
     })?;
-    println!("they have ended, and {} connection is open", open.load(Ordering::SeqCst));
+    println!("they have ended, and {} connection is open", tally.open());
     Ok(sum)
 }
 
 /// A thread that panics in the middle of a transaction: the work is undone, and the connection closed.
-fn with_a_thread_that_panics(open: &AtomicUsize) {
+fn with_a_thread_that_panics(tally: &Tally) {
     let worker = thread::spawn(|| -> dockline::Result<()> {
         let db = dockline::connection()?;
         db.atomic(|| {
@@ -143,9 +122,5 @@ fn with_a_thread_that_panics(open: &AtomicUsize) {
     });
     let ended = if worker.join().is_err() { "has panicked" } else { "has returned" };
     let left = dockline::connection().and_then(|db| db.query_value::<i64>("SELECT count(*) FROM dockline_number", ()));
-    println!(
-        "a thread {ended}: {} connection is open, and all of {} rows are there",
-        open.load(Ordering::SeqCst),
-        left.unwrap_or(0)
-    );
+    println!("a thread {ended}: {} connection is open, and all of {} rows are there", tally.open(), left.unwrap_or(0));
 }

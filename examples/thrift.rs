@@ -13,11 +13,12 @@ use std::error::Error;
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dockline::{Connections, DEFAULT_ALIAS, Databases, Settings, params};
+use dockline::{Connections, DEFAULT_ALIAS, params};
+use dockline_examples::{Tally, databases};
 use dockline_thrift::RequestProcessor;
 use thrift::protocol::{
     TBinaryInputProtocol, TBinaryInputProtocolFactory, TBinaryOutputProtocol, TBinaryOutputProtocolFactory,
@@ -50,18 +51,12 @@ fn main() -> ExitCode {
 fn run() -> Fallible<()> {
     // Until this is dropped: the database of a run without DATABASE_URL.
     let folder = tempfile::tempdir()?;
-    let databases = Databases::from_env()?;
-    let connections = Connections::new(if databases.aliases().next().is_some() {
-        databases
-    } else {
-        let file = folder.path().join("jobs.db");
-        databases.with(DEFAULT_ALIAS, Settings::new().engine("sqlite").name(file.to_str().ok_or("a path in UTF-8")?))
-    })?;
+    let connections = Connections::new(databases(&folder.path().join("jobs.db"))?)?;
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
     ctrlc::set_handler(move || told.store(true, Ordering::Relaxed))?;
     create_table(&connections)?;
-    let open = Open::watch(&connections);
+    let tally = Tally::of(&connections);
 
     let address = serve(&connections)?;
     let clients: Vec<_> = (0..CLIENTS)
@@ -75,7 +70,7 @@ fn run() -> Fallible<()> {
         taken += client.join().map_err(|_| "a client panicked")??;
     }
     println!("{CLIENTS} clients have put and taken {taken} jobs, by {WORKERS} workers");
-    println!("at most {} connections were open at a time", open.most.load(Ordering::Relaxed));
+    println!("at most {} connections were open at a time", tally.most());
     let report = connections.shutdown(Duration::from_secs(5));
     println!("shutting down has closed {}, and left {}", report.closed, report.left.len());
     if taken != CLIENTS * JOBS && !stop.load(Ordering::Relaxed) {
@@ -182,28 +177,6 @@ fn connect(address: SocketAddr) -> Fallible<JobsSyncClient> {
             Err(error) if started.elapsed() > Duration::from_secs(10) => return Err(error.into()),
             Err(_) => thread::sleep(Duration::from_millis(10)),
         }
-    }
-}
-
-/// How many connections are open, and were at a time.
-#[derive(Default)]
-struct Open {
-    now: AtomicUsize,
-    most: AtomicUsize,
-}
-
-impl Open {
-    fn watch(connections: &Connections) -> Arc<Self> {
-        let open = Arc::new(Self::default());
-        let counts = Arc::clone(&open);
-        connections.signals().connection_created.connect(move |_| {
-            counts.most.fetch_max(counts.now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
-        });
-        let counts = Arc::clone(&open);
-        connections.signals().connection_closed.connect(move |_| {
-            counts.now.fetch_sub(1, Ordering::Relaxed);
-        });
-        open
     }
 }
 

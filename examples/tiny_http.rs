@@ -21,7 +21,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use dockline::{DEFAULT_ALIAS, Databases, Settings, Task, TaskPolicy, params};
+use dockline::{Task, TaskPolicy, params};
+use dockline_examples::databases;
 use tiny_http::{Method, Request, Response, Server};
 
 const WORKERS: usize = 4;
@@ -51,13 +52,7 @@ fn run() -> Fallible<()> {
     }
     // Until this is dropped: the database of a run without DATABASE_URL.
     let folder = tempfile::tempdir()?;
-    let databases = Databases::from_env()?;
-    dockline::init(if databases.aliases().next().is_some() {
-        databases
-    } else {
-        let file = folder.path().join("notes.db");
-        databases.with(DEFAULT_ALIAS, Settings::new().engine("sqlite").name(file.to_str().ok_or("a path in UTF-8")?))
-    })?;
+    dockline::init(databases(&folder.path().join("notes.db"))?)?;
     make_table()?;
 
     let server = Arc::new(Server::http(address.as_deref().unwrap_or("127.0.0.1:0"))?);

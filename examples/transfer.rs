@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use dockline::{Connection, DEFAULT_ALIAS, DatabaseFailure, Databases, Retry, Settings, params};
+use dockline::{Connection, DatabaseFailure, Retry, params};
+use dockline_examples::databases;
 
 const WORKERS: u64 = 4;
 const TRANSFERS: u64 = 50;
@@ -41,13 +42,7 @@ fn main() -> ExitCode {
 fn run() -> Fallible<()> {
     // Until this is dropped: the database of a run without DATABASE_URL.
     let folder = tempfile::tempdir()?;
-    let databases = Databases::from_env()?;
-    dockline::init(if databases.aliases().next().is_some() {
-        databases
-    } else {
-        let file = folder.path().join("accounts.db");
-        databases.with(DEFAULT_ALIAS, Settings::new().engine("sqlite").name(file.to_str().ok_or("a path in UTF-8")?))
-    })?;
+    dockline::init(databases(&folder.path().join("accounts.db"))?)?;
     open_accounts()?;
 
     let tally = Arc::new(Tally::default());

@@ -6,10 +6,11 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use dockline::{Connections, DEFAULT_ALIAS, Databases, Settings, ShutdownReport, TaskPolicy};
+use dockline_examples::Tally;
 
 use crate::curve::Curve;
 use crate::pool::Pool;
-use crate::watch::{Census, Tally, Watch};
+use crate::watch::{Census, Watch};
 use crate::{Fallible, jobs};
 
 /// Jobs for each worker, between two looks at the clock.

@@ -1,12 +1,12 @@
 //! Counting connections, on the server.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
 use dockline::{Connection, Connections, DEFAULT_ALIAS, Result, params};
+use dockline_examples::Tally;
 
 use crate::curve::Curve;
 use crate::story::Stage;
@@ -62,46 +62,6 @@ fn others_on_mysql(db: &Connection) -> Result<u64> {
     let count = "SELECT count(*) FROM information_schema.processlist \
                  WHERE db = database() AND user = substring_index(user(), '@', 1) AND id <> connection_id()";
     db.query_value(count, ())
-}
-
-/// What Dockline says that it opened and closed.
-#[derive(Default)]
-pub struct Tally {
-    opened: AtomicU64,
-    closed: AtomicU64,
-    most: AtomicU64,
-}
-
-impl Tally {
-    pub fn of(connections: &Connections) -> Arc<Self> {
-        let tally = Arc::new(Self::default());
-        let signals = connections.signals();
-        let opened = Arc::clone(&tally);
-        signals.connection_created.connect(move |_| {
-            opened.opened.fetch_add(1, Ordering::SeqCst);
-            opened.most.fetch_max(opened.open(), Ordering::SeqCst);
-        });
-        let closed = Arc::clone(&tally);
-        signals.connection_closed.connect(move |_| {
-            closed.closed.fetch_add(1, Ordering::SeqCst);
-        });
-        tally
-    }
-
-    pub fn opened(&self) -> u64 {
-        self.opened.load(Ordering::SeqCst)
-    }
-
-    /// The most that were open at a time.
-    pub fn most(&self) -> u64 {
-        self.most.load(Ordering::SeqCst)
-    }
-
-    /// Never too many: what was closed meanwhile is no longer open.
-    fn open(&self) -> u64 {
-        let opened = self.opened();
-        opened.saturating_sub(self.closed.load(Ordering::SeqCst))
-    }
 }
 
 /// A thread that counts again and again, and prints the curve as it grows.
