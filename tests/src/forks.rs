@@ -123,6 +123,10 @@ impl Child {
     fn wait(self) {
         self.join(|| thread::sleep(Duration::from_millis(1)));
     }
+
+    fn wait_for_signal(self) {
+        assert!(matches!(waitpid(self.0, None), Ok(WaitStatus::Signaled(..))));
+    }
 }
 
 fn open(connections: &Connections) -> Connection {
@@ -190,12 +194,6 @@ fn a_child_that_does_nothing_says_nothing(connections: &Connections) {
     child(|| assert!(!db.is_connected())).wait();
     lookup(&db, 1);
     assert_eq!(db.server_connection_id(), id);
-}
-
-impl Child {
-    fn wait_for_signal(self) {
-        assert!(matches!(waitpid(self.0, None), Ok(WaitStatus::Signaled(..))));
-    }
 }
 
 fn assert_lost(error: &Error) {
@@ -391,14 +389,9 @@ fn a_fork_among_rows(connections: &Connections) {
             db.query_each("SELECT n FROM item", (), |_| {
                 count += 1;
                 if count == 10 && forked.is_none() {
-                    // SAFETY: there are no other threads.
-                    match unsafe { fork() }.expect("a process") {
-                        ForkResult::Parent { child } => forked = Some(Child(child)),
-                        ForkResult::Child => {
-                            // It is busy with the parent's statement.
-                            assert!(db.query("SELECT 1", ()).is_err());
-                        }
-                    }
+                    forked = fork_inside();
+                    // In the child it is busy with the parent's statement.
+                    assert!(db.query("SELECT 1", ()).is_err());
                 }
                 Ok(ControlFlow::<()>::Continue(()))
             })
@@ -432,15 +425,10 @@ fn a_fork_inside_native(connections: &Connections) {
     lookup(&db, 1);
     let id = db.server_connection_id();
     let parent = std::process::id();
-    // SAFETY: there are no other threads.
-    let fork = || match unsafe { fork() }.expect("a process") {
-        ForkResult::Parent { child } => Some(Child(child)),
-        ForkResult::Child => None,
-    };
     let child = match db.vendor() {
-        "postgresql" => db.native::<postgres::Client, _>(|_| fork()),
-        "mysql" => db.native::<mysql::Conn, _>(|_| fork()),
-        _ => db.native::<dockline::rusqlite::Connection, _>(|_| fork()),
+        "postgresql" => db.native::<postgres::Client, _>(|_| fork_inside()),
+        "mysql" => db.native::<mysql::Conn, _>(|_| fork_inside()),
+        _ => db.native::<dockline::rusqlite::Connection, _>(|_| fork_inside()),
     }
     .unwrap();
     if std::process::id() != parent {

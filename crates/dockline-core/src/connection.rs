@@ -10,12 +10,10 @@ use std::sync::Arc;
 use crate::backend::{Expect, ParamRows, RowSink};
 use crate::canceller::Canceller;
 use crate::error::{Error, ErrorKind, Fact, Result};
-use crate::fork;
 use crate::hold::Hold;
 use crate::params::Params;
 use crate::query_log::LoggedQuery;
 use crate::row::{FromRow, Heading, Row};
-use crate::seat::Seat;
 use crate::server_info::ServerInfo;
 use crate::signals::CloseReason;
 use crate::slot::Slot;
@@ -176,14 +174,8 @@ impl Connection {
             ended = Some(next);
             ControlFlow::Break(())
         };
-        let mut sink = Sink {
-            slot: &self.slot,
-            expect,
-            heading: self.slot.last_heading(),
-            take: &mut take,
-            process: if expect == Expect::Stream { fork::process() } else { 0 },
-            was_forked: false,
-        };
+        let mut sink =
+            Sink { slot: &self.slot, expect, heading: self.slot.last_heading(), take: &mut take, was_forked: false };
         let result = self.slot_here().stream(sql, params.as_ref(), false, |session, sql, params| {
             session.query(sql, params, &mut sink).map(|rest| ((), rest))
         });
@@ -217,9 +209,8 @@ impl Connection {
         I: IntoIterator,
         I::Item: Params,
     {
-        let seat = Arc::clone(self.slot.seat());
-        let mut rows = Rows { rows: rows.into_iter(), current: None, panic: None, seat, process: fork::process() };
         let slot = self.slot_here();
+        let mut rows = Rows { rows: rows.into_iter(), current: None, panic: None, slot };
         let run = || slot.statement(sql, &[], true, |session, sql, _| session.execute_many(sql, &mut rows));
         let result = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(result) => result,
@@ -246,17 +237,13 @@ impl Connection {
         if let Some(error) = self.slot_here().refusal() {
             return Err(error);
         }
-        let seat = Arc::clone(self.slot.seat());
         self.slot.run(Work::Native, |session| {
             let native_type = session.native_type();
             match session.native()?.downcast_mut::<T>() {
                 Some(native) => {
-                    let process = fork::process();
                     let value = call(native);
-                    if process == fork::process() {
+                    if !self.slot.was_forked_inside() {
                         session.took_back();
-                    } else {
-                        seat.set_forked_inside();
                     }
                     Ok(value)
                 }
@@ -287,8 +274,6 @@ struct Sink<'a> {
     expect: Expect,
     heading: Arc<Heading>,
     take: &'a mut dyn FnMut(Row) -> ControlFlow<()>,
-    /// Where rows come one at a time: in which process.
-    process: u32,
     was_forked: bool,
 }
 
@@ -306,12 +291,9 @@ impl RowSink for Sink<'_> {
 
     fn row(&mut self, values: Vec<Value>) -> ControlFlow<()> {
         let next = (self.take)(Row::of(Arc::clone(&self.heading), values));
-        if self.process != 0 && self.process != fork::process() {
-            self.was_forked = true;
-            self.slot.seat().set_forked_inside();
-            return ControlFlow::Break(());
-        }
-        next
+        // Elsewhere no code of the program's runs between two rows.
+        self.was_forked = self.expect == Expect::Stream && self.slot.was_forked_inside();
+        if self.was_forked { ControlFlow::Break(()) } else { next }
     }
 
     fn was_forked(&self) -> bool {
@@ -319,21 +301,20 @@ impl RowSink for Sink<'_> {
     }
 }
 
-struct Rows<I: Iterator>
+struct Rows<'a, I: Iterator>
 where
     I::Item: Params,
 {
     rows: I,
     current: Option<<I::Item as Params>::Values>,
     panic: Option<Box<dyn Any + Send>>,
-    seat: Arc<Seat>,
-    process: u32,
+    slot: &'a Slot,
 }
 
 /// With what a session is left that is in the middle of rows, in a process that was forked in their iterator.
 struct ForkedAmongRows;
 
-impl<I: Iterator> ParamRows for Rows<I>
+impl<I: Iterator> ParamRows for Rows<'_, I>
 where
     I::Item: Params,
 {
@@ -344,9 +325,8 @@ where
                 self.panic = Some(panic);
                 None
             });
-        if self.process != fork::process() {
+        if self.slot.was_forked_inside() {
             // The session must send nothing more: there is no other way out of it.
-            self.seat.set_forked_inside();
             resume_unwind(Box::new(ForkedAmongRows));
         }
         self.current.as_ref().map(AsRef::as_ref)

@@ -9,13 +9,14 @@ mod left;
 
 use std::mem::forget;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use once_cell::sync::OnceCell;
 
 use crate::engines::AliasConfig;
 use crate::error::{Error, ErrorKind, Fact};
-use crate::seat::{Link, Poison};
+use crate::seat::Link;
 use crate::shared::{Shared, State, Table};
 use crate::slot::Slot;
 use left::LeftSession;
@@ -107,9 +108,9 @@ impl Slot {
         let in_transaction = left.in_transaction || self.transaction.in_atomic_block();
         if in_transaction || left.had_state {
             self.flags.errors_occurred.set(true);
-            let mut link = Link::new(Box::new(LeftSession), self.current_config(), std::time::Instant::now());
-            link.poison =
-                Some(Poison::of_fork(format!("{FORKED}, and it is the parent's"), in_transaction, left.had_state));
+            let session = Box::new(LeftSession { had_state: left.had_state });
+            let mut link = Link::new(session, self.current_config(), Instant::now());
+            link.poison(format!("{FORKED}, and it is the parent's"), None, in_transaction);
             self.seat().lock().put(link);
         }
     }

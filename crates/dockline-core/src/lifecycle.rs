@@ -147,7 +147,7 @@ impl Slot {
             say!(
                 warn,
                 "alias {alias:?}: a transaction is open on a connection that is closed ({reason}); it is rolled back \
-                         (it began at {began_at})"
+                 (it began at {began_at})"
             );
         }
         self.retire(link, reason);
@@ -209,7 +209,7 @@ impl Slot {
             say!(
                 warn,
                 "alias {alias:?}: an atomic block was left open at the end of a request or task; it is rolled back \
-                         (it began at {began_at})"
+                 (it began at {began_at})"
             );
             self.leave_and_log();
         }

@@ -30,16 +30,12 @@ impl Registry {
                  block; use in_request"
             );
         }
-        self.begin_request()
+        self.request_around()
     }
 
     /// As [`request`](Registry::request), without the warning about `atomic_requests`: for adapters around handlers that have their blocks
     /// themselves.
     pub fn request_around(&self) -> Request {
-        self.begin_request()
-    }
-
-    fn begin_request(&self) -> Request {
         let registry = thread::join(self.shared());
         if let Some(registry) = &registry {
             // Not entered yet: where it is the outermost, what is due is closed whatever its state.
@@ -59,7 +55,7 @@ impl Registry {
     /// it stand, and those after it are rolled back.
     #[track_caller]
     pub fn in_request<T, E: From<Error>>(&self, call: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        let _request = self.begin_request();
+        let _request = self.request_around();
         let aliases = self.shared().atomic_aliases();
         if aliases.is_empty() {
             return call();

@@ -94,6 +94,12 @@ impl Seat {
         Some(LinkGuard { seat: self, link })
     }
 
+    /// Whether the process was forked since it was made.
+    #[inline]
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.process != fork::process()
+    }
+
     pub(crate) fn set_forked_inside(&self) {
         self.forked_inside.store(true, Ordering::Relaxed);
     }
@@ -114,7 +120,7 @@ impl Seat {
     /// Cancels the statement that runs here; false where none does.
     pub(crate) fn cancel(&self) -> Result<bool> {
         // What runs in the parent is the parent's to cancel.
-        if !self.running.load(Ordering::Acquire) || self.process != fork::process() {
+        if !self.running.load(Ordering::Acquire) || self.is_inherited() {
             return Ok(false);
         }
         // Not under the lock: asking a server takes time.
@@ -267,10 +273,6 @@ impl Link {
 }
 
 impl Poison {
-    pub(crate) fn of_fork(message: String, in_transaction: bool, has_state: bool) -> Self {
-        Self { message, code: None, in_transaction, has_state }
-    }
-
     /// Whether something went with the connection, so that another in its place would hide it.
     pub(crate) fn took_something(&self) -> bool {
         self.in_transaction || self.has_state

@@ -15,7 +15,6 @@ use crate::connection::Connection;
 use crate::engines::AliasConfig;
 use crate::error::{Error, ErrorKind, Fact, Result};
 use crate::execute_wrapper::Wrappers;
-use crate::fork;
 use crate::logging::say;
 use crate::query_log::QueryLog;
 use crate::row::Heading;
@@ -35,8 +34,6 @@ pub(crate) struct Slot {
     first_seat: Arc<Seat>,
     /// The seat in a process that was forked since: the first has locks of the parent's.
     later_seat: Cell<Option<&'static Arc<Seat>>>,
-    /// The process that the seat is of.
-    process: Cell<u32>,
     /// What the connection has, or the next one will have.
     config: RefCell<Arc<AliasConfig>>,
     /// What the alias is configured to now; `None` where it was removed.
@@ -99,7 +96,6 @@ impl Slot {
             shared,
             first_seat: seat,
             later_seat: Cell::new(None),
-            process: Cell::new(fork::process()),
             heading: RefCell::new(Arc::new(heading)),
             target: RefCell::new(Some(Arc::clone(&config))),
             config: RefCell::new(config),
@@ -137,7 +133,6 @@ impl Slot {
     pub(crate) fn renew_seat(&self) {
         let seat = Box::new(Arc::new(Seat::new(self.alias_arc())));
         self.later_seat.set(Some(Box::leak(seat)));
-        self.process.set(fork::process());
     }
 
     /// Whether the process was forked since the seat was made. In the middle of a statement, that is asked after it.
@@ -147,7 +142,17 @@ impl Slot {
     }
 
     pub(crate) fn was_forked(&self) -> bool {
-        self.process.get() != fork::process()
+        self.seat().is_inherited()
+    }
+
+    /// As [`was_forked`](Slot::was_forked), after code of the program in the middle of a statement: what comes next leaves the
+    /// connection alone.
+    pub(crate) fn was_forked_inside(&self) -> bool {
+        let was_forked = self.was_forked();
+        if was_forked {
+            self.seat().set_forked_inside();
+        }
+        was_forked
     }
 
     /// Leaves what there is to the parent, where this process was forked.

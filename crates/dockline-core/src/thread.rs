@@ -341,7 +341,7 @@ impl ThreadRegistry {
             say!(
                 warn,
                 "alias {alias:?}: a task begins inside an atomic block of its thread, which began at {at}: what it does is part of \
-                         that. A thread that waits inside rayon takes up other jobs; do not wait for them in a block"
+                 that. A thread that waits inside rayon takes up other jobs; do not wait for them in a block"
             );
         }
     }

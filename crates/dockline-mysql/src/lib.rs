@@ -55,6 +55,7 @@ mod many;
 mod open;
 mod options_file;
 mod plan;
+mod receive;
 mod session;
 mod statement;
 mod tracking;

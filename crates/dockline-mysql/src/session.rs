@@ -9,8 +9,8 @@ use dockline_core::backend::{Cancel, Health, ParamRows, Rest, RowSink, Session, 
 use dockline_core::placeholder::translate;
 use dockline_core::{Error, ErrorKind, Fact, Liveness, Result, ServerInfo, Value};
 use dockline_net::{Server, Stamp, StatementCache, Wire};
-use mysql::prelude::{Protocol, Queryable};
-use mysql::{Conn, Params, QueryResult};
+use mysql::prelude::Queryable;
+use mysql::{Conn, Params};
 
 use crate::cancel::Gate;
 use crate::error::{Phase, ends_transaction, gone, keeps_step, map, of_init_sql, spares_transaction, too_large};
@@ -18,6 +18,7 @@ use crate::info::{ask, is_on};
 use crate::liveness::look;
 use crate::open::{Opened, wire_of};
 use crate::plan::Plan;
+use crate::receive::{Received, receive};
 use crate::statement::{Form, Prepared, Template, has_colon_name, is_empty, is_local_load, syntax};
 use crate::tracking::{Tracking, Whose};
 use crate::{info, many, value};
@@ -400,80 +401,6 @@ struct Failed {
     error: mysql::Error,
     /// It is the answer to a prepared statement itself: nothing has run.
     at_once: bool,
-}
-
-/// What came back.
-pub(crate) struct Received {
-    /// Of the last result.
-    pub(crate) affected: u64,
-    gave_rows: bool,
-    rest: Rest,
-}
-
-/// So much is read of what nobody wants any more, before the connection is given up for it.
-const ROWS_TO_SKIP: usize = 1_000;
-const BYTES_TO_SKIP: usize = 1 << 20;
-
-/// Reads all results to their end. Where the sink has stopped and there is more than is worth reading, and the connection can
-/// be left (`leave`), it is closed: the driver would go on reading.
-fn receive<P: Protocol>(
-    mut result: QueryResult<'_, '_, '_, P>,
-    prepared: &Prepared,
-    mut sink: Option<&mut dyn RowSink>,
-    wire: Option<&Wire>,
-    leaves: bool,
-) -> mysql::Result<Received> {
-    let mut received = Received { affected: 0, gave_rows: false, rest: Rest::Ready };
-    let (mut rows, mut bytes) = (0, 0);
-    let mut was_forked = false;
-    while !was_forked && let Some(mut set) = result.iter() {
-        received.affected = set.affected_rows();
-        let gives_rows = !set.columns().as_ref().is_empty();
-        received.gave_rows |= gives_rows;
-        if let (true, Some(sink)) = (gives_rows, &mut sink) {
-            sink.columns(&prepared.names(set.columns().as_ref()));
-        }
-        while let Some(row) = set.next() {
-            let row = row?;
-            if prepared.writes {
-                received.affected += 1;
-            }
-            let Some(taker) = &mut sink else { continue };
-            let columns = row.columns();
-            let values = row.unwrap().into_iter().zip(columns.iter());
-            if taker.row(values.map(|(value, column)| value::column(value, column)).collect()).is_continue() {
-                continue;
-            }
-            if taker.was_forked() {
-                // Both read on to their end where they are dropped.
-                forget(set);
-                was_forked = true;
-                break;
-            }
-            for row in set.by_ref() {
-                let row = row?;
-                rows += 1;
-                bytes += (0..row.len()).filter_map(|at| row.as_ref(at)).map(value::wire_size).sum::<usize>();
-                if let Some(wire) = wire.filter(|_| leaves && (rows > ROWS_TO_SKIP || bytes > BYTES_TO_SKIP)) {
-                    wire.shutdown();
-                    received.rest = Rest::Spent;
-                    return Ok(received);
-                }
-            }
-            sink = None;
-        }
-    }
-    if was_forked {
-        forget(result);
-        if let Some(wire) = wire {
-            let _ = wire.disconnect_here();
-        }
-        return Ok(received);
-    }
-    if let (false, Some(sink)) = (received.gave_rows, sink) {
-        sink.columns(&Arc::default());
-    }
-    Ok(received)
 }
 
 /// For the next transaction only.

@@ -18,7 +18,9 @@ impl Link {
 const LEFT: &str = "left to the parent";
 
 /// The session of such a link. It is poisoned from the beginning, so nothing comes here.
-pub(super) struct LeftSession;
+pub(super) struct LeftSession {
+    pub(super) had_state: bool,
+}
 
 fn left() -> Error {
     Error::new(ErrorKind::Operational, "the process was forked: its connection is the parent's")
@@ -75,7 +77,7 @@ impl Session for LeftSession {
     }
 
     fn has_state(&mut self) -> bool {
-        false
+        self.had_state
     }
 
     fn canceller(&self) -> Option<Arc<dyn Cancel>> {
