@@ -550,6 +550,12 @@ fn a_fork_among_rows_of_parameters(connections: &Connections) {
         forked.expect("a child").wait();
     }
     assert_eq!(items(&db), (0..200).chain(1_000..1_200).collect::<Vec<_>>());
+    // As the first thing that a child does.
+    child(|| {
+        assert_eq!(db.execute_many("INSERT INTO item VALUES (?)", (2_000..2_010).map(|n| params![n])).unwrap(), 10);
+    })
+    .wait();
+    assert_eq!(items(&db).len(), 410);
 }
 
 fn hooks_after_one_that_forks_are_the_parents(connections: &Connections) {
