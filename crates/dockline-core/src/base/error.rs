@@ -1,0 +1,388 @@
+//! The one error type, its kinds, and what a caller can ask of it.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+/// What the calls of this crate return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of the database, of its driver or of this crate.
+///
+/// The [`kind`](Error::kind) says which class of PEP 249 it belongs to, or which of the three that Django adds. The
+/// predicates say what a caller can act on. `Display` prints one level, with the alias and the driver's code; the
+/// driver's own error is the [`source`](StdError::source).
+///
+/// ```
+/// use dockline_core::{Error, ErrorKind};
+///
+/// let error = Error::new(ErrorKind::Operational, "server has gone away").with_code("2006");
+/// assert_eq!(error.to_string(), "server has gone away (2006)");
+/// assert_eq!(error.kind(), ErrorKind::Operational);
+/// ```
+pub struct Error {
+    // One word wide, so that `Result<u64>` stays small on the path where nothing fails.
+    inner: Box<Inner>,
+}
+
+struct Inner {
+    kind: ErrorKind,
+    message: Cow<'static, str>,
+    alias: Option<Arc<str>>,
+    code: Option<String>,
+    facts: u16,
+    constraint: Option<Constraint>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// The class of an [`Error`]: PEP 249's, and the three that Django adds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The interface was used in a way that it cannot serve: after shutdown, on a thread that is ending.
+    Interface,
+    /// The database failed in a way that no other kind describes, for example a damaged file.
+    Database,
+    /// A value does not fit: out of range, null where none may be, not UTF-8.
+    Data,
+    /// The operation of the database failed: connecting, a lost connection, a lock, a missing file.
+    Operational,
+    /// A constraint was violated.
+    Integrity,
+    /// The database reports a fault of its own.
+    Internal,
+    /// The statement or the call is wrong: number of parameters, two statements in one text, a missing table.
+    Programming,
+    /// The database or its driver cannot do this.
+    NotSupported,
+    /// The alias is not configured (Django's `ConnectionDoesNotExist`).
+    ConnectionDoesNotExist,
+    /// The configuration is missing or wrong (Django's `ImproperlyConfigured`).
+    ImproperlyConfigured,
+    /// The call does not fit the state of the transaction (Django's `TransactionManagementError`).
+    TransactionManagement,
+}
+
+/// What is known of an [`Error`] besides its kind; a backend states it by [`Error::with_fact`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fact {
+    /// The connection is gone or can no longer be trusted.
+    Disconnect,
+    /// The same transaction can be tried again: a lock, a deadlock, a serialization failure.
+    Retryable,
+    /// A resource has run out: connections, file descriptors.
+    Exhausted,
+    /// The statement was cancelled, or ran into a time limit.
+    Cancelled,
+    /// A transaction that was open is gone, and its work with it.
+    WorkLost,
+    /// A commit was sent, and its outcome is not known.
+    CommitUnknown,
+    /// The statement was sent, and may have taken effect.
+    MayHaveExecuted,
+    /// Waiting for a lock took longer than the server's limit.
+    LockTimeout,
+    /// The server, or the session, takes no writes.
+    ReadOnly,
+    /// A transaction was committed before this error.
+    AfterCommit,
+    /// A durable block was to stand inside another.
+    NestedDurable,
+}
+
+/// The constraint that a statement violated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Constraint {
+    /// Which kind of constraint it is.
+    pub kind: ConstraintKind,
+    /// Its name, or that of its column, as far as the server tells.
+    pub name: Option<String>,
+}
+
+impl Constraint {
+    /// A constraint, as a backend reports it.
+    pub fn new(kind: ConstraintKind, name: Option<String>) -> Self {
+        Self { kind, name }
+    }
+}
+
+/// Which kind of constraint was violated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConstraintKind {
+    /// A unique index or a primary key.
+    Unique,
+    /// A reference to another table.
+    ForeignKey,
+    /// A column that takes no null, or has no default.
+    NotNull,
+    /// A check.
+    Check,
+    /// PostgreSQL's exclusion constraint.
+    Exclusion,
+    /// Another one, or one that the server does not tell apart.
+    Other,
+}
+
+impl Fact {
+    const fn bit(self) -> u16 {
+        1 << self as u8
+    }
+}
+
+impl Error {
+    /// Makes an error of that kind. The message is lower case, without a full stop, and holds no secret.
+    pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            inner: Box::new(Inner {
+                kind,
+                message: message.into(),
+                alias: None,
+                code: None,
+                facts: 0,
+                constraint: None,
+                source: None,
+            }),
+        }
+    }
+
+    /// Makes an [`ErrorKind::ImproperlyConfigured`] error.
+    pub fn config(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::ImproperlyConfigured, message)
+    }
+
+    /// Adds the alias, unless the error already has one.
+    #[must_use]
+    pub fn with_alias(mut self, alias: impl Into<Arc<str>>) -> Self {
+        self.inner.alias.get_or_insert_with(|| alias.into());
+        self
+    }
+
+    /// Adds the code that the server or the driver gave, as operators search for it.
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<String>) -> Self {
+        self.inner.code = Some(code.into());
+        self
+    }
+
+    /// States a fact.
+    #[must_use]
+    pub fn with_fact(mut self, fact: Fact) -> Self {
+        self.inner.facts |= fact.bit();
+        self
+    }
+
+    /// States which constraint was violated.
+    #[must_use]
+    pub fn with_constraint(mut self, constraint: Constraint) -> Self {
+        self.inner.constraint = Some(constraint);
+        self
+    }
+
+    /// Adds the error that caused this one.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.inner.source = Some(source.into());
+        self
+    }
+
+    /// Puts `context` and a colon before the message.
+    #[must_use]
+    pub fn with_context(mut self, context: impl fmt::Display) -> Self {
+        self.inner.message = format!("{context}: {}", self.inner.message).into();
+        self
+    }
+
+    /// The class of the error.
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// The message alone, without the alias and the code.
+    pub fn message(&self) -> &str {
+        &self.inner.message
+    }
+
+    /// The alias of the connection, where the error belongs to one.
+    pub fn alias(&self) -> Option<&str> {
+        self.inner.alias.as_deref()
+    }
+
+    /// The code that the server or the driver gave: an errno of MySQL (`2006`), an SQLSTATE (`57P01`), an extended
+    /// result code of SQLite (`2067`).
+    pub fn code(&self) -> Option<String> {
+        self.inner.code.clone()
+    }
+
+    /// Whether the statement may have taken effect although the call failed.
+    ///
+    /// False: it was not sent, or the server answered that it refused it as a whole. True: it was sent and the answer
+    /// does not say, or the statement ran and what came after it failed, as a result that does not convert.
+    pub fn may_have_executed(&self) -> bool {
+        self.has(Fact::MayHaveExecuted)
+    }
+
+    /// Whether the connection is gone, can no longer be trusted, or could not be made.
+    pub fn is_disconnect(&self) -> bool {
+        self.has(Fact::Disconnect)
+    }
+
+    /// Whether the same transaction may succeed when it is tried again from its beginning: a lock that another
+    /// connection holds, a deadlock, a serialization failure.
+    pub fn is_retryable(&self) -> bool {
+        self.has(Fact::Retryable)
+    }
+
+    /// Whether a resource has run out: connections of the server, file descriptors of the process.
+    pub fn is_exhausted(&self) -> bool {
+        self.has(Fact::Exhausted)
+    }
+
+    /// Whether the statement was cancelled, by [`Canceller`](crate::Canceller) or by `statement_timeout`.
+    pub fn is_cancelled(&self) -> bool {
+        self.has(Fact::Cancelled)
+    }
+
+    /// Whether waiting for a lock took longer than the server's limit (1205, `55P03`, SQLite's busy).
+    pub fn is_lock_timeout(&self) -> bool {
+        self.has(Fact::LockTimeout)
+    }
+
+    /// Whether the server takes no writes: it is a replica, or was demoted to one; or the transaction or session was made
+    /// read-only.
+    pub fn is_read_only(&self) -> bool {
+        self.has(Fact::ReadOnly)
+    }
+
+    /// The constraint that was violated, where the kind is [`Integrity`](ErrorKind::Integrity) and the server tells.
+    pub fn constraint(&self) -> Option<&Constraint> {
+        self.inner.constraint.as_ref()
+    }
+
+    /// Whether a transaction that was open before the call is gone, and its work with it.
+    pub fn is_work_lost(&self) -> bool {
+        self.has(Fact::WorkLost)
+    }
+
+    /// Whether a commit was sent and nobody can say if it took effect.
+    pub fn is_commit_unknown(&self) -> bool {
+        self.has(Fact::CommitUnknown)
+    }
+
+    /// Whether the work of the block was committed all the same: a hook of [`on_commit`](crate::Connection::on_commit) has failed
+    /// after it.
+    pub fn is_after_commit(&self) -> bool {
+        self.has(Fact::AfterCommit)
+    }
+
+    /// Whether a durable atomic block was to stand inside another (Django's `RuntimeError`).
+    pub fn is_nested_durable(&self) -> bool {
+        self.has(Fact::NestedDurable)
+    }
+
+    /// Whether the configuration is at fault: [`ErrorKind::ImproperlyConfigured`] or
+    /// [`ErrorKind::ConnectionDoesNotExist`].
+    pub fn is_config(&self) -> bool {
+        matches!(self.kind(), ErrorKind::ImproperlyConfigured | ErrorKind::ConnectionDoesNotExist)
+    }
+
+    fn has(&self, fact: Fact) -> bool {
+        self.inner.facts & fact.bit() != 0
+    }
+
+    /// Django's rule for `errors_occurred`: every class but these two says that the connection may be unwell.
+    pub(crate) fn questions_the_connection(&self) -> bool {
+        !matches!(self.kind(), ErrorKind::Data | ErrorKind::Integrity)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(alias) = self.alias() {
+            write!(f, "alias {alias:?}: ")?;
+        }
+        f.write_str(self.message())?;
+        if let Some(code) = &self.inner.code {
+            write!(f, " ({code})")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const FACTS: [Fact; 11] = [
+            Fact::Disconnect,
+            Fact::Retryable,
+            Fact::Exhausted,
+            Fact::Cancelled,
+            Fact::WorkLost,
+            Fact::CommitUnknown,
+            Fact::MayHaveExecuted,
+            Fact::LockTimeout,
+            Fact::ReadOnly,
+            Fact::AfterCommit,
+            Fact::NestedDurable,
+        ];
+        let facts: Vec<Fact> = FACTS.into_iter().filter(|fact| self.has(*fact)).collect();
+        f.debug_struct("Error")
+            .field("kind", &self.inner.kind)
+            .field("alias", &self.inner.alias)
+            .field("message", &self.inner.message)
+            .field("code", &self.inner.code)
+            .field("facts", &facts)
+            .field("constraint", &self.inner.constraint)
+            .field("source", &self.inner.source)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.inner.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+/// Makes the error of a call that does not fit the state of the transaction.
+pub(crate) fn misuse(message: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::TransactionManagement, message)
+}
+
+/// Makes the error of a thread that is ending.
+#[cold]
+pub(crate) fn ending(alias: &str) -> Error {
+    let message = "this thread is ending: its connections are closed, and it cannot open others";
+    Error::new(ErrorKind::Interface, message).with_alias(alias)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_has_alias_and_code_and_one_level() {
+        let error = Error::new(ErrorKind::Operational, "cannot open the file")
+            .with_alias("default")
+            .with_code("14")
+            .with_source(std::io::Error::other("no such folder"));
+        assert_eq!(error.to_string(), r#"alias "default": cannot open the file (14)"#);
+        assert_eq!(error.source().unwrap().to_string(), "no such folder");
+    }
+
+    #[test]
+    fn the_first_alias_stays() {
+        let error = Error::config("x").with_alias("inner").with_alias("outer");
+        assert_eq!(error.alias(), Some("inner"));
+    }
+
+    #[test]
+    fn each_fact_answers_its_own_predicate() {
+        let error = Error::config("x").with_fact(Fact::WorkLost).with_fact(Fact::MayHaveExecuted);
+        assert!(error.is_work_lost() && error.may_have_executed());
+        assert!(!error.is_disconnect() && !error.is_retryable() && !error.is_exhausted());
+        assert!(!error.is_cancelled() && !error.is_commit_unknown());
+    }
+}

@@ -1,0 +1,14 @@
+//! The lowest layer: words that every other layer uses.
+//!
+//! Errors, values and rows, which process this is, and how to log where nothing may go wrong. It may not know settings,
+//! drivers, connections, threads or registries.
+
+pub(crate) mod error;
+pub(crate) mod ids;
+pub(crate) mod logging;
+pub(crate) mod now;
+pub(crate) mod params;
+pub(crate) mod per_process;
+pub(crate) mod process;
+pub(crate) mod row;
+pub(crate) mod value;

@@ -1,0 +1,295 @@
+//! Rows of a result, and how their columns are read.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::base::error::{Error, ErrorKind, Fact, Result};
+use crate::base::value::{FromValue, Value, ValueError};
+
+/// One row of a result. It owns its values, and may go to another thread.
+///
+/// ```
+/// # use dockline_core::{Row, Value};
+/// # let row = Row::new(["id", "name"], vec![Value::Int(7), Value::Text("resize".into())]);
+/// let id: i64 = row.get("id")?;
+/// let name: String = row.get(1)?;
+/// let (same_id, _): (i64, String) = row.decode()?;
+/// # assert_eq!((id, name.as_str(), same_id), (7, "resize", 7));
+/// # Ok::<_, dockline_core::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Row {
+    heading: Arc<Heading>,
+    values: Vec<Value>,
+}
+
+/// What the rows of one result share.
+#[derive(Debug)]
+pub(crate) struct Heading {
+    /// `None` for a row that was made by hand.
+    pub(crate) alias: Option<Arc<str>>,
+    pub(crate) columns: Arc<[String]>,
+}
+
+impl Row {
+    /// Makes a row by hand, for tests of an implementation of [`FromRow`].
+    ///
+    /// # Panics
+    ///
+    /// Where the number of columns is not that of the values.
+    pub fn new<Name: Into<String>>(columns: impl IntoIterator<Item = Name>, values: Vec<Value>) -> Self {
+        let columns: Arc<[String]> = columns.into_iter().map(Into::into).collect();
+        assert_eq!(columns.len(), values.len(), "a row has one value a column");
+        Self { heading: Arc::new(Heading { alias: None, columns }), values }
+    }
+
+    pub(crate) fn of(heading: Arc<Heading>, values: Vec<Value>) -> Self {
+        Self { heading, values }
+    }
+
+    /// Reads a column, by its index (from 0) or by its name (letter case decides only between names that differ in
+    /// nothing else).
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](ErrorKind::Data), naming the column, where the value cannot be read as `T` without loss: null into a
+    /// type that is no `Option`, a number out of range, text that is not UTF-8, another type.
+    /// [`Programming`](ErrorKind::Programming) where there is no such column.
+    pub fn get<T: FromValue, I: RowIndex>(&self, index: I) -> Result<T> {
+        let at = index.find_in(self)?;
+        T::from_value(self.values[at].clone()).map_err(|error| self.unreadable(at, &error))
+    }
+
+    /// Reads a column as [`get`](Row::get) does, and leaves null in its place: large text and bytes are not copied.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Row::get).
+    pub fn take<T: FromValue, I: RowIndex>(&mut self, index: I) -> Result<T> {
+        let at = index.find_in(self)?;
+        let value = std::mem::replace(&mut self.values[at], Value::Null);
+        T::from_value(value).map_err(|error| self.unreadable(at, &error))
+    }
+
+    /// The value of a column, as the backend gave it.
+    ///
+    /// # Errors
+    ///
+    /// [`Programming`](ErrorKind::Programming) where there is no such column.
+    pub fn value<I: RowIndex>(&self, index: I) -> Result<&Value> {
+        index.find_in(self).map(|at| &self.values[at])
+    }
+
+    /// Reads the whole row as a type of yours, or as a tuple.
+    ///
+    /// # Errors
+    ///
+    /// As the type's [`FromRow`].
+    pub fn decode<T: FromRow>(self) -> Result<T> {
+        T::from_row(self)
+    }
+
+    /// The names of the columns.
+    pub fn columns(&self) -> &[String] {
+        &self.heading.columns
+    }
+
+    /// The values.
+    pub fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// The values, out of the row.
+    pub fn into_values(self) -> Vec<Value> {
+        self.values
+    }
+
+    /// The number of columns.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether the row has no columns.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    fn unreadable(&self, at: usize, error: &ValueError) -> Error {
+        self.error(ErrorKind::Data, format!("column {:?}: {error}", self.heading.columns[at]))
+    }
+
+    /// The statement that gave this row has been executed, whatever is wrong with reading it.
+    fn error(&self, kind: ErrorKind, message: String) -> Error {
+        let error = Error::new(kind, message).with_fact(Fact::MayHaveExecuted);
+        match &self.heading.alias {
+            Some(alias) => error.with_alias(Arc::clone(alias)),
+            None => error,
+        }
+    }
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.heading.columns.iter().zip(&self.values)).finish()
+    }
+}
+
+/// What a column can be found by: its index or its name.
+pub trait RowIndex: sealed::Sealed {
+    /// The index of the column.
+    #[doc(hidden)]
+    fn find_in(&self, row: &Row) -> Result<usize>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for usize {}
+    impl Sealed for str {}
+    impl Sealed for String {}
+    impl<T: Sealed + ?Sized> Sealed for &T {}
+}
+
+impl RowIndex for usize {
+    fn find_in(&self, row: &Row) -> Result<usize> {
+        if *self < row.values.len() {
+            return Ok(*self);
+        }
+        let message = format!("there is no column {self}: the result has {} (the first is 0)", row.values.len());
+        Err(row.error(ErrorKind::Programming, message))
+    }
+}
+
+impl RowIndex for str {
+    fn find_in(&self, row: &Row) -> Result<usize> {
+        let columns = &row.heading.columns;
+        let exact = columns.iter().position(|name| name == self);
+        let found = exact.or_else(|| columns.iter().position(|name| name.eq_ignore_ascii_case(self)));
+        found.ok_or_else(|| {
+            let message = format!("there is no column {self:?}: the result has {}", columns.join(", "));
+            row.error(ErrorKind::Programming, message)
+        })
+    }
+}
+
+impl RowIndex for String {
+    fn find_in(&self, row: &Row) -> Result<usize> {
+        self.as_str().find_in(row)
+    }
+}
+
+impl<T: RowIndex + ?Sized> RowIndex for &T {
+    fn find_in(&self, row: &Row) -> Result<usize> {
+        (**self).find_in(row)
+    }
+}
+
+/// A type that a whole row can be read as.
+///
+/// Tuples of up to twelve columns are. For a type of yours:
+///
+/// ```
+/// use dockline_core::{FromRow, Result, Row, Value};
+///
+/// struct Job { id: i64, name: String }
+///
+/// impl FromRow for Job {
+///     fn from_row(mut row: Row) -> Result<Self> {
+///         Ok(Self { id: row.get("id")?, name: row.take("name")? })
+///     }
+/// }
+///
+/// let row = Row::new(["id", "name"], vec![Value::Int(7), Value::Text("resize".into())]);
+/// let job: Job = row.decode()?;
+/// assert_eq!((job.id, job.name.as_str()), (7, "resize"));
+/// # Ok::<_, dockline_core::Error>(())
+/// ```
+pub trait FromRow: Sized {
+    /// Reads the row.
+    ///
+    /// # Errors
+    ///
+    /// Where a column is missing or cannot be read.
+    fn from_row(row: Row) -> Result<Self>;
+}
+
+impl FromRow for Row {
+    fn from_row(row: Row) -> Result<Self> {
+        Ok(row)
+    }
+}
+
+macro_rules! tuples {
+    ($($columns:literal: $($name:ident $at:literal),+;)*) => {$(
+        impl<$($name: FromValue),+> FromRow for ($($name,)+) {
+            fn from_row(mut row: Row) -> Result<Self> {
+                if row.len() != $columns {
+                    let message = format!("the result has {} columns and the tuple {}", row.len(), $columns);
+                    return Err(row.error(ErrorKind::Programming, message));
+                }
+                Ok(($(row.take::<$name, usize>($at)?,)+))
+            }
+        }
+    )*};
+}
+
+tuples! {
+    1: A 0;
+    2: A 0, B 1;
+    3: A 0, B 1, C 2;
+    4: A 0, B 1, C 2, D 3;
+    5: A 0, B 1, C 2, D 3, E 4;
+    6: A 0, B 1, C 2, D 3, E 4, F 5;
+    7: A 0, B 1, C 2, D 3, E 4, F 5, G 6;
+    8: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7;
+    9: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8;
+    10: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9;
+    11: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10;
+    12: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> Row {
+        Row::new(["id", "Name"], vec![Value::Int(300), Value::Null])
+    }
+
+    #[test]
+    fn columns_are_found_by_index_and_by_name() {
+        assert_eq!(row().get::<i64, _>(0).unwrap(), 300);
+        assert_eq!(row().get::<i64, _>("ID").unwrap(), 300);
+        assert_eq!(row().get::<Option<String>, _>("name").unwrap(), None);
+    }
+
+    #[test]
+    fn an_exact_name_wins_over_another_case() {
+        let row = Row::new(["A", "a"], vec![Value::Int(1), Value::Int(2)]);
+        assert_eq!(row.get::<i64, _>("a").unwrap(), 2);
+    }
+
+    #[test]
+    fn errors_name_the_column() {
+        let error = row().get::<u8, _>("id").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data);
+        assert_eq!(error.to_string(), r#"column "id": does not fit u8, 0 to 255"#);
+        assert!(error.may_have_executed());
+
+        let error = row().get::<String, _>("Name").unwrap_err();
+        assert_eq!(error.to_string(), r#"column "Name": null cannot be read as String; read it as Option<String>"#);
+    }
+
+    #[test]
+    fn a_missing_column_is_named_with_those_that_exist() {
+        let error = row().get::<i64, _>("size").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Programming);
+        assert_eq!(error.to_string(), r#"there is no column "size": the result has id, Name"#);
+        assert!(row().get::<i64, _>(2).is_err());
+    }
+
+    #[test]
+    fn a_tuple_has_as_many_columns_as_the_result() {
+        assert_eq!(row().decode::<(i64, Option<i64>)>().unwrap(), (300, None));
+        assert!(row().decode::<(i64,)>().is_err());
+    }
+}

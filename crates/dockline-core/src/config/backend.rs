@@ -1,0 +1,322 @@
+//! What a driver implements.
+//!
+//! Three traits, from the outside in: an [`Engine`] is a driver and is registered once; a [`Backend`] is the database
+//! of one alias; a [`Session`] is one physical connection. None of them knows of registries, threads or requests: the
+//! core calls a session from one thread at a time, and decides when it is opened, checked and closed.
+
+use std::any::Any;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::base::error::{Error, ErrorKind, Result};
+pub use crate::base::per_process::{OfProcess, PerProcess};
+use crate::base::value::Value;
+use crate::config::server_info::ServerInfo;
+use crate::config::settings::{IsolationLevel, Settings};
+
+/// A driver: which URLs are its own, and how it makes the [`Backend`] of an alias.
+pub trait Engine: Send + Sync + 'static {
+    /// The URL schemes that name this engine, the usual one first.
+    fn schemes(&self) -> &'static [&'static str];
+
+    /// The names of the [`options`](Settings::option) that it has; others are refused before
+    /// [`open`](Engine::open) is called.
+    fn options(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Checks the settings of an alias. Opens nothing. (The alias is for what a server lists as the client's name; the
+    /// core adds it to errors.)
+    ///
+    /// # Errors
+    ///
+    /// [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured), naming the setting and what would be right.
+    fn open(&self, alias: &str, settings: &Settings) -> Result<Box<dyn Backend>>;
+}
+
+/// The database of one alias.
+pub trait Backend: Send + Sync + 'static {
+    /// The kind of database, in Django's words: `sqlite`, `mysql`, `postgresql`.
+    fn vendor(&self) -> &'static str;
+
+    /// Opens a connection and sets it up: autocommit, isolation level, time zone, `init_sql`.
+    ///
+    /// It does not block for longer than the settings' limits, and does not panic.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's, mapped to the kinds of [`ErrorKind`].
+    fn connect(&self) -> Result<Box<dyn Session>>;
+
+    /// Whether the database is usable also where no connection is open, as one that is part of the program: what Django says
+    /// of SQLite.
+    fn is_always_usable(&self) -> bool {
+        false
+    }
+
+    /// Whether Django's driver notices that a connection is lost only when it sends something. Then wrappers and the query log
+    /// see a statement on one that is known to be lost, and autocommit can be switched to what it is.
+    fn notices_loss_by_sending(&self) -> bool {
+        false
+    }
+
+    /// The error of a statement in an atomic block whose connection was closed, as Django's driver gives it.
+    fn closed(&self) -> Error {
+        Error::new(ErrorKind::Operational, "the connection is closed")
+    }
+}
+
+/// One physical connection.
+///
+/// SQL has `?` placeholders; [`placeholder::translate`](crate::placeholder::translate) turns them into the server's. An
+/// error states what is known by [`Fact`](crate::Fact)s: [`Disconnect`](crate::Fact::Disconnect) where the connection
+/// can no longer be trusted, [`MayHaveExecuted`](crate::Fact::MayHaveExecuted) where the server did not say that it
+/// refused the statement.
+pub trait Session: Send {
+    /// Runs a statement, and answers how many rows it inserted, updated or deleted. Rows that it gives are dropped.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's.
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64>;
+
+    /// Runs a statement and hands its rows to `sink`, one at a time, without keeping them.
+    ///
+    /// Where the sink stops early, the session comes to rest as far as that is cheap, by reading what remains up to a
+    /// limit of its own, and says whether it did.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's.
+    fn query(&mut self, sql: &str, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest>;
+
+    /// Runs a statement once for each row of parameters, prepared once, and answers how many rows it inserted, updated
+    /// or deleted in all.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's, at the first row that fails; it says which. Where rows before it may stand, it has
+    /// [`MayHaveExecuted`](crate::Fact::MayHaveExecuted).
+    fn execute_many(&mut self, sql: &str, rows: &mut dyn ParamRows) -> Result<u64>;
+
+    /// Runs a statement of the core's own, as those about savepoints, in one round trip: it has no parameters, gives no
+    /// rows, and is not worth preparing. Where autocommit is off, it begins a transaction as any other.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's.
+    fn run_own(&mut self, sql: &str) -> Result<()>;
+
+    /// Switches autocommit. Switching it on commits what is open, where Django's driver does that, or else is refused.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's.
+    fn set_autocommit(&mut self, on: bool) -> Result<()>;
+
+    /// Begins the transaction of an atomic block; autocommit is on. Until [`end`](Session::end), what commits by itself is
+    /// followed by another transaction, where Django's driver does so.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's; [`NotSupported`](crate::ErrorKind::NotSupported) for options that the database does not have.
+    fn begin(&mut self, options: TransactionOptions) -> Result<()>;
+
+    /// Whether [`begin`](Session::begin) sends nothing, and the first statement begins the transaction.
+    fn begins_lazily(&self) -> bool {
+        false
+    }
+
+    /// Ends what [`begin`](Session::begin) has begun: commits or rolls back, and switches autocommit on.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's. [`TransactionManagement`](crate::ErrorKind::TransactionManagement) with
+    /// [`WorkLost`](crate::Fact::WorkLost) where the server answered the commit with a rollback; then it has ended.
+    fn end(&mut self, commit: bool) -> Result<()>;
+
+    /// Asked after an error that has left no transaction where one was: whether it is certain that there was one. Then its work
+    /// is lost.
+    fn was_rolled_back(&self) -> bool {
+        true
+    }
+
+    /// Whether something was committed since [`begin`](Session::begin), by a statement that commits by itself: then the
+    /// block cannot be run again. Costs no round trip.
+    fn committed_inside(&self) -> bool {
+        false
+    }
+
+    /// Commits what is open; nothing where nothing is.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's.
+    fn commit(&mut self) -> Result<()>;
+
+    /// Rolls back what is open; nothing where nothing is.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's.
+    fn rollback(&mut self) -> Result<()>;
+
+    /// Whether a transaction is open, by the word of the server. Costs no round trip.
+    fn in_transaction(&self) -> bool;
+
+    /// Whether the server answers; a round trip, with a limit of at most 5 s.
+    fn is_usable(&mut self) -> bool;
+
+    /// Looks whether the other side is still there, without a round trip. Called before every statement outside a
+    /// transaction, where [`liveness`](Settings::liveness) is on.
+    fn probe(&mut self) -> Health {
+        Health::Alive
+    }
+
+    /// Whether [`probe`](Session::probe) can tell. Where it cannot, as the socket is out of reach, the core pings
+    /// after a pause of [`liveness_after`](Settings::liveness_after).
+    fn can_probe(&self) -> bool {
+        true
+    }
+
+    /// Asks the server what it is and what its limits are: a round trip or two.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's.
+    fn server_info(&mut self) -> Result<ServerInfo> {
+        Err(Error::new(ErrorKind::NotSupported, "this backend has no server to ask"))
+    }
+
+    /// Whether it has state that a new connection would lack, as far as can be told: temporary tables, attached
+    /// databases, session variables; not what `init_sql` makes anew. Costs no round trip, and answers for a connection
+    /// that was lost too.
+    fn has_state(&mut self) -> bool;
+
+    /// The number by which the server lists this connection; `None` for an embedded database.
+    fn server_connection_id(&self) -> Option<u64> {
+        None
+    }
+
+    /// Forgets a cancellation that came too late for the statement before. Called before each statement, when no canceller
+    /// sees one run; one that is asked for from then on ends the statement that follows, also before its first step.
+    fn forget_cancel(&mut self) {}
+
+    /// What cancels the running statement from another thread; `None` where that cannot be done.
+    fn canceller(&self) -> Option<Arc<dyn Cancel>>;
+
+    /// The driver's own object. Where autocommit is off and the driver would not begin a transaction by itself, one is
+    /// begun.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's.
+    fn native(&mut self) -> Result<&mut dyn Any>;
+
+    /// Called when the driver's object has been given back: what it was used for may have changed everything.
+    fn took_back(&mut self) {}
+
+    /// The path of the type of [`native`](Session::native), for error messages.
+    fn native_type(&self) -> &'static str;
+
+    /// Gives the connection up in a process that was forked: it is the parent's. Nothing may be sent on it, nothing that
+    /// both processes have may be changed, as what an epoll descriptor watches, and no lock may be waited for. What cannot be
+    /// dropped like that is leaked.
+    fn abandon(self: Box<Self>);
+
+    /// Closes the connection. It does not block for longer than 5 s, and does not panic, also on a thread that is
+    /// ending.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's; the connection is gone all the same.
+    fn close(self: Box<Self>) -> Result<()>;
+}
+
+/// Whether a process, or its system, has run out of file descriptors: EMFILE or ENFILE, which are the same numbers on every
+/// Unix. The standard library has no kind for them.
+pub fn is_out_of_descriptors(error: &std::io::Error) -> bool {
+    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+/// What a transaction is asked to be, besides what the connection is set to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TransactionOptions {
+    /// Its isolation level.
+    pub isolation_level: Option<IsolationLevel>,
+    /// Whether it takes no writes.
+    pub read_only: Option<bool>,
+}
+
+/// What a [`Session::probe`] saw.
+#[derive(Debug)]
+pub enum Health {
+    /// Nothing speaks against it.
+    Alive,
+    /// The other side has hung up, or must not be used any more. The error says so, as the driver would have said it;
+    /// the core adds [`Fact::Disconnect`](crate::Fact::Disconnect).
+    Gone(Error),
+    /// Something is waiting to be read that may be harmless: only a round trip can tell.
+    Ask,
+}
+
+/// Cancels the statement that a [`Session`] runs, from any thread.
+pub trait Cancel: Send + Sync {
+    /// Asks for it; the statement then fails with [`Fact::Cancelled`](crate::Fact::Cancelled), or ends before that.
+    ///
+    /// # Errors
+    ///
+    /// Where asking fails.
+    fn cancel(&self) -> Result<()>;
+}
+
+/// What takes the rows of a result.
+pub trait RowSink {
+    /// Is told the names of the columns, once before the rows of a result, also where there are none; a statement that
+    /// gives several results tells them before each. A session that keeps them, and gives the same again, saves its
+    /// caller the making of others.
+    fn columns(&mut self, names: &Arc<[String]>);
+
+    /// What becomes of the rows: a session may fetch them in another way where that is faster.
+    fn expects(&self) -> Expect {
+        Expect::Stream
+    }
+
+    /// Takes a row. `Break`: it wants no more.
+    fn row(&mut self, values: Vec<Value>) -> ControlFlow<()>;
+
+    /// Whether `row` said `Break` because the process was forked in it, and this is the child: the session answers at once,
+    /// without another look at the connection or the statement.
+    fn was_forked(&self) -> bool {
+        false
+    }
+}
+
+/// What a [`RowSink`] does with rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Expect {
+    /// It takes one at a time, and keeps none.
+    Stream,
+    /// It keeps all of them.
+    All,
+    /// It wants one at the most; more is an error, of kind [`Data`](crate::ErrorKind::Data), that the session may give
+    /// itself.
+    One,
+}
+
+/// Rows of parameters, for [`Session::execute_many`]: an iterator that lends.
+pub trait ParamRows {
+    /// The next row of parameters.
+    fn next_row(&mut self) -> Option<&[Value]>;
+}
+
+/// How a [`Session::query`] left the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// The next statement can be sent.
+    Ready,
+    /// More remains than was worth reading; the connection can only be closed.
+    Spent,
+}

@@ -1,0 +1,201 @@
+//! One statement for many rows of parameters, on a server.
+
+use std::ops::Range;
+
+use crate::base::error::{Error, Fact, Result};
+use crate::base::value::Value;
+use crate::config::backend::ParamRows;
+use crate::config::batch::Batch;
+use crate::config::placeholder::{Syntax, translate};
+
+/// How many rows go into one INSERT: few sizes, so that the statements are found again among those that are prepared.
+const SIZES: [usize; 3] = [64, 8, 1];
+/// Servers count the parameters of a statement with 16 bits.
+const MOST_PARAMETERS: usize = 60_000;
+
+/// What a backend says of an [`execute_many`](crate::backend::Session::execute_many), to have it run in few statements.
+#[derive(Debug)]
+pub struct Many<'a> {
+    /// The statement, with `?` for each parameter.
+    pub sql: &'a str,
+    /// How the server reads it.
+    pub syntax: &'a Syntax,
+    /// Where it is an INSERT of one row: several rows go out as one statement.
+    pub batch: Option<Batch<'a>>,
+    /// Each statement commits by itself: where one fails, those before it stand.
+    pub commits_each: bool,
+    /// How many bytes of parameters go into one statement at the most, by `size`.
+    pub most_bytes: usize,
+    /// How many bytes a value takes on the wire, about.
+    pub size: fn(&Value) -> usize,
+}
+
+impl Many<'_> {
+    /// Runs it for each row by `run`, which answers how many rows a statement has changed. The answer is how many were
+    /// changed in all.
+    ///
+    /// # Errors
+    ///
+    /// Those of `run`, and of rows whose number of parameters is wrong, with the numbers of the rows that failed. What comes
+    /// before a row that is wrong runs first, as if rows went out one by one.
+    pub fn run(self, rows: &mut dyn ParamRows, run: &mut dyn FnMut(&str, &[Value]) -> Result<u64>) -> Result<u64> {
+        let mut progress = Progress { many: &self, run, texts: Default::default(), width: None, done: 0, changed: 0 };
+        let mut chunk: Vec<Value> = Vec::new();
+        let mut bytes = 0;
+        while let Some(row) = rows.next_row() {
+            let at = progress.done + chunk.len().checked_div(progress.width()).unwrap_or_default();
+            if progress.width != Some(row.len()) {
+                if let Err(error) = translate(self.sql, row.len(), self.syntax) {
+                    progress.flush(&mut chunk)?;
+                    return Err(progress.failed(error, at..at + 1));
+                }
+                progress.width.get_or_insert(row.len());
+            }
+            let size = row.iter().map(self.size).sum::<usize>();
+            if bytes + size > self.most_bytes {
+                progress.flush(&mut chunk)?;
+                bytes = 0;
+            }
+            if row.is_empty() {
+                progress.send(self.sql, row, 1)?;
+                continue;
+            }
+            chunk.extend_from_slice(row);
+            bytes += size;
+            if chunk.len() >= progress.largest() * row.len() {
+                progress.flush(&mut chunk)?;
+                bytes = 0;
+            }
+        }
+        progress.flush(&mut chunk)?;
+        Ok(progress.changed)
+    }
+}
+
+struct Progress<'a> {
+    many: &'a Many<'a>,
+    run: &'a mut dyn FnMut(&str, &[Value]) -> Result<u64>,
+    /// The statement with that many rows, for each size that was needed.
+    texts: [Option<String>; SIZES.len()],
+    /// The number of parameters of a row.
+    width: Option<usize>,
+    /// How many rows have run.
+    done: usize,
+    changed: u64,
+}
+
+impl Progress<'_> {
+    fn width(&self) -> usize {
+        self.width.unwrap_or_default()
+    }
+
+    /// The most rows that go into one statement.
+    fn largest(&self) -> usize {
+        let fits = |size: &&usize| **size * self.width() <= MOST_PARAMETERS;
+        if self.many.batch.is_some() { SIZES.iter().find(fits).copied().unwrap_or(1) } else { 1 }
+    }
+
+    /// Runs the rows that were gathered.
+    fn flush(&mut self, chunk: &mut Vec<Value>) -> Result<()> {
+        let (values, width, largest) = (std::mem::take(chunk), self.width(), self.largest());
+        let mut left = &values[..];
+        while !left.is_empty() {
+            let rows = left.len() / width;
+            let at = SIZES.iter().position(|size| *size <= rows && *size <= largest).unwrap_or(SIZES.len() - 1);
+            let (now, later) = left.split_at(SIZES[at] * width);
+            left = later;
+            match self.many.batch.filter(|_| SIZES[at] > 1) {
+                Some(batch) => {
+                    let text = self.texts[at].take().unwrap_or_else(|| batch.rows(SIZES[at]));
+                    self.send(&text, now, SIZES[at])?;
+                    self.texts[at] = Some(text);
+                }
+                None => self.send(self.many.sql, now, 1)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, sql: &str, params: &[Value], rows: usize) -> Result<()> {
+        match (self.run)(sql, params) {
+            Ok(changed) => {
+                self.changed += changed;
+                self.done += rows;
+                Ok(())
+            }
+            Err(error) => Err(self.failed(error, self.done..self.done + rows)),
+        }
+    }
+
+    fn failed(&self, error: Error, rows: Range<usize>) -> Error {
+        let error = match rows.len() {
+            0 | 1 => error.with_context(format_args!("row {}", rows.start + 1)),
+            _ => error.with_context(format_args!("rows {} to {}", rows.start + 1, rows.end)),
+        };
+        if self.done > 0 && self.many.commits_each { error.with_fact(Fact::MayHaveExecuted) } else { error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::error::ErrorKind;
+
+    struct Given(Vec<Vec<Value>>, Vec<Value>);
+
+    impl ParamRows for Given {
+        fn next_row(&mut self) -> Option<&[Value]> {
+            if self.0.is_empty() {
+                return None;
+            }
+            self.1 = self.0.remove(0);
+            Some(&self.1)
+        }
+    }
+
+    /// Runs an INSERT of these rows, and gives the number of rows of each statement.
+    fn run(sql: &str, rows: Vec<Vec<Value>>, most_bytes: usize, fails_at: Option<usize>) -> (Vec<usize>, Result<u64>) {
+        let syntax = Syntax::default();
+        let many =
+            Many { sql, syntax: &syntax, batch: Batch::of(sql, &syntax), commits_each: true, most_bytes, size: |_| 1 };
+        let mut statements = Vec::new();
+        let result = many.run(&mut Given(rows, Vec::new()), &mut |text, params| {
+            statements.push(params.len());
+            assert_eq!(text.matches('?').count(), params.len());
+            if fails_at == Some(statements.len()) {
+                Err(Error::new(ErrorKind::Data, "no"))
+            } else {
+                Ok(params.len() as u64)
+            }
+        });
+        (statements, result)
+    }
+
+    fn rows(count: usize) -> Vec<Vec<Value>> {
+        vec![vec![Value::Null]; count]
+    }
+
+    #[test]
+    fn rows_go_out_in_few_statements() {
+        let sql = "INSERT INTO t VALUES (?)";
+        assert_eq!(run(sql, rows(75), usize::MAX, None).0, [64, 8, 1, 1, 1]);
+        assert_eq!(run(sql, rows(20), 10, None).0, [8, 1, 1, 8, 1, 1]);
+        assert_eq!(run("UPDATE t SET a = ?", rows(3), usize::MAX, None).0, [1, 1, 1]);
+        assert_eq!(run("DELETE FROM t", vec![vec![]; 3], usize::MAX, None).0, [0, 0, 0]);
+        assert_eq!(run(sql, rows(0), usize::MAX, None).1.unwrap(), 0);
+    }
+
+    #[test]
+    fn an_error_names_its_rows_and_what_may_stand() {
+        let sql = "INSERT INTO t VALUES (?)";
+        let first = run(sql, rows(64), usize::MAX, Some(1)).1.unwrap_err();
+        assert!(first.message().starts_with("rows 1 to 64: ") && !first.may_have_executed(), "{first}");
+        let later = run(sql, rows(65), usize::MAX, Some(2)).1.unwrap_err();
+        assert!(later.message().starts_with("row 65: ") && later.may_have_executed(), "{later}");
+        let mut wrong = rows(2);
+        wrong.push(vec![]);
+        let (statements, error) = run(sql, wrong, usize::MAX, None);
+        assert_eq!(statements, [1, 1], "those before it run");
+        assert!(error.unwrap_err().message().starts_with("row 3: "));
+    }
+}

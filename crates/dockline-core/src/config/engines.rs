@@ -1,0 +1,118 @@
+//! The drivers of a registry, and the configured aliases that they make.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::base::error::{Error, Result};
+use crate::config::backend::{Backend, Engine, Session};
+use crate::config::settings::{Settings, unknown_setting};
+
+/// An alias, configured.
+pub(crate) struct AliasConfig {
+    pub(crate) alias: Arc<str>,
+    pub(crate) settings: Settings,
+    pub(crate) backend: Box<dyn Backend>,
+    /// Its server has been asked for its limits, and the warnings are in the log.
+    pub(crate) warned: AtomicBool,
+}
+
+impl AliasConfig {
+    pub(crate) fn is_configured(&self) -> bool {
+        self.settings.get_engine().is_some()
+    }
+}
+
+/// The engines of a registry.
+#[derive(Default)]
+pub(crate) struct Engines {
+    pub(crate) present: Vec<Arc<dyn Engine>>,
+    pub(crate) absent: Vec<(&'static [&'static str], &'static str)>,
+}
+
+impl Engines {
+    pub(crate) fn configure(&self, alias: &str, settings: Settings) -> Result<Arc<AliasConfig>> {
+        let backend = self.open(alias, &settings).map_err(|error| error.with_alias(alias))?;
+        Ok(Arc::new(AliasConfig { alias: alias.into(), settings, backend, warned: AtomicBool::new(false) }))
+    }
+
+    /// The same once more, for a process that was forked. Where that fails, connecting does.
+    pub(crate) fn configure_anew(&self, config: &AliasConfig) -> Arc<AliasConfig> {
+        let backend = self.open(&config.alias, &config.settings);
+        Arc::new(AliasConfig {
+            alias: Arc::clone(&config.alias),
+            settings: config.settings.clone(),
+            backend: backend.unwrap_or_else(|error| Box::new(Broken { vendor: config.backend.vendor(), error })),
+            warned: AtomicBool::new(config.warned.load(Ordering::Relaxed)),
+        })
+    }
+
+    fn open(&self, alias: &str, settings: &Settings) -> Result<Box<dyn Backend>> {
+        settings.check()?;
+        refuse_what_is_not_there(settings)?;
+        let Some(scheme) = settings.get_engine() else {
+            let parts = [settings.get_name(), settings.get_host(), settings.get_user()];
+            if parts.iter().any(Option::is_some) {
+                return Err(Error::config("setting engine: it is missing; write it, or a url"));
+            }
+            return Ok(Box::new(Unconfigured));
+        };
+        let engine = self.find(scheme)?;
+        for option in settings.option_names() {
+            if !engine.options().contains(&option) {
+                return Err(unknown_setting(&format!("option of {scheme}"), option, engine.options()));
+            }
+        }
+        engine.open(alias, settings)
+    }
+
+    fn find(&self, scheme: &str) -> Result<&dyn Engine> {
+        if let Some(engine) = self.present.iter().find(|engine| engine.schemes().contains(&scheme)) {
+            return Ok(&**engine);
+        }
+        if let Some((_, reason)) = self.absent.iter().find(|(schemes, _)| schemes.contains(&scheme)) {
+            return Err(Error::config(format!("scheme {scheme:?}: {reason}")));
+        }
+        let known: Vec<&str> = self.present.iter().flat_map(|engine| engine.schemes()).copied().collect();
+        Err(unknown_setting("scheme", scheme, &known))
+    }
+}
+
+/// A setting that promises something must not be taken and then not kept.
+fn refuse_what_is_not_there(settings: &Settings) -> Result<()> {
+    if settings.get_max_connections().is_some() {
+        return Err(Error::config("setting max_connections: this version has no cap; leave it none"));
+    }
+    Ok(())
+}
+
+/// The backend of an alias without an engine (Django's dummy backend).
+struct Unconfigured;
+
+impl Backend for Unconfigured {
+    fn vendor(&self) -> &'static str {
+        "unknown"
+    }
+
+    fn connect(&self) -> Result<Box<dyn Session>> {
+        Err(Error::config(
+            "no database is configured: set DATABASE_URL, write a dockline.toml, or call init with Databases",
+        ))
+    }
+}
+
+/// The backend of an alias whose settings, right in the parent, are wrong by now: a file that they name has gone, say.
+struct Broken {
+    vendor: &'static str,
+    error: Error,
+}
+
+impl Backend for Broken {
+    fn vendor(&self) -> &'static str {
+        self.vendor
+    }
+
+    fn connect(&self) -> Result<Box<dyn Session>> {
+        let error = Error::new(self.error.kind(), self.error.message().to_owned());
+        Err(error.with_context("in a process that was forked"))
+    }
+}

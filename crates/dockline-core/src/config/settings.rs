@@ -1,0 +1,505 @@
+//! The settings of one alias. Names that Django has keep Django's meaning.
+
+mod databases;
+mod file;
+mod parse;
+mod url;
+mod words;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+pub use databases::Databases;
+pub use words::{IsolationLevel, Liveness, Tls, TransactionMode};
+
+use crate::base::error::{Error, ErrorKind, Result};
+
+/// The settings of one alias: where its database is, and how its connections live.
+///
+/// A setting can be given in a URL's query, in a TOML file or by the method of its name; the getter is the name with
+/// `get_` before it. Durations are text with a unit there, `"600s"`, `"10m"`, `"1h 30m"`, or `"none"` where the
+/// setting can be none.
+///
+/// ```
+/// use std::time::Duration;
+/// use dockline_core::Settings;
+///
+/// let settings = Settings::from_url("postgres://app:secret@db.example/app?conn_max_age=10m")?
+///     .conn_health_checks(true);
+/// assert_eq!(settings.get_conn_max_age(), Some(Duration::from_secs(600)));
+/// assert_eq!(settings.get_host(), Some("db.example"));
+/// assert!(!format!("{settings:?}").contains("secret"));
+/// # Ok::<_, dockline_core::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Settings {
+    plain: Plain,
+    text: Text,
+    password: Option<SecretString>,
+    password_provider: Option<PasswordProvider>,
+    options: BTreeMap<String, String>,
+}
+
+type PasswordProvider = Arc<dyn Fn() -> Result<SecretString, BoxError> + Send + Sync>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Makes, from one line a setting, its field, its setter, its getter and its place among the names that URLs and files
+/// can use.
+macro_rules! settings {
+    (
+        plain { $( $(#[$doc:meta])* $name:ident, $get:ident: $type:ty = $default:expr, $parse:path; )* }
+        text { $( $(#[$text_doc:meta])* $text_name:ident, $text_get:ident; )* }
+    ) => {
+        #[derive(Debug, Clone)]
+        struct Plain { $($name: $type,)* }
+
+        #[derive(Debug, Clone, Default)]
+        struct Text { $($text_name: Option<String>,)* }
+
+        impl Default for Plain {
+            fn default() -> Self {
+                Self { $($name: $default,)* }
+            }
+        }
+
+        impl Settings {
+            /// The names that URLs and files can set, besides `password` and `options.NAME`.
+            const NAMES: &'static [&'static str] = &[$(stringify!($text_name),)* $(stringify!($name),)*];
+
+            /// Sets a setting from text; `None` where there is none of that name.
+            fn set_by_name(&mut self, name: &str, text: &str) -> Option<Result<(), String>> {
+                match name {
+                    $(stringify!($name) => Some($parse(text).map(|value| self.plain.$name = value)),)*
+                    $(stringify!($text_name) => {
+                        self.text.$text_name = parse::optional_text(text);
+                        Some(Ok(()))
+                    })*
+                    _ => None,
+                }
+            }
+
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $name(mut self, value: $type) -> Self {
+                    self.plain.$name = value;
+                    self
+                }
+
+                #[doc = concat!("What [`", stringify!($name), "`](Settings::", stringify!($name), ") is set to.")]
+                pub fn $get(&self) -> $type {
+                    self.plain.$name
+                }
+            )*
+
+            $(
+                $(#[$text_doc])*
+                #[must_use]
+                pub fn $text_name(mut self, value: impl Into<String>) -> Self {
+                    self.text.$text_name = Some(value.into());
+                    self
+                }
+
+                #[doc = concat!("What [`", stringify!($text_name), "`](Settings::", stringify!($text_name), ") is set to.")]
+                pub fn $text_get(&self) -> Option<&str> {
+                    self.text.$text_name.as_deref()
+                }
+            )*
+        }
+    };
+}
+
+settings! {
+    plain {
+        /// The port of the server. Default: the server's usual one. Not 0.
+        port, get_port: Option<u16> = None, parse::optional_number;
+        /// How old a connection may grow, from when it was opened: it is closed at the end of the request or task that
+        /// finds it older. Zero closes after every request, `None` never. Default: 10 minutes (Django's
+        /// `CONN_MAX_AGE` is 0, which costs a new connection a request).
+        conn_max_age, get_conn_max_age: Option<Duration> = Some(Duration::from_secs(600)), parse::limit;
+        /// A round trip to the server before the first statement of each request, which replaces the connection where
+        /// it fails (Django's `CONN_HEALTH_CHECKS`). Default: false.
+        conn_health_checks, get_conn_health_checks: bool = false, parse::flag;
+        /// Whether statements outside a transaction commit by themselves (Django's `AUTOCOMMIT`). Default: true.
+        autocommit, get_autocommit: bool = true, parse::flag;
+        /// Whether every request is one transaction (Django's `ATOMIC_REQUESTS`). Default: false.
+        /// [`in_request`](crate::Registry::in_request) keeps it; [`request`](crate::Registry::request) cannot.
+        atomic_requests, get_atomic_requests: bool = false, parse::flag;
+        /// Whether the socket is looked at before statements outside a transaction. Default: probe. An embedded
+        /// database has no socket; there, `off` keeps a connection that failed until it is closed, as Django does.
+        liveness, get_liveness: Liveness = Liveness::Probe, parse::word;
+        /// Where only a round trip can tell whether the server is there: how long a pause has to be before one is
+        /// made. Default: 1 s.
+        liveness_after, get_liveness_after: Duration = Duration::from_secs(1), parse::duration;
+        /// How long a connection may be unused: it is closed before the next statement or at the next boundary,
+        /// whichever comes first. `None`: for ever. Default: none. Not zero.
+        conn_max_idle, get_conn_max_idle: Option<Duration> = None, parse::limit;
+        /// By how many percent, drawn anew for each connection, `conn_max_age` is shortened, so that threads that
+        /// started together do not reconnect together. 0 to 100; default: 10. In text: `"10%"`.
+        max_age_jitter, get_max_age_jitter: u8 = 10, parse::percent;
+        /// The cap on connections of this alias over all threads. Default: none. The cap is not part of this version:
+        /// a registry refuses a number.
+        max_connections, get_max_connections: Option<u32> = None, parse::optional_number;
+        /// How long a thread waits where `max_connections` is reached. Default: 30 s.
+        acquire_timeout, get_acquire_timeout: Duration = Duration::from_secs(30), parse::duration;
+        /// How long connecting may take, over all addresses of the host. Default: 10 s. Not zero. Servers only.
+        connect_timeout, get_connect_timeout: Duration = Duration::from_secs(10), parse::duration;
+        /// How long an answer may take. `None`: for ever. Default: none. Not zero. Servers only.
+        read_timeout, get_read_timeout: Option<Duration> = None, parse::limit;
+        /// How long a statement may run before the database ends it, with the time that its row callbacks take. `None`:
+        /// for ever. Default: none. Not zero. It does not limit `native` and `init_sql`.
+        statement_timeout, get_statement_timeout: Option<Duration> = None, parse::limit;
+        /// After what pause the kernel asks the other side whether it is there. `None`: never. Default: 60 s. Servers
+        /// only.
+        tcp_keepalive, get_tcp_keepalive: Option<Duration> = Some(Duration::from_secs(60)), parse::limit;
+        /// How long sent data may stay unacknowledged before the kernel gives the connection up. `None`: the kernel's
+        /// own limit. Default: 30 s. Servers only.
+        tcp_user_timeout, get_tcp_user_timeout: Option<Duration> = Some(Duration::from_secs(30)), parse::limit;
+        /// Whether statements are prepared and kept; false for poolers in transaction mode. Default: true.
+        prepared_statements, get_prepared_statements: bool = true, parse::flag;
+        /// How many prepared statements a connection keeps. 0 keeps none. Default: 100.
+        statement_cache, get_statement_cache: u32 = 100, parse::number;
+        /// From what duration on a statement is logged at level warn. `None`: never; zero: each one. Default: none.
+        slow_statement, get_slow_statement: Option<Duration> = None, parse::limit;
+        /// How a transaction begins on SQLite. Default: deferred.
+        transaction_mode, get_transaction_mode: TransactionMode = TransactionMode::Deferred, parse::word;
+        /// The isolation level of every new connection. `None`: read committed on MySQL and MariaDB, as Django; else
+        /// the server's. Default: none. SQLite is always serializable.
+        isolation_level, get_isolation_level: Option<IsolationLevel> = None, parse::optional_word;
+        /// Whether the connection is encrypted. Default: prefer. Servers only.
+        tls, get_tls: Tls = Tls::Prefer, parse::word;
+    }
+    text {
+        /// Which backend: `sqlite`, or the scheme of another. A URL's scheme sets it.
+        engine, get_engine;
+        /// The name of the database; on SQLite the path of its file, or `:memory:`.
+        name, get_name;
+        /// The user. Servers only.
+        user, get_user;
+        /// The host, or the folder of a Unix socket. Servers only.
+        host, get_host;
+        /// A file that holds the password; it is read at every connect, and a line break at its end does not count.
+        /// Goes before [`password`](Settings::password).
+        password_file, get_password_file;
+        /// The time zone of every new connection (Django's `TIME_ZONE`). Default: the server's. Servers only.
+        time_zone, get_time_zone;
+        /// What the server lists as the client's name. Default: the program and the alias. Servers only.
+        application_name, get_application_name;
+        /// SQL that runs once on every new connection. It may be several statements. Default: none.
+        init_sql, get_init_sql;
+        /// A PEM file with the authorities to trust. Default: Mozilla's list, which is compiled in; MySQL and MariaDB trust
+        /// that list besides the file. It counts with `verify-ca` and `verify-full`. Servers only.
+        tls_ca_file, get_tls_ca_file;
+        /// A PEM file with the client's certificate. Servers only.
+        tls_client_cert, get_tls_client_cert;
+        /// A PEM file with the key of the client's certificate. Servers only.
+        tls_client_key, get_tls_client_key;
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Settings {
+    /// Settings with their defaults, and no engine yet.
+    pub fn new() -> Self {
+        Self {
+            plain: Plain::default(),
+            text: Text::default(),
+            password: None,
+            password_provider: None,
+            options: BTreeMap::new(),
+        }
+    }
+
+    /// Reads a URL: `sqlite:path`, `sqlite::memory:`, or `scheme://user:password@host:port/name`, each with settings
+    /// by name in its query: `?conn_max_age=10m&options.busy_timeout=10s`. Special characters are percent-encoded. Where
+    /// there is no host, as in `scheme:///path`, the name is the path with its slash.
+    ///
+    /// # Errors
+    ///
+    /// [`ImproperlyConfigured`](ErrorKind::ImproperlyConfigured) for what is no URL, an unknown setting (naming the
+    /// nearest), and a value that the setting cannot have. No error shows the URL, for it may hold a password.
+    pub fn from_url(url: &str) -> Result<Self> {
+        url::read(url)
+    }
+
+    /// The password.
+    #[must_use]
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(SecretString::from(password.into()));
+        self
+    }
+
+    /// What [`password`](Settings::password) is set to.
+    pub fn get_password(&self) -> Option<&SecretString> {
+        self.password.as_ref()
+    }
+
+    /// A function that is asked for the password at every connect, for tokens that expire. Goes before
+    /// [`password_file`](Settings::password_file) and [`password`](Settings::password).
+    #[must_use]
+    pub fn password_provider<F>(mut self, provider: F) -> Self
+    where
+        F: Fn() -> Result<SecretString, BoxError> + Send + Sync + 'static,
+    {
+        self.password_provider = Some(Arc::new(provider));
+        self
+    }
+
+    /// Whether there is a [`password_provider`](Settings::password_provider).
+    pub fn has_password_provider(&self) -> bool {
+        self.password_provider.is_some()
+    }
+
+    /// A setting that only one backend has, as Django's `OPTIONS`; the backend's page lists them. In a URL
+    /// `options.NAME=value`, in a file a table `options`.
+    #[must_use]
+    pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.insert(name.into(), value.into());
+        self
+    }
+
+    /// What an [`option`](Settings::option) is set to.
+    pub fn get_option(&self, name: &str) -> Option<&str> {
+        self.options.get(name).map(String::as_str)
+    }
+
+    /// The names of the [`option`](Settings::option)s that are set.
+    pub fn option_names(&self) -> impl Iterator<Item = &str> {
+        self.options.keys().map(String::as_str)
+    }
+
+    /// An [`option`](Settings::option) that is a duration.
+    ///
+    /// # Errors
+    ///
+    /// [`ImproperlyConfigured`](ErrorKind::ImproperlyConfigured) where it is something else.
+    pub fn duration_option(&self, name: &str) -> Result<Option<Duration>> {
+        self.parsed_option(name, parse::duration)
+    }
+
+    /// An [`option`](Settings::option) that is `true` or `false`.
+    ///
+    /// # Errors
+    ///
+    /// [`ImproperlyConfigured`](ErrorKind::ImproperlyConfigured) where it is something else.
+    pub fn flag_option(&self, name: &str) -> Result<Option<bool>> {
+        self.parsed_option(name, parse::flag)
+    }
+
+    /// An [`option`](Settings::option) that is one of these words.
+    ///
+    /// # Errors
+    ///
+    /// [`ImproperlyConfigured`](ErrorKind::ImproperlyConfigured) where it is something else.
+    pub fn word_option(&self, name: &str, words: &[&'static str]) -> Result<Option<&'static str>> {
+        self.parsed_option(name, |text| {
+            let found = words.iter().find(|word| word.eq_ignore_ascii_case(text.trim()));
+            found.copied().ok_or_else(|| parse::not_a_word(words))
+        })
+    }
+
+    fn parsed_option<T>(&self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>> {
+        let parsed = self.get_option(name).map(parse).transpose();
+        parsed.map_err(|why| Error::config(format!("setting options.{name}: {why}")))
+    }
+
+    /// The password for a connect: from the provider, else from the file, else the one that is set. A backend calls
+    /// it each time that it connects.
+    ///
+    /// # Errors
+    ///
+    /// [`Operational`](ErrorKind::Operational) where the provider fails or the file cannot be read.
+    pub fn resolve_password(&self) -> Result<Option<SecretString>> {
+        if let Some(provider) = &self.password_provider {
+            let password = provider().map_err(|error| {
+                Error::new(ErrorKind::Operational, "the password provider failed").with_source(error)
+            })?;
+            return Ok(Some(password));
+        }
+        if let Some(path) = self.get_password_file() {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                let message = format!("the password file {path:?} cannot be read: {error}");
+                Error::new(ErrorKind::Operational, message).with_source(error)
+            })?;
+            return Ok(Some(SecretString::from(text.trim_end_matches(['\n', '\r']))));
+        }
+        Ok(self.password.clone())
+    }
+
+    /// Sets one setting from text, as a URL's query and a file do: by its name, `password`, or `options.NAME`.
+    ///
+    /// # Errors
+    ///
+    /// [`ImproperlyConfigured`](ErrorKind::ImproperlyConfigured) for an unknown name (with the nearest one), and for a
+    /// value that the setting cannot have.
+    pub fn set(&mut self, name: &str, text: &str) -> Result<()> {
+        if name == "password" {
+            self.password = Some(SecretString::from(text));
+            return Ok(());
+        }
+        if let Some(option) = name.strip_prefix("options.") {
+            self.options.insert(option.to_owned(), text.to_owned());
+            return Ok(());
+        }
+        match self.set_by_name(name, text) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(why)) => Err(Error::config(format!("setting {name} = {text:?}: {why}"))),
+            None => Err(unknown_setting("setting", name, Self::NAMES)),
+        }
+    }
+
+    /// Refuses values that no backend can work with.
+    pub(crate) fn check(&self) -> Result<()> {
+        let plain = &self.plain;
+        let never_zero = [
+            ("conn_max_idle", plain.conn_max_idle),
+            ("connect_timeout", Some(plain.connect_timeout)),
+            ("acquire_timeout", Some(plain.acquire_timeout)),
+            ("read_timeout", plain.read_timeout),
+            ("statement_timeout", plain.statement_timeout),
+            ("tcp_keepalive", plain.tcp_keepalive),
+            ("tcp_user_timeout", plain.tcp_user_timeout),
+        ];
+        for (name, value) in never_zero {
+            if value == Some(Duration::ZERO) {
+                return Err(Error::config(format!(
+                    "setting {name}: it cannot be zero; leave it out or write a duration"
+                )));
+            }
+        }
+        if plain.port == Some(0) {
+            return Err(Error::config("setting port: it cannot be 0; write 1 to 65535, or leave it out"));
+        }
+        if plain.max_connections == Some(0) {
+            return Err(Error::config("setting max_connections: it cannot be 0; write 1 or more, or leave it out"));
+        }
+        if plain.max_age_jitter > 100 {
+            let message = format!("setting max_age_jitter: {} is more than 100 percent", plain.max_age_jitter);
+            return Err(Error::config(message));
+        }
+        Ok(())
+    }
+}
+
+/// The error for a name that is none, with the nearest that is one.
+///
+/// What does not look like a name is not repeated: it may be a piece of a password that was not percent-encoded.
+pub(crate) fn unknown_setting(what: &str, name: &str, known: &[&str]) -> Error {
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')) {
+        return Error::config(format!(
+            "unknown {what}, whose name has characters that no name has; is a ?, & or # in a password not percent-encoded?"
+        ));
+    }
+    let nearest = known
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .min()
+        .filter(|(distance, candidate)| *distance <= candidate.len().div_ceil(3));
+    Error::config(match nearest {
+        Some((_, candidate)) => format!("unknown {what} {name:?}; did you mean {candidate:?}?"),
+        None if known.is_empty() => format!("unknown {what} {name:?}; none is known"),
+        None => format!("unknown {what} {name:?}; known: {}", known.join(", ")),
+    })
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Its statements may set a key.
+        let text = Text { init_sql: self.text.init_sql.as_ref().map(|_| "***".to_owned()), ..self.text.clone() };
+        f.debug_struct("Settings")
+            .field("text", &text)
+            .field("plain", &self.plain)
+            .field("password", &self.password.as_ref().map(|_| "***"))
+            .field("password_provider", &self.password_provider.as_ref().map(|_| "***"))
+            // Names only: a backend's option may be a secret.
+            .field("options", &self.options.keys())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn every_name_can_be_set_from_text_or_says_what_would_be_right() {
+        for name in Settings::NAMES {
+            let mut settings = Settings::new();
+            // No setting but those that are free text takes this; each refusal names the setting.
+            match settings.set(name, "\u{1F980}") {
+                Ok(()) => assert!(format!("{:?}", settings.text).contains(name), "{name} is no text"),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::ImproperlyConfigured);
+                    assert!(error.message().starts_with(&format!("setting {name} = ")), "{error}");
+                    assert!(error.message().contains("write "), "{error} does not say what would be right");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_suggests_the_nearest() {
+        let error = Settings::new().set("conn_maxage", "1s").unwrap_err();
+        assert_eq!(error.to_string(), r#"unknown setting "conn_maxage"; did you mean "conn_max_age"?"#);
+        let error = Settings::new().set("zzzzzzzzz", "1s").unwrap_err();
+        assert!(error.message().contains("known: engine, name, user"), "{error}");
+    }
+
+    #[test]
+    fn debug_hides_every_secret() {
+        let settings = Settings::new()
+            .password("hunter2")
+            .option("sslpassword", "hunter3")
+            .init_sql("PRAGMA key = 'hunter5'")
+            .password_provider(|| Ok(SecretString::from("hunter4")));
+        let text = format!("{settings:?}");
+        assert!(!text.contains("hunter"), "{text}");
+        assert!(text.contains("***") && text.contains("sslpassword"), "{text}");
+    }
+
+    #[test]
+    fn the_provider_goes_before_the_file_and_the_file_before_the_setting() {
+        let file = std::env::temp_dir().join(format!("dockline-password-{}", std::process::id()));
+        std::fs::write(&file, "from file\n").unwrap();
+        let resolve = |settings: &Settings| settings.resolve_password().unwrap().unwrap().expose_secret().to_owned();
+
+        let settings = Settings::new().password("from setting");
+        assert_eq!(resolve(&settings), "from setting");
+        let settings = settings.password_file(file.to_str().unwrap());
+        assert_eq!(resolve(&settings), "from file");
+        let settings = settings.password_provider(|| Ok(SecretString::from("from provider")));
+        assert_eq!(resolve(&settings), "from provider");
+        std::fs::remove_file(file).unwrap();
+
+        let settings = Settings::new().password_file("/nonexistent/password");
+        let error = settings.resolve_password().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Operational);
+        assert!(error.message().contains("/nonexistent/password"), "{error}");
+        let settings = Settings::new().password_provider(|| Err("no token".into()));
+        assert_eq!(settings.resolve_password().unwrap_err().kind(), ErrorKind::Operational);
+    }
+
+    #[test]
+    fn impossible_values_are_refused() {
+        assert!(Settings::new().check().is_ok());
+        for settings in [
+            Settings::new().port(Some(0)),
+            Settings::new().max_age_jitter(101),
+            Settings::new().connect_timeout(Duration::ZERO),
+            Settings::new().statement_timeout(Some(Duration::ZERO)),
+        ] {
+            assert_eq!(settings.check().unwrap_err().kind(), ErrorKind::ImproperlyConfigured);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The settings of every alias (Django's `DATABASES`), and where they can come from.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::{Settings, file};
+use crate::base::error::{Error, Result};
+
+/// The settings of every alias: what Django's `DATABASES` is.
+///
+/// ```
+/// use dockline_core::{Databases, Settings};
+///
+/// let databases = Databases::new()
+///     .with("default", Settings::from_url("sqlite:app.db")?)
+///     .with("scratch", Settings::from_url("sqlite::memory:")?);
+/// assert_eq!(databases.aliases().collect::<Vec<_>>(), ["default", "scratch"]);
+/// # Ok::<_, dockline_core::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Databases {
+    by_alias: BTreeMap<String, Settings>,
+}
+
+const VARIABLE: &str = "DATABASE_URL";
+const FILE: &str = "dockline.toml";
+
+impl Databases {
+    /// No alias yet. A registry of none has the alias default all the same, as Django: using it is the error that
+    /// nothing is configured.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an alias, in the place of an earlier one of that name.
+    #[must_use]
+    pub fn with(mut self, alias: impl Into<String>, settings: Settings) -> Self {
+        self.by_alias.insert(alias.into(), settings);
+        self
+    }
+
+    /// Reads the environment: `DATABASE_URL` is the alias default, `DATABASE_URL_REPLICA` the alias replica, and so
+    /// on. Where the working directory has a `dockline.toml`, its aliases are there too; a variable goes before the
+    /// file's alias of that name. An empty variable counts as none.
+    ///
+    /// # Errors
+    ///
+    /// [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured), naming the variable and the alias, where one
+    /// cannot be read; and as [`from_toml_file`](Databases::from_toml_file).
+    pub fn from_env() -> Result<Self> {
+        // Only where nothing has that name: a file that is there and cannot be read is an error.
+        let missing = std::fs::symlink_metadata(FILE).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        let databases = if missing { Self::new() } else { Self::from_toml_file(FILE)? };
+        databases.with_vars(std::env::vars_os())
+    }
+
+    /// Reads variables as [`from_env`](Databases::from_env) does, from where you have them.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_env`](Databases::from_env).
+    pub fn from_vars<K, V>(vars: impl IntoIterator<Item = (K, V)>) -> Result<Self>
+    where
+        K: Into<OsString>,
+        V: Into<OsString>,
+    {
+        Self::new().with_vars(vars)
+    }
+
+    fn with_vars<K, V>(mut self, vars: impl IntoIterator<Item = (K, V)>) -> Result<Self>
+    where
+        K: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let mut named = BTreeMap::<String, OsString>::new();
+        for (key, value) in vars {
+            let key = key.into();
+            let Some(alias) = key.to_str().and_then(alias_of) else { continue };
+            let value = value.into();
+            if value.is_empty() {
+                continue;
+            }
+            let settings = match value.to_str() {
+                Some(url) => Settings::from_url(url),
+                None => Err(Error::config("it is not UTF-8")),
+            };
+            let about = |error: Error| error.with_context(key.to_string_lossy()).with_alias(alias.as_str());
+            let settings = settings.map_err(about)?;
+            if let Some(other) = named.insert(alias.clone(), key.clone()) {
+                let other = other.to_string_lossy().into_owned();
+                return Err(about(Error::config(format!("{other} is this alias too; set one of them"))));
+            }
+            self = self.with(alias, settings);
+        }
+        Ok(self)
+    }
+
+    /// Reads a TOML file: one table an alias, with a `url` or `engine`, `name` and so on, and any other setting.
+    ///
+    /// ```toml
+    /// [default]
+    /// url = "postgres://app@localhost/app"
+    /// password_file = "/run/secrets/app"
+    /// conn_max_age = "10m"
+    ///
+    /// [cache]
+    /// engine = "sqlite"
+    /// name = "cache.db"
+    /// options = { busy_timeout = "10s" }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured) where the file is missing, is no TOML, or has
+    /// an unknown setting or a value that a setting cannot have; with the line.
+    pub fn from_toml_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::config(format!("{} cannot be read: {error}", path.display())).with_source(error))?;
+        Self::from_toml_str(&text).map_err(|error| error.with_context(path.display()))
+    }
+
+    /// Reads the text of a TOML file, as [`from_toml_file`](Databases::from_toml_file).
+    ///
+    /// # Errors
+    ///
+    /// As [`from_toml_file`](Databases::from_toml_file).
+    pub fn from_toml_str(text: &str) -> Result<Self> {
+        file::read(text)
+    }
+
+    /// The aliases, sorted.
+    pub fn aliases(&self) -> impl Iterator<Item = &str> {
+        self.by_alias.keys().map(String::as_str)
+    }
+
+    /// The settings of an alias.
+    pub fn settings(&self, alias: &str) -> Option<&Settings> {
+        self.by_alias.get(alias)
+    }
+
+    pub(crate) fn into_iter(self) -> impl Iterator<Item = (String, Settings)> {
+        self.by_alias.into_iter()
+    }
+}
+
+fn alias_of(variable: &str) -> Option<String> {
+    let rest = variable.strip_prefix(VARIABLE)?;
+    if rest.is_empty() {
+        return Some(crate::base::ids::DEFAULT_ALIAS.to_owned());
+    }
+    rest.strip_prefix('_').filter(|name| !name.is_empty()).map(str::to_lowercase)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_name_their_aliases() {
+        let databases = Databases::from_vars([
+            ("DATABASE_URL", "sqlite:a.db"),
+            ("DATABASE_URL_REPLICA", "sqlite:b.db"),
+            ("DATABASE_URL_READ_ONLY", "sqlite:c.db"),
+            ("DATABASE_URL_EMPTY", ""),
+            ("DATABASE_URLS", "nonsense"),
+            ("PATH", "/bin"),
+        ])
+        .unwrap();
+        assert_eq!(databases.aliases().collect::<Vec<_>>(), ["default", "read_only", "replica"]);
+        assert_eq!(databases.settings("replica").unwrap().get_name(), Some("b.db"));
+    }
+
+    #[test]
+    fn a_wrong_variable_is_named_with_its_alias() {
+        let error = Databases::from_vars([("DATABASE_URL_REPLICA", "sqlite:b.db?conn_max_age=x")]).unwrap_err();
+        assert_eq!(error.alias(), Some("replica"));
+        assert!(
+            error.to_string().starts_with(r#"alias "replica": DATABASE_URL_REPLICA: setting conn_max_age"#),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn two_variables_of_one_alias_are_refused() {
+        for other in ["DATABASE_URL_DEFAULT", "DATABASE_URL_default"] {
+            let error = Databases::from_vars([("DATABASE_URL", "sqlite:a.db"), (other, "sqlite:b.db")]).unwrap_err();
+            assert!(error.is_config() && error.message().contains("DATABASE_URL is this alias too"), "{error}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_variable_that_is_not_utf8_is_refused() {
+        use std::os::unix::ffi::OsStringExt;
+        let value = OsString::from_vec(b"sqlite:\xff".to_vec());
+        assert!(Databases::from_vars([(OsString::from("DATABASE_URL"), value)]).unwrap_err().is_config());
+    }
+}

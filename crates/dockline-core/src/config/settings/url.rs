@@ -1,0 +1,176 @@
+//! Settings from a URL. No error repeats the URL: it may hold a password.
+
+use std::collections::BTreeSet;
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use super::Settings;
+use crate::base::error::{Error, Result};
+
+const FORM: &str = "a database URL is scheme://user:password@host:port/name, or sqlite:path; \
+                    special characters in its parts are percent-encoded";
+
+pub(super) fn read(text: &str) -> Result<Settings> {
+    // The parser would leave them out.
+    if text.chars().any(char::is_control) {
+        return Err(Error::config(format!("malformed URL: it has a tab, a line break or the like; {FORM}")));
+    }
+    let url = Url::parse(text).map_err(|error| Error::config(format!("malformed URL: {error}; {FORM}")))?;
+    if url.fragment().is_some() {
+        return Err(Error::config(format!("malformed URL: it has a #, which is written %23; {FORM}")));
+    }
+    // A / in a password ends the part with the host, and the rest of it would be taken for the name.
+    if url.has_authority() && url.path().contains('@') {
+        return Err(Error::config(format!(
+            "malformed URL: there is an @ behind the host; {FORM} (/ as %2F, @ as %40)"
+        )));
+    }
+    let mut settings = Settings::new().engine(url.scheme());
+    settings.text.name = database_name(text, &url)?;
+    settings.text.user = not_empty(decode("user", url.username())?);
+    if let Some(password) = url.password() {
+        settings = settings.password(decode("password", password)?);
+    }
+    if let Some(host) = url.host_str() {
+        settings.text.host = not_empty(decode("host", host)?.trim_matches(['[', ']']).to_owned());
+    }
+    settings.plain.port = url.port();
+    read_query(&mut settings, url.query().unwrap_or_default())?;
+    settings.check()?;
+    Ok(settings)
+}
+
+/// `//host/name` names the database without its slash. Where there is no host, the path stands as it was written, for it
+/// may be that of a file.
+fn database_name(text: &str, url: &Url) -> Result<Option<String>> {
+    if url.host_str().is_some_and(|host| !host.is_empty()) {
+        let path = url.path();
+        return Ok(not_empty(decode("name", path.strip_prefix('/').unwrap_or(path))?));
+    }
+    let rest = text.split_once(':').map_or("", |(_, rest)| rest);
+    let path = rest.split('?').next().unwrap_or_default();
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.contains('@') {
+        return Err(Error::config(format!(
+            "malformed URL: there is an @ and no host; is // missing? {FORM} (@ as %40)"
+        )));
+    }
+    Ok(not_empty(decode("name", path)?))
+}
+
+fn read_query(settings: &mut Settings, query: &str) -> Result<()> {
+    // Behind an @, what looks like the query is the rest of a password with a ? in it.
+    if query.contains('@') {
+        return Err(Error::config(format!("malformed URL: there is an @ behind the ?; {FORM} (? as %3F, @ as %40)")));
+    }
+    let mut seen = BTreeSet::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let Some((name, value)) = pair.split_once('=') else {
+            return Err(Error::config("malformed URL: settings behind the ? are written name=value, with & between"));
+        };
+        let (name, value) = (decode("a setting's name", name)?, decode("a setting", value)?);
+        settings.set(&name, &value)?;
+        if !seen.insert(name.clone()) {
+            return Err(Error::config(format!("setting {name}: it is given twice; write it once")));
+        }
+    }
+    Ok(())
+}
+
+fn decode(part: &str, text: &str) -> Result<String> {
+    match percent_decode_str(text).decode_utf8() {
+        Ok(decoded) => Ok(decoded.into_owned()),
+        Err(_) => Err(Error::config(format!("malformed URL: {part} is not UTF-8 after percent-decoding"))),
+    }
+}
+
+fn not_empty(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use secrecy::ExposeSecret;
+
+    use super::*;
+    use crate::config::settings::Tls;
+
+    #[test]
+    fn a_url_of_a_server_has_all_its_parts() {
+        let settings = read("postgres://ap%40p:s%2Fec%3Fret@db.example:6432/my%20app?tls=require").unwrap();
+        assert_eq!(settings.get_engine(), Some("postgres"));
+        assert_eq!(settings.get_user(), Some("ap@p"));
+        assert_eq!(settings.get_password().unwrap().expose_secret(), "s/ec?ret");
+        assert_eq!(settings.get_host(), Some("db.example"));
+        assert_eq!(settings.get_port(), Some(6432));
+        assert_eq!(settings.get_name(), Some("my app"));
+        assert_eq!(settings.get_tls(), Tls::Require);
+    }
+
+    #[test]
+    fn a_url_of_a_file_has_a_path() {
+        for (url, name) in [
+            ("sqlite:app.db", "app.db"),
+            ("sqlite:data/my%20app.db", "data/my app.db"),
+            ("sqlite:/srv/app.db", "/srv/app.db"),
+            ("sqlite:///srv/app.db", "/srv/app.db"),
+            ("sqlite::memory:", ":memory:"),
+            ("sqlite:/a/../b.db", "/a/../b.db"),
+            ("sqlite:a%40b.db", "a@b.db"),
+        ] {
+            let settings = read(url).unwrap();
+            assert_eq!((settings.get_name(), settings.get_host()), (Some(name), None), "{url}");
+        }
+        assert_eq!(read("sqlite:").unwrap().get_name(), None);
+    }
+
+    #[test]
+    fn hosts_may_be_sockets_and_ipv6() {
+        assert_eq!(read("postgres://%2Frun%2Fpg/app").unwrap().get_host(), Some("/run/pg"));
+        assert_eq!(read("mysql://[::1]:3306/app").unwrap().get_host(), Some("::1"));
+    }
+
+    #[test]
+    fn the_query_sets_settings_by_name() {
+        let settings = read("sqlite:a.db?conn_max_age=none&statement_timeout=5s&options.busy_timeout=10s").unwrap();
+        assert_eq!(settings.get_conn_max_age(), None);
+        assert_eq!(settings.get_statement_timeout(), Some(Duration::from_secs(5)));
+        assert_eq!(settings.get_option("busy_timeout"), Some("10s"));
+        // A plus is a plus: it is no form that is read here.
+        assert_eq!(read("mysql://h/d?time_zone=+02:00").unwrap().get_time_zone(), Some("+02:00"));
+    }
+
+    #[test]
+    fn malformed_urls_are_refused_without_their_secrets() {
+        for url in [
+            "",
+            "app.db",
+            "//user:hunter2@host/db",
+            "postgres://user:hunter2@host:port/db",
+            "postgres://user:hunter2@host:99999/db",
+            "postgres://user:hun#ter2@host/db",
+            "postgres://user:12?hunter2@host/db",
+            "postgres://user:12/hunter2@host/db",
+            "postgres://user:/hunter2@host/db",
+            "postgres://user:12?hunter2=1@host/db",
+            "postgres://user:hunter2@host/db?conn_max_agee=1s",
+            "postgres://user:hunter2@host/db?conn_max_age=1",
+            "postgres://user:hunter2@host/db?conn_max_age=1s&conn_max_age=2s",
+            "postgres://user:hunter2@host/db?autocommit",
+            "postgres://user:hunter2@host/db?port=0",
+            "postgres://user:hunter2@host/%ff",
+            "sqlite:a.db#b",
+            "sqlite:a\tb.db",
+            "sqlite:a\n.db",
+            "postgres:user:hunter2@host/db",
+        ] {
+            let error = read(url).unwrap_err();
+            assert!(error.is_config(), "{url}: {error}");
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("hunter") && !shown.contains("ter2"), "{url}: {shown}");
+        }
+    }
+}

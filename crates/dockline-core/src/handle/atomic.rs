@@ -1,0 +1,252 @@
+//! Atomic blocks (Django's `transaction.atomic`).
+
+use std::cell::Cell;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::rc::Rc;
+
+use crate::base::error::{Error, Result};
+use crate::base::logging::{panic_text, say};
+use crate::config::backend::TransactionOptions;
+use crate::config::settings::IsolationLevel;
+use crate::handle::connection::Connection;
+use crate::slot::Slot;
+use crate::slot::transaction::{Entry, Exit};
+
+/// How an atomic block is entered (the arguments of Django's `atomic`).
+///
+/// ```
+/// use dockline_core::{Atomic, IsolationLevel};
+///
+/// let report = Atomic::new().durable(true).isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+/// # let _ = report;
+/// ```
+#[derive(Debug, Clone, Copy)]
+#[must_use = "it is given to atomic_with or begin_atomic"]
+pub struct Atomic {
+    savepoint: bool,
+    durable: bool,
+    options: TransactionOptions,
+}
+
+impl Atomic {
+    /// A block with a savepoint where it is nested, and not durable.
+    pub fn new() -> Self {
+        Self { savepoint: true, durable: false, options: TransactionOptions::default() }
+    }
+
+    /// Whether a block inside another makes a savepoint. Default: true. Without one it costs nothing, and where it is left
+    /// by an error, the blocks around it can only be rolled back, up to the next that has a savepoint.
+    pub fn savepoint(mut self, savepoint: bool) -> Self {
+        self.savepoint = savepoint;
+        self
+    }
+
+    /// Whether the block has to be the outermost one, so that its work is committed when it ends. Default: false. A durable
+    /// block inside another is an error ([`Error::is_nested_durable`]); inside that of a test
+    /// ([`testing`](crate::testing)) it is taken for a nested one.
+    pub fn durable(mut self, durable: bool) -> Self {
+        self.durable = durable;
+        self
+    }
+
+    /// The isolation level of the transaction. Default: that of the connection
+    /// ([`Settings::isolation_level`](crate::Settings::isolation_level)). Only the outermost block can have it. SQLite has
+    /// serializable alone.
+    pub fn isolation_level(mut self, level: IsolationLevel) -> Self {
+        self.options.isolation_level = Some(level);
+        self
+    }
+
+    /// Whether the transaction takes no writes. Default: what the server's default is. Only the outermost block can have
+    /// it; SQLite does not have it.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.options.read_only = Some(read_only);
+        self
+    }
+}
+
+impl Default for Atomic {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Atomic blocks.
+impl Connection {
+    /// Runs a closure as one transaction: commits where it returns `Ok`, rolls back where it returns `Err` or panics, and
+    /// passes either on. Inside another block it is a savepoint: its work is undone alone where it fails.
+    ///
+    /// ```
+    /// # use dockline_core::{Connection, Error, params};
+    /// fn transfer(db: &Connection, from: i64, to: i64, amount: i64) -> Result<(), Error> {
+    ///     db.atomic(|| {
+    ///         db.execute("UPDATE account SET balance = balance - ? WHERE id = ?", params![amount, from])?;
+    ///         db.execute("UPDATE account SET balance = balance + ? WHERE id = ?", params![amount, to])?;
+    ///         db.on_commit(|| log::info!("transferred"))
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// Where autocommit is off, the outermost block too is a savepoint, as in Django, and
+    /// [`commit`](Connection::commit) commits.
+    ///
+    /// # Errors
+    ///
+    /// The closure's; those of beginning and committing. A commit that fails rolls back. Two predicates say what became
+    /// of the work: [`is_work_lost`](Error::is_work_lost), where the transaction was gone before the block came to its end
+    /// (also where the error of that was swallowed inside: Django ends such a block without an error), and
+    /// [`is_commit_unknown`](Error::is_commit_unknown), where the connection was lost by the commit, so that nobody can say
+    /// if it took effect.
+    #[track_caller]
+    pub fn atomic<T, E: From<Error>>(&self, call: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        self.atomic_with(Atomic::new(), call)
+    }
+
+    /// As [`atomic`](Connection::atomic), with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`atomic`](Connection::atomic); [`TransactionManagement`](crate::ErrorKind::TransactionManagement) for a durable
+    /// block inside another, and for an isolation level or `read_only` of an inner one.
+    #[track_caller]
+    pub fn atomic_with<T, E: From<Error>>(&self, atomic: Atomic, call: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let block = self.begin_atomic(atomic)?;
+        match call() {
+            Ok(value) => {
+                block.commit()?;
+                Ok(value)
+            }
+            Err(error) => {
+                block.roll_back_and_log();
+                Err(error)
+            }
+        }
+    }
+
+    /// Enters a block that a guard ends, for code that cannot be a closure. Where the guard is dropped without
+    /// [`commit`](AtomicBlock::commit), it rolls back.
+    ///
+    /// ```
+    /// # use dockline_core::{Atomic, Connection, Result};
+    /// # fn run(db: &Connection) -> Result<()> {
+    /// let block = db.begin_atomic(Atomic::new())?;
+    /// db.execute("DELETE FROM job WHERE done = 1", ())?; // an error here returns, and rolls back
+    /// block.commit()
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of connecting and of the database; else as [`atomic_with`](Connection::atomic_with).
+    #[track_caller]
+    pub fn begin_atomic(&self, atomic: Atomic) -> Result<AtomicBlock> {
+        AtomicBlock::enter(self.slot_here(), atomic, false, Location::caller())
+    }
+
+    /// Whether an atomic block is open.
+    pub fn in_atomic_block(&self) -> bool {
+        self.slot().transaction.in_atomic_block()
+    }
+
+    /// Whether the innermost block is marked for rollback (Django's `get_rollback`).
+    ///
+    /// # Errors
+    ///
+    /// [`TransactionManagement`](crate::ErrorKind::TransactionManagement) where no block is open.
+    pub fn get_rollback(&self) -> Result<bool> {
+        self.slot().rollback_flag().map(Cell::get)
+    }
+
+    /// Marks the innermost block for rollback, so that it rolls back without an error, or clears the mark (Django's
+    /// `set_rollback`). Where the block has no savepoint, the mark goes to the block around it. While it stands, no
+    /// statement runs.
+    ///
+    /// Clear it only after rolling back to a savepoint where all is well. Work that is lost stays lost: the end of the
+    /// outermost block says so whatever the mark.
+    ///
+    /// # Errors
+    ///
+    /// [`TransactionManagement`](crate::ErrorKind::TransactionManagement) where no block is open.
+    pub fn set_rollback(&self, rollback: bool) -> Result<()> {
+        self.slot().rollback_flag().map(|flag| flag.set(rollback))
+    }
+}
+
+/// An atomic block that is open: see [`Connection::begin_atomic`].
+///
+/// Blocks end in the reverse order of their beginning. One that ends before those inside it rolls all of them back;
+/// committing one of them is then an error with [`is_work_lost`](Error::is_work_lost). One that is still open at the end of the
+/// request or task that it was begun in is rolled back there, and the log says where it began.
+#[must_use = "a block that is dropped is rolled back"]
+pub struct AtomicBlock {
+    slot: Rc<Slot>,
+    /// `None` when it has ended.
+    number: Option<u64>,
+}
+
+impl AtomicBlock {
+    pub(crate) fn enter(
+        slot: &Rc<Slot>,
+        atomic: Atomic,
+        is_test: bool,
+        at: &'static Location<'static>,
+    ) -> Result<Self> {
+        let Atomic { savepoint, durable, options } = atomic;
+        let number = slot.enter(Entry { savepoint, durable, options, is_test, at })?;
+        Ok(Self { slot: Rc::clone(slot), number: Some(number) })
+    }
+
+    /// Ends the block: commits, or releases its savepoint; rolls back where it is marked for that.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database, of hooks, and of work that is lost: see [`Connection::atomic`].
+    pub fn commit(mut self) -> Result<()> {
+        self.end(Exit::Commit)
+    }
+
+    /// Rolls the block back, as an error that leaves it does.
+    ///
+    /// Where the connection is lost, the work is gone all the same, and that is no error.
+    ///
+    /// # Errors
+    ///
+    /// Those of hooks that a block around it was waiting for, and with [`liveness`](crate::Liveness) off those of connecting again.
+    pub fn rollback(mut self) -> Result<()> {
+        self.end(Exit::RollBack)
+    }
+
+    fn end(&mut self, exit: Exit) -> Result<()> {
+        match self.number.take() {
+            Some(number) => self.slot.exit(number, exit),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn roll_back_and_log(mut self) {
+        self.end_and_log();
+    }
+
+    fn end_and_log(&mut self) {
+        if let Err(error) = self.end(Exit::RollBack) {
+            say!(warn, "rolling an atomic block back: {error}");
+        }
+    }
+}
+
+impl Drop for AtomicBlock {
+    fn drop(&mut self) {
+        // In the middle of a panic, or on a thread that ends and whose driver cannot be used any more, a panic ends the process.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.end_and_log())) {
+            let text = panic_text(&*panic);
+            say!(error, "rolling an atomic block back: a wrapper or the driver panicked: {text}");
+        }
+    }
+}
+
+impl fmt::Debug for AtomicBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AtomicBlock").field("alias", &self.slot.alias()).finish_non_exhaustive()
+    }
+}

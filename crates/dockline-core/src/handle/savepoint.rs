@@ -1,0 +1,149 @@
+//! Savepoints, and the statements that make, release and roll back to them.
+
+use std::fmt::{self, Write as _};
+use std::rc::Rc;
+
+use crate::base::error::{Result, misuse};
+use crate::handle::connection::Connection;
+use crate::slot::Slot;
+
+/// A savepoint that was made by hand: see [`Connection::savepoint`].
+///
+/// It belongs to the connection that made it. It does nothing by being dropped: what the savepoint holds goes with its
+/// transaction.
+#[derive(Clone)]
+pub struct Savepoint {
+    slot: Rc<Slot>,
+    /// `None` where autocommit was on: then there was nothing to go back to.
+    number: Option<u64>,
+}
+
+/// Savepoints by hand.
+impl Connection {
+    /// Makes a savepoint in the transaction that is open, or that autocommit being off begins (Django's `savepoint`). It
+    /// opens a connection where none is. With autocommit on and no atomic block there is no transaction, and as in Django
+    /// nothing is made, nor released or rolled back to.
+    ///
+    /// A nested [`atomic`](Connection::atomic) is a savepoint that cannot be forgotten: prefer it.
+    ///
+    /// # Errors
+    ///
+    /// [`TransactionManagement`](crate::ErrorKind::TransactionManagement) where the transaction is marked for rollback;
+    /// else those of connecting and of the database.
+    #[track_caller]
+    pub fn savepoint(&self) -> Result<Savepoint> {
+        let slot = self.slot_here();
+        let number = if slot.autocommit()? {
+            None
+        } else {
+            let number = slot.transaction.next_number();
+            slot.run_savepoint(&SavepointSql::create(number))?;
+            Some(number)
+        };
+        Ok(Savepoint { slot: Rc::clone(slot), number })
+    }
+
+    /// Releases a savepoint: what was done since stays in the transaction, and the savepoint is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`TransactionManagement`](crate::ErrorKind::TransactionManagement) where another connection has made it, or the
+    /// transaction is marked for rollback; else those of the database, as where it is gone already.
+    #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "it is gone after this")]
+    pub fn savepoint_commit(&self, savepoint: Savepoint) -> Result<()> {
+        self.on_savepoint(&savepoint, SavepointSql::release)
+    }
+
+    /// Rolls back to a savepoint: what was done since is undone, and the savepoint stays. Hooks of
+    /// [`on_commit`](Connection::on_commit) that were registered since stay too, as in Django: only the savepoints of
+    /// atomic blocks take theirs away.
+    ///
+    /// # Errors
+    ///
+    /// As [`savepoint_commit`](Connection::savepoint_commit).
+    #[track_caller]
+    pub fn savepoint_rollback(&self, savepoint: &Savepoint) -> Result<()> {
+        self.on_savepoint(savepoint, SavepointSql::roll_back)
+    }
+
+    #[track_caller]
+    fn on_savepoint(&self, savepoint: &Savepoint, sql: fn(u64) -> SavepointSql) -> Result<()> {
+        let slot = self.slot_here();
+        if !Rc::ptr_eq(slot, &savepoint.slot) {
+            let message = format!(
+                "the savepoint was made by another connection, that of alias {:?}; use it there",
+                savepoint.slot.alias()
+            );
+            return Err(misuse(message).with_alias(slot.alias_arc()));
+        }
+        // As Django, which asks even where nothing was made.
+        let autocommit = slot.autocommit()?;
+        match savepoint.number {
+            Some(number) if !autocommit => slot.run_savepoint(&sql(number)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Savepoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Savepoint").field("alias", &self.slot.alias()).field("number", &self.number).finish()
+    }
+}
+
+/// The longest statement there is, with the largest number.
+const LONGEST: usize = "ROLLBACK TO SAVEPOINT dockline_18446744073709551615".len();
+
+/// A statement about a savepoint. It is not kept on the heap: a nested block is to cost two statements, and nothing else.
+pub(crate) struct SavepointSql {
+    bytes: [u8; LONGEST],
+    length: usize,
+}
+
+impl SavepointSql {
+    pub(crate) fn create(number: u64) -> Self {
+        Self::new("SAVEPOINT", number)
+    }
+
+    pub(crate) fn release(number: u64) -> Self {
+        Self::new("RELEASE SAVEPOINT", number)
+    }
+
+    pub(crate) fn roll_back(number: u64) -> Self {
+        Self::new("ROLLBACK TO SAVEPOINT", number)
+    }
+
+    fn new(verb: &str, number: u64) -> Self {
+        let mut sql = Self { bytes: [0; LONGEST], length: 0 };
+        // It is long enough for each of the three.
+        let _ = write!(sql, "{verb} dockline_{number}");
+        sql
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+}
+
+impl fmt::Write for SavepointSql {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_number_fits() {
+        assert_eq!(SavepointSql::create(7).as_str(), "SAVEPOINT dockline_7");
+        assert_eq!(SavepointSql::release(12).as_str(), "RELEASE SAVEPOINT dockline_12");
+        let longest = SavepointSql::roll_back(u64::MAX);
+        assert_eq!(longest.as_str(), "ROLLBACK TO SAVEPOINT dockline_18446744073709551615");
+    }
+}

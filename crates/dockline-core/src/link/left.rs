@@ -1,0 +1,100 @@
+//! What stands for a connection that was left to the parent.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use crate::base::error::{Error, ErrorKind, Fact, Result};
+use crate::base::value::Value;
+use crate::config::backend::{Cancel, Health, ParamRows, Rest, RowSink, Session, TransactionOptions};
+use crate::link::seat::Link;
+
+impl Link {
+    /// Stands for one that was left to the parent, until that has been told.
+    pub(crate) fn is_left(&self) -> bool {
+        self.session.native_type() == LEFT
+    }
+}
+
+const LEFT: &str = "left to the parent";
+
+/// The session of such a link. It is poisoned from the beginning, so nothing comes here.
+pub(crate) struct LeftSession {
+    pub(crate) had_state: bool,
+}
+
+fn left() -> Error {
+    Error::new(ErrorKind::Operational, "the process was forked: its connection is the parent's")
+        .with_fact(Fact::Disconnect)
+}
+
+impl Session for LeftSession {
+    fn execute(&mut self, _: &str, _: &[Value]) -> Result<u64> {
+        Err(left())
+    }
+
+    fn query(&mut self, _: &str, _: &[Value], _: &mut dyn RowSink) -> Result<Rest> {
+        Err(left())
+    }
+
+    fn execute_many(&mut self, _: &str, _: &mut dyn ParamRows) -> Result<u64> {
+        Err(left())
+    }
+
+    fn run_own(&mut self, _: &str) -> Result<()> {
+        Err(left())
+    }
+
+    fn set_autocommit(&mut self, _: bool) -> Result<()> {
+        Err(left())
+    }
+
+    fn begin(&mut self, _: TransactionOptions) -> Result<()> {
+        Err(left())
+    }
+
+    fn end(&mut self, _: bool) -> Result<()> {
+        Err(left())
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        Err(left())
+    }
+
+    fn rollback(&mut self) -> Result<()> {
+        Err(left())
+    }
+
+    fn in_transaction(&self) -> bool {
+        false
+    }
+
+    fn is_usable(&mut self) -> bool {
+        false
+    }
+
+    fn probe(&mut self) -> Health {
+        Health::Gone(left())
+    }
+
+    fn has_state(&mut self) -> bool {
+        self.had_state
+    }
+
+    fn canceller(&self) -> Option<Arc<dyn Cancel>> {
+        None
+    }
+
+    fn native(&mut self) -> Result<&mut dyn Any> {
+        Err(left())
+    }
+
+    fn native_type(&self) -> &'static str {
+        LEFT
+    }
+
+    fn abandon(self: Box<Self>) {}
+
+    fn close(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}

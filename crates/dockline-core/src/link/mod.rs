@@ -1,0 +1,7 @@
+//! One physical connection, and the seat that it sits in.
+//!
+//! A seat is what other threads may see of a connection. This layer may not know blocks, hooks, wrappers or flags: what only the
+//! owner of a connection touches is the slot's.
+
+pub(crate) mod left;
+pub(crate) mod seat;

@@ -1,0 +1,325 @@
+//! The half of a slot that other threads may see, and take from: one seat for each thread and alias.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use once_cell::sync::OnceCell;
+
+use crate::base::error::{Error, ErrorKind, Fact, Result};
+use crate::base::process::process;
+use crate::config::backend::{Cancel, Session};
+use crate::config::engines::AliasConfig;
+use crate::config::settings::Liveness;
+
+/// Where the physical connection of one thread and alias sits.
+///
+/// The owner locks the link for one statement or one boundary; others only try to, so they never make it wait for
+/// longer than it takes to close a connection. The atomics are written by the owner, and by who takes the link.
+pub(crate) struct Seat {
+    pub(crate) alias: Arc<str>,
+    /// The name of the owner, or its id where it has none.
+    pub(crate) thread: String,
+    link: Mutex<Option<Link>>,
+    /// The link's number, 0 where there is none: what the owner can ask in the middle of a statement.
+    serial: AtomicU64,
+    running: AtomicBool,
+    /// How many connections have been taken out and are being closed.
+    departing: Arc<AtomicUsize>,
+    cancel: Mutex<Option<Arc<dyn Cancel>>>,
+    /// The process in which it was made, and the only one in which its locks are waited for.
+    process: u32,
+    left: OnceCell<Left>,
+    /// The process was forked in the middle of a statement, and this is the child.
+    forked_inside: AtomicBool,
+}
+
+/// What was left to the parent, in a process that was forked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Left {
+    pub(crate) in_transaction: bool,
+    pub(crate) had_state: bool,
+}
+
+impl Seat {
+    pub(crate) fn new(alias: Arc<str>) -> Self {
+        let thread = std::thread::current();
+        Self {
+            alias,
+            thread: thread.name().map_or_else(|| format!("{:?}", thread.id()), str::to_owned),
+            link: Mutex::new(None),
+            serial: AtomicU64::new(0),
+            running: AtomicBool::new(false),
+            departing: Arc::default(),
+            cancel: Mutex::new(None),
+            process: process(),
+            left: OnceCell::new(),
+            forked_inside: AtomicBool::new(false),
+        }
+    }
+
+    /// In a process that was forked: gives the connection up without a word. `None` where a statement was running.
+    pub(crate) fn leave_to_parent(&self, asks_for_state: bool) -> Option<Left> {
+        let mut guard = self.try_lock()?;
+        let left = self.left.get_or_init(|| {
+            // Not `LinkGuard::take`, which takes another lock.
+            let Some(mut link) = guard.link.take() else { return Left::default() };
+            let forked_inside = self.forked_inside.load(Ordering::Relaxed);
+            let left = Left {
+                in_transaction: forked_inside || link.in_transaction(),
+                had_state: asks_for_state && !forked_inside && link.session.has_state(),
+            };
+            link.session.abandon();
+            left
+        });
+        self.serial.store(0, Ordering::Relaxed);
+        Some(*left)
+    }
+
+    pub(crate) fn serial(&self) -> Option<u64> {
+        Some(self.serial.load(Ordering::Relaxed)).filter(|serial| *serial != 0)
+    }
+
+    pub(crate) fn lock(&self) -> LinkGuard<'_> {
+        LinkGuard { seat: self, link: lock(&self.link) }
+    }
+
+    /// `None` where the owner is busy with it.
+    pub(crate) fn try_lock(&self) -> Option<LinkGuard<'_>> {
+        let link = match self.link.try_lock() {
+            Ok(link) => link,
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(std::sync::TryLockError::WouldBlock) => return None,
+        };
+        Some(LinkGuard { seat: self, link })
+    }
+
+    /// Whether the process was forked since it was made.
+    #[inline]
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.process != process()
+    }
+
+    pub(crate) fn set_forked_inside(&self) {
+        self.forked_inside.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn was_forked_inside(&self) -> bool {
+        self.forked_inside.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody is closing what sat here.
+    pub(crate) fn is_departing(&self) -> bool {
+        self.departing.load(Ordering::Acquire) > 0
+    }
+
+    pub(crate) fn set_running(&self, running: bool) {
+        self.running.store(running, Ordering::Release);
+    }
+
+    /// Cancels the statement that runs here; false where none does.
+    pub(crate) fn cancel(&self) -> Result<bool> {
+        // What runs in the parent is the parent's to cancel.
+        if !self.running.load(Ordering::Acquire) || self.is_inherited() {
+            return Ok(false);
+        }
+        // Not under the lock: asking a server takes time.
+        let cancel = lock(&self.cancel).clone();
+        let Some(cancel) = cancel else { return Ok(false) };
+        cancel.cancel().map_err(|error| error.with_alias(Arc::clone(&self.alias)))?;
+        Ok(true)
+    }
+}
+
+/// The link of a seat, locked.
+pub(crate) struct LinkGuard<'a> {
+    seat: &'a Seat,
+    link: MutexGuard<'a, Option<Link>>,
+}
+
+impl LinkGuard<'_> {
+    pub(crate) fn get(&mut self) -> Option<&mut Link> {
+        self.link.as_mut()
+    }
+
+    pub(crate) fn put(&mut self, link: Link) {
+        *lock(&self.seat.cancel) = link.session.canceller();
+        self.seat.serial.store(link.serial, Ordering::Relaxed);
+        *self.link = Some(link);
+    }
+
+    pub(crate) fn take(&mut self) -> Option<Link> {
+        let mut link = self.link.take()?;
+        // Under the lock: who finds the seat empty sees it.
+        link.departing = Some(Departing::from(&self.seat.departing));
+        self.seat.serial.store(0, Ordering::Relaxed);
+        lock(&self.seat.cancel).take();
+        Some(link)
+    }
+}
+
+/// A connection is between its seat and its end, while this lives.
+pub(crate) struct Departing(Arc<AtomicUsize>);
+
+impl Departing {
+    fn from(seat: &Arc<AtomicUsize>) -> Self {
+        seat.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(seat))
+    }
+}
+
+impl Drop for Departing {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A physical connection, with what belongs to it and not to the thread that has it.
+pub(crate) struct Link {
+    pub(crate) session: Box<dyn Session>,
+    pub(crate) config: Arc<AliasConfig>,
+    pub(crate) serial: u64,
+    pub(crate) opened_at: Instant,
+    /// Django's `close_at`: when it is too old, on the monotonic clock.
+    pub(crate) close_at: Option<Instant>,
+    /// Kept up where somebody asks for it: see [`keeps_time`](Link::keeps_time).
+    pub(crate) last_used: Instant,
+    keeps_time: bool,
+    pub(crate) statements: u64,
+    /// The transaction of an atomic block has begun on it, whatever the server says of transactions since.
+    pub(crate) in_block: bool,
+    /// After an error that makes the connection untrustworthy, whatever a check would say.
+    pub(crate) poison: Option<Poison>,
+    pub(crate) departing: Option<Departing>,
+    /// The process that opened it: in another one it is the parent's.
+    process: u32,
+}
+
+/// Why a connection can no longer be trusted.
+pub(crate) struct Poison {
+    message: String,
+    code: Option<String>,
+    /// There was a transaction, so replacing the connection would hide that its work is gone.
+    pub(crate) in_transaction: bool,
+    /// There was state that a new connection would lack.
+    has_state: bool,
+}
+
+impl Link {
+    pub(crate) fn new(session: Box<dyn Session>, config: Arc<AliasConfig>, opened_at: Instant) -> Self {
+        static SERIAL: AtomicU64 = AtomicU64::new(1);
+        let settings = &config.settings;
+        let close_at = settings.get_conn_max_age().and_then(|age| {
+            let jitter = fastrand::f64() * f64::from(settings.get_max_age_jitter()) / 100.0;
+            let cut = Duration::try_from_secs_f64(age.as_secs_f64() * jitter).unwrap_or_default();
+            // An age beyond what the clock can tell is never reached.
+            opened_at.checked_add(age.saturating_sub(cut))
+        });
+        let pings = settings.get_liveness() != Liveness::Off && !session.can_probe();
+        Self {
+            keeps_time: pings || settings.get_conn_max_idle().is_some(),
+            session,
+            config,
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            opened_at,
+            close_at,
+            last_used: Instant::now(),
+            statements: 0,
+            in_block: false,
+            poison: None,
+            departing: None,
+            process: process(),
+        }
+    }
+
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.process != process()
+    }
+
+    /// Whether `last_used` is kept up: reading the clock costs as much as the rest of the bookkeeping.
+    pub(crate) fn keeps_time(&self) -> bool {
+        self.keeps_time
+    }
+
+    pub(crate) fn is_idle_too_long(&self, now: Instant) -> bool {
+        let limit = self.config.settings.get_conn_max_idle();
+        limit.is_some_and(|limit| now.saturating_duration_since(self.last_used) >= limit)
+    }
+
+    pub(crate) fn is_too_old(&self, now: Instant) -> bool {
+        self.close_at.is_some_and(|close_at| now >= close_at)
+    }
+
+    /// Whether there is work that would be gone with the connection: by the server's word, or an atomic block's.
+    pub(crate) fn in_transaction(&self) -> bool {
+        self.in_block || self.session.in_transaction()
+    }
+
+    pub(crate) fn is_usable(&mut self) -> bool {
+        self.poison.is_none() && self.session.is_usable()
+    }
+
+    /// After this, every statement answers with the same error, without touching the connection.
+    pub(crate) fn poison(&mut self, message: impl Into<String>, code: Option<String>, in_transaction: bool) {
+        if self.poison.is_none() {
+            let has_state = self.session.has_state();
+            self.poison = Some(Poison { message: message.into(), code, in_transaction, has_state });
+        }
+    }
+
+    pub(crate) fn age(&self) -> Duration {
+        self.opened_at.elapsed()
+    }
+}
+
+impl Poison {
+    /// Whether something went with the connection, so that another in its place would hide it.
+    pub(crate) fn took_something(&self) -> bool {
+        self.in_transaction || self.has_state
+    }
+
+    pub(crate) fn error(&self) -> Error {
+        let mut error = Error::new(ErrorKind::Operational, format!("the connection was lost: {}", self.message))
+            .with_fact(Fact::Disconnect);
+        if let Some(code) = &self.code {
+            error = error.with_code(code.clone());
+        }
+        if self.in_transaction {
+            error = error.with_fact(Fact::WorkLost).with_context("the transaction is gone");
+        } else if self.has_state {
+            error = error.with_context("its state, as temporary tables, is gone, until close or the next boundary");
+        }
+        error
+    }
+}
+
+/// The seats of one thread, as other threads find them. A thread that gets the id of one that has ended shares its
+/// bucket, so each removes exactly its own seats.
+#[derive(Default)]
+pub(crate) struct Bucket {
+    seats: Mutex<Vec<Arc<Seat>>>,
+}
+
+impl Bucket {
+    pub(crate) fn add(&self, seat: Arc<Seat>) {
+        lock(&self.seats).push(seat);
+    }
+
+    pub(crate) fn remove(&self, seat: &Arc<Seat>) {
+        lock(&self.seats).retain(|other| !Arc::ptr_eq(other, seat));
+    }
+
+    pub(crate) fn seats(&self) -> Vec<Arc<Seat>> {
+        lock(&self.seats).clone()
+    }
+
+    /// `None` where they are locked: for a process that was forked, in which their holder may not exist.
+    pub(crate) fn try_seats(&self) -> Option<Vec<Arc<Seat>>> {
+        Some(self.seats.try_lock().ok()?.clone())
+    }
+}
+
+/// A panic in a driver leaves nothing half-done here: what it was doing is poisoned by its slot.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,239 @@
+//! The registry: aliases and their settings, shared by all threads.
+
+pub(crate) mod check;
+pub(crate) mod scope;
+pub(crate) mod shutdown;
+pub(crate) mod task;
+pub mod testing;
+
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::base::error::{Error, Result};
+use crate::base::ids::TaskPolicy;
+use crate::config::backend::Engine;
+use crate::config::engines::Engines;
+use crate::config::settings::{Databases, Settings};
+use crate::handle::connection::Connection;
+use crate::shared::signals::Signals;
+use crate::shared::{Shared, does_not_exist, inherit};
+use crate::thread::local::{self, ThreadRegistry};
+
+/// A registry of per-thread connections (Django's `ConnectionHandler`).
+///
+/// It is `Clone`, `Send` and `Sync`, and usually lives for the whole process; several can live side by side. When the
+/// last clone is dropped, the connections that are idle are closed, in every thread, as by
+/// [`shutdown`](Registry::shutdown).
+///
+/// This is the registry without any driver. The crate `dockline` has one with the engines that are built in.
+#[derive(Clone)]
+pub struct Registry {
+    owner: Arc<Owner>,
+}
+
+/// Makes a [`Registry`]: which engines it has, and where its configuration comes from.
+#[derive(Default)]
+pub struct RegistryBuilder {
+    engines: Engines,
+    task_policy: TaskPolicy,
+}
+
+impl RegistryBuilder {
+    /// Adds an engine. One that is added later goes before an earlier one with the same scheme.
+    #[must_use]
+    pub fn engine(mut self, engine: impl Engine) -> Self {
+        self.engines.present.insert(0, Arc::new(engine));
+        self
+    }
+
+    /// Says why schemes are not available, for the error that a URL with one of them gets: which feature they need, say.
+    #[must_use]
+    pub fn unavailable(mut self, schemes: &'static [&'static str], reason: &'static str) -> Self {
+        self.engines.absent.push((schemes, reason));
+        self
+    }
+
+    /// What becomes of a thread's connections when a [`task`](Registry::task) on it has ended, where the task does not say it
+    /// itself. Default: those that are due are closed.
+    #[must_use]
+    pub fn task_policy(mut self, policy: TaskPolicy) -> Self {
+        self.task_policy = policy;
+        self
+    }
+
+    /// Makes the registry of a configuration that is at hand.
+    ///
+    /// # Errors
+    ///
+    /// [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured), naming the alias and the setting, where the
+    /// configuration is wrong.
+    pub fn build(self, databases: Databases) -> Result<Registry> {
+        let registry = self.build_lazily(|| Ok(Databases::new()));
+        registry.configure(databases)?;
+        Ok(registry)
+    }
+
+    /// Makes a registry whose configuration is loaded by the first call that needs it. Where that fails, the call
+    /// has its error, and the next one tries again.
+    ///
+    /// A `load` that uses the registry that it loads gets an error from it. It must not wait for another thread that does.
+    pub fn build_lazily(self, load: impl Fn() -> Result<Databases> + Send + Sync + 'static) -> Registry {
+        let shared = Arc::new(Shared::new(self.engines, self.task_policy, load));
+        inherit::register(&shared);
+        Registry { owner: Arc::new(Owner { shared }) }
+    }
+}
+
+impl Registry {
+    /// Begins a registry.
+    pub fn builder() -> RegistryBuilder {
+        RegistryBuilder::default()
+    }
+
+    /// Gives a lazy registry its configuration, before anything has loaded it.
+    ///
+    /// # Errors
+    ///
+    /// [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured) where the configuration is wrong (and the registry
+    /// has none still), or the registry has one already.
+    pub fn configure(&self, databases: Databases) -> Result<()> {
+        self.shared().configure(databases)
+    }
+
+    /// The connection of this thread for an alias (Django's `connections[alias]`). It is not opened: the first
+    /// statement does that.
+    ///
+    /// For an alias that this thread has used it takes no lock, allocates nothing, and asks neither kernel nor clock.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionDoesNotExist`](crate::ErrorKind::ConnectionDoesNotExist) where the alias is not configured, naming those
+    /// that are; [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured) where the configuration cannot be loaded;
+    /// [`Interface`](crate::ErrorKind::Interface) on a thread that is ending.
+    #[inline]
+    pub fn get(&self, alias: &str) -> Result<Connection> {
+        local::slot(self.shared(), alias).map(Connection::new)
+    }
+
+    /// The aliases that are configured, sorted.
+    ///
+    /// # Errors
+    ///
+    /// [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured) where the configuration cannot be loaded.
+    pub fn aliases(&self) -> Result<Vec<String>> {
+        Ok(self.shared().table()?.keys().map(ToString::to_string).collect())
+    }
+
+    /// The aliases that this thread has used, sorted (Django's `connections.all(initialized_only=True)`).
+    pub fn initialized(&self) -> Vec<String> {
+        let mut aliases = self.of_this_thread().map(|registry| registry.aliases()).unwrap_or_default();
+        aliases.sort();
+        aliases
+    }
+
+    /// Closes the connections of this thread that are due (Django's `close_old_connections`): too old or unused for
+    /// too long, no longer usable after an error, with autocommit changed and not restored, or of an alias that was
+    /// replaced or removed.
+    ///
+    /// It walks what this thread has, not what is configured. A connection that is in the middle of a statement is
+    /// left alone. Inside a request or task, one is left alone too that has an open transaction, changed autocommit or
+    /// state of its own: the code around would not notice that it has another. Elsewhere an open transaction is rolled
+    /// back with its connection, as in Django, and the log says so at warn.
+    pub fn close_old_connections(&self) {
+        if let Some(registry) = self.of_this_thread() {
+            registry.close_old_connections();
+        }
+    }
+
+    /// Closes every connection of this thread (Django's `connections.close_all`).
+    pub fn close_all(&self) {
+        if let Some(registry) = self.of_this_thread() {
+            registry.close_all();
+        }
+    }
+
+    /// Empties the query logs of this thread (Django's `reset_queries`).
+    pub fn reset_queries(&self) {
+        if let Some(registry) = self.of_this_thread() {
+            registry.reset_queries();
+        }
+    }
+
+    /// The signals of this registry.
+    pub fn signals(&self) -> &Signals {
+        &self.shared().signals
+    }
+
+    /// Adds an alias at run time.
+    ///
+    /// # Errors
+    ///
+    /// [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured) where there is such an alias, or its settings are
+    /// wrong.
+    pub fn add(&self, alias: &str, settings: Settings) -> Result<()> {
+        self.shared().change(alias, Some(settings), |before| match before {
+            Some(config) if config.is_configured() => {
+                Err(Error::config("the alias exists already; replace gives it other settings"))
+            }
+            _ => Ok(()),
+        })
+    }
+
+    /// Gives an alias other settings, of the same backend or of another. A thread that has a connection for it keeps
+    /// that until its next boundary (`close_old_connections`, a request, a task), and its next connection has the new
+    /// settings.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionDoesNotExist`](crate::ErrorKind::ConnectionDoesNotExist) where there is no such alias;
+    /// [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured) where the settings are wrong: the alias keeps its own.
+    pub fn replace(&self, alias: &str, settings: Settings) -> Result<()> {
+        self.shared().change(alias, Some(settings), |before| before.map(drop).ok_or_else(|| self.unknown(alias)))
+    }
+
+    /// Removes an alias. [`get`](Registry::get) fails from now on; a thread that has a connection for it keeps that
+    /// until its next boundary.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionDoesNotExist`](crate::ErrorKind::ConnectionDoesNotExist) where there is no such alias.
+    pub fn remove(&self, alias: &str) -> Result<()> {
+        self.shared().change(alias, None, |before| before.map(drop).ok_or_else(|| self.unknown(alias)))
+    }
+
+    /// What this thread has of the registry, where it has used it.
+    fn of_this_thread(&self) -> Option<Rc<ThreadRegistry>> {
+        local::find(self.shared().hot.id)
+    }
+
+    fn unknown(&self, alias: &str) -> Error {
+        match self.shared().table() {
+            Ok(table) => does_not_exist(alias, &table),
+            Err(error) => error,
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.owner.shared
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("id", &self.shared().hot.id).finish_non_exhaustive()
+    }
+}
+
+/// What the clones of a [`Registry`] have in common. Threads hold the [`Shared`] inside it, and so do not keep the
+/// registry alive.
+struct Owner {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.close_idle();
+        local::forget_registry(self.shared.hot.id);
+    }
+}

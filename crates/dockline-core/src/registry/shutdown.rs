@@ -1,0 +1,95 @@
+//! The end of a registry.
+
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::link::seat::Seat;
+use crate::registry::Registry;
+use crate::shared::Shared;
+use crate::slot::reason::CloseReason;
+use crate::slot::retire;
+
+/// What [`Registry::shutdown`] closed, and what it had to leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// How many connections it closed. Those that their own threads were closing at that time do not count.
+    pub closed: usize,
+    /// The connections that were in the middle of a statement or a transaction to the last. Each is closed when that
+    /// ends, or its thread does.
+    pub left: Vec<Left>,
+}
+
+/// A connection that was busy to the last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Left {
+    /// Its alias.
+    pub alias: String,
+    /// The name of its thread, or the thread's id.
+    pub thread: String,
+}
+
+impl Registry {
+    /// Ends the registry: from now on nothing is opened, and no statement runs outside a transaction that is open
+    /// already; those fail with [`Interface`](crate::ErrorKind::Interface). What is idle is closed, in every thread.
+    /// What is in the middle of a statement or a transaction is waited for, up to `limit`, and closed when it ends, also
+    /// after that; it is never cut off.
+    ///
+    /// It returns as soon as nothing is left, and may be called again. In the middle of a statement of this thread it
+    /// waits for itself, up to the limit.
+    pub fn shutdown(&self, limit: Duration) -> ShutdownReport {
+        self.shared().hot.close();
+        let started = Instant::now();
+        let mut pause = Duration::from_millis(1);
+        let mut closed = 0;
+        loop {
+            let busy = self.shared().sweep(&mut closed);
+            let remaining = limit.saturating_sub(started.elapsed());
+            if busy.is_empty() || remaining.is_zero() {
+                let left = busy.iter().map(|seat| Left { alias: seat.alias.to_string(), thread: seat.thread.clone() });
+                return ShutdownReport { closed, left: left.collect() };
+            }
+            // Owners do not tell when they are done: that would be a write to shared memory at every statement.
+            sleep(pause.min(remaining));
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Shared {
+    /// Shuts down without waiting.
+    pub(crate) fn close_idle(&self) {
+        self.hot.close();
+        self.sweep(&mut 0);
+    }
+
+    /// Closes what is idle, in every thread; what is not is the answer.
+    fn sweep(&self, closed: &mut usize) -> Vec<Arc<Seat>> {
+        let mut busy = Vec::new();
+        for seat in self.state().buckets.iter().flat_map(|bucket| bucket.seats()) {
+            // Not `seat.serial()`: only the lock orders this with a thread that is connecting.
+            let Some(mut guard) = seat.try_lock() else {
+                busy.push(seat);
+                continue;
+            };
+            let in_transaction = guard.get().is_some_and(|link| link.in_transaction());
+            if in_transaction {
+                drop(guard);
+                busy.push(seat);
+                continue;
+            }
+            let link = guard.take();
+            drop(guard);
+            if link.is_none() && seat.is_departing() {
+                // Its owner is closing it.
+                busy.push(seat);
+            } else if let Some(link) = link {
+                retire(self, link, CloseReason::Shutdown);
+                *closed += 1;
+            }
+        }
+        busy
+    }
+}

@@ -1,0 +1,277 @@
+//! Signals: what a registry tells of, and who listens (Django's `django.dispatch`).
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::base::ids::RegistryId;
+use crate::base::logging::{guarded, panic_text};
+use crate::handle::connection::Connection;
+pub use crate::slot::reason::{CloseReason, ConnectionClosed};
+use crate::thread::local::ThreadRegistry;
+
+/// The signals of a registry.
+///
+/// A receiver runs on the thread that sends, when it sends. One that panics is logged at level error, and the others
+/// run all the same.
+///
+/// The registry listens to three of them itself: `request_started` empties the query log and closes old connections,
+/// before any other receiver; `request_finished` and `task_done` close old connections (after a task, as its
+/// [`TaskPolicy`](crate::TaskPolicy) says), after every other receiver, so that nothing that a receiver opened stays. [`ReceiverId::RESET_QUERIES`] and
+/// [`ReceiverId::CLOSE_OLD_CONNECTIONS`] can be disconnected like others.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Signals {
+    /// A request begins (Django's `request_started`).
+    pub request_started: Signal<RequestStarted>,
+    /// A request has ended, or unwinds (Django's `request_finished`).
+    pub request_finished: Signal<RequestFinished>,
+    /// A task has ended, or unwinds.
+    pub task_done: Signal<TaskReport>,
+    /// A connection was opened (Django's `connection_created`).
+    pub connection_created: Signal<ConnectionCreated>,
+    /// A connection was closed.
+    pub connection_closed: Signal<ConnectionClosed>,
+}
+
+impl Signals {
+    pub(crate) fn new(registry: RegistryId) -> Self {
+        let reset_queries = Own { id: ReceiverId::RESET_QUERIES, run: ThreadRegistry::reset_queries };
+        let close = |run| Own { id: ReceiverId::CLOSE_OLD_CONNECTIONS, run };
+        let close_before = close(ThreadRegistry::close_before_request as fn(&ThreadRegistry));
+        let close_after = close(ThreadRegistry::close_after_request);
+        let close_after_task = close(ThreadRegistry::close_after_task);
+        Self {
+            request_started: Signal::new("request_started", registry, vec![reset_queries, close_before], vec![]),
+            request_finished: Signal::new("request_finished", registry, vec![], vec![close_after]),
+            task_done: Signal::new("task_done", registry, vec![], vec![close_after_task]),
+            connection_created: Signal::new("connection_created", registry, vec![], vec![]),
+            connection_closed: Signal::new("connection_closed", registry, vec![], vec![]),
+        }
+    }
+}
+
+/// One signal, with its receivers.
+pub struct Signal<E> {
+    name: &'static str,
+    registry: RegistryId,
+    // Read without a lock at every request, and replaced as a whole when someone connects.
+    receivers: ArcSwap<Receivers<E>>,
+}
+
+struct Receivers<E> {
+    first: Vec<Own>,
+    connected: Vec<(ReceiverId, Receiver<E>)>,
+    last: Vec<Own>,
+}
+
+type Receiver<E> = Arc<dyn Fn(&E) + Send + Sync>;
+
+/// A receiver of the registry's own: it works on what the sending thread has.
+#[derive(Clone, Copy)]
+struct Own {
+    id: ReceiverId,
+    run: fn(&ThreadRegistry),
+}
+
+// Not derived: that would ask for `E: Clone`.
+impl<E> Clone for Receivers<E> {
+    fn clone(&self) -> Self {
+        Self { first: self.first.clone(), connected: self.connected.clone(), last: self.last.clone() }
+    }
+}
+
+impl<E: 'static> Signal<E> {
+    fn new(name: &'static str, registry: RegistryId, first: Vec<Own>, last: Vec<Own>) -> Self {
+        let receivers = Receivers { first, connected: Vec::new(), last };
+        Self { name, registry, receivers: ArcSwap::from_pointee(receivers) }
+    }
+
+    /// Connects a receiver, behind those that are connected already. What it returns disconnects it.
+    ///
+    /// A receiver that captures a clone of its registry keeps that alive until it is disconnected.
+    pub fn connect(&self, receiver: impl Fn(&E) + Send + Sync + 'static) -> ReceiverId {
+        static NEXT: AtomicU64 = AtomicU64::new(ReceiverId::FIRST_OF_USERS);
+        let id = ReceiverId(NEXT.fetch_add(1, Ordering::Relaxed));
+        let receiver: Receiver<E> = Arc::new(receiver);
+        self.receivers.rcu(|receivers| {
+            let mut receivers = Receivers::clone(receivers);
+            receivers.connected.push((id, Arc::clone(&receiver)));
+            receivers
+        });
+        id
+    }
+
+    /// Disconnects a receiver. False where it was not connected. A thread that is sending at this moment may still call
+    /// it.
+    pub fn disconnect(&self, id: ReceiverId) -> bool {
+        let before = self.receivers.rcu(|receivers| {
+            let mut receivers = Receivers::clone(receivers);
+            receivers.first.retain(|own| own.id != id);
+            receivers.connected.retain(|(connected, _)| *connected != id);
+            receivers.last.retain(|own| own.id != id);
+            receivers
+        });
+        before.ids().any(|known| known == id)
+    }
+
+    /// Calls the receivers, on this thread, one after the other.
+    pub fn send(&self, event: &E) {
+        let receivers = self.receivers.load();
+        self.run_own(&receivers.first);
+        for (_, receiver) in &receivers.connected {
+            self.guard(|| receiver(event));
+        }
+        self.run_own(&receivers.last);
+    }
+
+    fn run_own(&self, own: &[Own]) {
+        if own.is_empty() {
+            return;
+        }
+        // A thread that has never used the registry has nothing to clean up.
+        if let Some(registry) = crate::thread::local::find(self.registry) {
+            for own in own {
+                self.guard(|| (own.run)(&registry));
+            }
+        }
+    }
+
+    fn guard(&self, receiver: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(receiver)) {
+            guarded(
+                || log::error!(target: "dockline::signals", "a receiver of {} panicked: {}", self.name, panic_text(&*panic)),
+            );
+            // What was thrown may panic again when it is dropped.
+            std::mem::forget(panic);
+        }
+    }
+}
+
+impl<E> Receivers<E> {
+    fn ids(&self) -> impl Iterator<Item = ReceiverId> {
+        let own = self.first.iter().chain(&self.last).map(|own| own.id);
+        own.chain(self.connected.iter().map(|(id, _)| *id))
+    }
+}
+
+impl<E> fmt::Debug for Signal<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids: Vec<ReceiverId> = self.receivers.load().ids().collect();
+        f.debug_struct("Signal").field("name", &self.name).field("receivers", &ids).finish()
+    }
+}
+
+/// A receiver that is connected, to disconnect it by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ReceiverId(u64);
+
+impl ReceiverId {
+    /// The registry's own receiver that empties the query log when a request starts.
+    pub const RESET_QUERIES: Self = Self(1);
+    /// The registry's own receiver that closes old connections, at both ends of a request and at the end of a task.
+    pub const CLOSE_OLD_CONNECTIONS: Self = Self(2);
+
+    const FIRST_OF_USERS: u64 = 16;
+}
+
+/// What `request_started` tells.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct RequestStarted {}
+
+impl RequestStarted {
+    /// The event, for an adapter that sends the signal itself.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// What `request_finished` tells.
+#[derive(Debug, Default)]
+pub struct RequestFinished {
+    panicked: bool,
+}
+
+impl RequestFinished {
+    /// The event, for an adapter that sends the signal itself.
+    pub fn new(panicked: bool) -> Self {
+        Self { panicked }
+    }
+
+    /// Whether the request ended by a panic.
+    pub fn panicked(&self) -> bool {
+        self.panicked
+    }
+}
+
+/// What `task_done` tells.
+#[derive(Debug)]
+pub struct TaskReport {
+    elapsed: Duration,
+    panicked: bool,
+    statements: u64,
+}
+
+impl TaskReport {
+    /// The event, for an adapter that sends the signal itself.
+    pub fn new(elapsed: Duration, panicked: bool) -> Self {
+        Self { elapsed, panicked, statements: 0 }
+    }
+
+    /// Adds how many statements the task has run.
+    #[must_use]
+    pub fn with_statements(mut self, statements: u64) -> Self {
+        self.statements = statements;
+        self
+    }
+
+    /// How long the task ran.
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    /// Whether it ended by a panic.
+    pub fn panicked(&self) -> bool {
+        self.panicked
+    }
+
+    /// How many statements it ran on connections of the registry, on its thread; those that begin and end transactions count.
+    pub fn statements(&self) -> u64 {
+        self.statements
+    }
+}
+
+/// What `connection_created` tells.
+#[derive(Debug)]
+pub struct ConnectionCreated {
+    pub(crate) connection: Connection,
+    pub(crate) serial: u64,
+    pub(crate) elapsed: Duration,
+}
+
+impl ConnectionCreated {
+    /// The alias.
+    pub fn alias(&self) -> &str {
+        self.connection.alias()
+    }
+
+    /// The connection; a receiver may run statements on it.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The number of the physical connection, counted from 1 in this process.
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// How long connecting took.
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+}

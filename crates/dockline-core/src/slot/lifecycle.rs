@@ -1,0 +1,296 @@
+//! When a connection is checked, replaced and closed.
+//!
+//! Two moments. Before a statement, [`Slot::ready`] makes sure that there is a connection that is fit for it. At a
+//! boundary (`close_old_connections`, the ends of requests and tasks), [`Slot::close_if_unusable_or_obsolete`] closes
+//! what is due; it is Django's method of that name.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::base::error::{Error, ErrorKind, Fact, Result};
+use crate::base::logging::say;
+use crate::base::now::Now;
+use crate::config::backend::{Backend, Health};
+use crate::config::settings::Liveness;
+use crate::link::seat::Link;
+use crate::slot::reason::{CloseReason, LeftOpen};
+use crate::slot::turn::Turn;
+use crate::slot::{Holds, Opening, Slot};
+
+/// Receivers of `connection_created` and `connection_closed` may close and open what they are told of; not for ever.
+const ATTEMPTS: usize = 6;
+
+impl Slot {
+    /// A turn on a connection that is open, and fit for a statement as far as can be told.
+    pub(crate) fn ready(self: &Rc<Self>) -> Result<Turn<'_>> {
+        let mut opened = false;
+        let mut opening = Opening::Fresh;
+        for _ in 0..ATTEMPTS {
+            let mut turn = self.turn()?;
+            let Some(link) = turn.link() else {
+                drop(turn);
+                let in_block = self.transaction.in_atomic_block();
+                if in_block && opening != Opening::InsteadInBlock {
+                    return Err(if self.shared.hot.is_closed() { self.shut_down() } else { self.closed_in_block() });
+                }
+                self.connect(opening).inspect_err(|_| self.transaction.closed(CloseReason::Unusable))?;
+                opened = true;
+                continue;
+            };
+            // Where it was opened a moment ago, there is nothing to check.
+            if opened && link.poison.is_none() {
+                return Ok(turn);
+            }
+            let Some(reason) = self.examine(link)? else { return Ok(turn) };
+            // What replaces it is to behave alike.
+            opening = if self.transaction.in_atomic_block() {
+                Opening::InsteadInBlock
+            } else {
+                Opening::Instead { autocommit: self.flags.autocommit.get() }
+            };
+            let link = turn.take();
+            drop(turn);
+            self.retire(link, reason);
+        }
+        Err(self.reopened_for_ever())
+    }
+
+    /// Why the connection has to be replaced before a statement; `None` where it is fit.
+    fn examine(&self, link: &mut Link) -> Result<Option<CloseReason>> {
+        if self.transaction.has_left.take() {
+            link.in_block = false;
+        }
+        let held = self.holds.any();
+        if let Some(poison) = &link.poison {
+            let replaces = link.config.settings.get_liveness() != Liveness::Off;
+            return if replaces && !held && !poison.took_something() {
+                Ok(Some(CloseReason::Unusable))
+            } else {
+                self.flags.errors_occurred.set(true);
+                Err(poison.error().with_alias(self.alias_arc()))
+            };
+        }
+        // Inside a transaction nothing is replaced, and so nothing needs to be asked.
+        if link.in_transaction() {
+            return Ok(None);
+        }
+        // Connecting then says that nothing is opened any more.
+        if self.shared.hot.is_closed() {
+            return Ok(Some(CloseReason::Shutdown));
+        }
+        if let Some(error) = self.looks_dead(link) {
+            // Without a transaction, only state can be lost with it. Django's health check does not ask for that.
+            let is_missed = link.config.settings.get_liveness() != Liveness::Off && link.session.has_state();
+            if held || is_missed {
+                link.poison(error.message().to_owned(), error.code(), false);
+                return self.examine(link);
+            }
+            say!(debug, "alias {:?}: connection {} is gone, and replaced: {error}", self.alias(), link.serial);
+            return Ok(Some(CloseReason::Unusable));
+        }
+        let asks_the_clock = link.config.settings.get_conn_max_idle().is_some();
+        if asks_the_clock && !held && link.is_idle_too_long(Instant::now()) && !link.session.has_state() {
+            return Ok(Some(CloseReason::MaxIdle));
+        }
+        Ok(None)
+    }
+
+    /// What the socket says, without a round trip; or the server, where the socket cannot say it, and once a request where
+    /// the settings ask for that. `None`: nothing speaks against the connection.
+    fn looks_dead(&self, link: &mut Link) -> Option<Error> {
+        let settings = &link.config.settings;
+        let asks_once = settings.get_conn_health_checks() && !self.flags.health_check_done.replace(true);
+        let mut asks = asks_once;
+        if settings.get_liveness() != Liveness::Off {
+            match link.session.probe() {
+                Health::Alive => {}
+                Health::Ask => asks = true,
+                Health::Gone(error) => return Some(error),
+            }
+            asks = asks || (!link.session.can_probe() && link.last_used.elapsed() >= settings.get_liveness_after());
+        }
+        if !asks || link.is_usable() {
+            return None;
+        }
+        Some(Error::new(ErrorKind::Operational, "the server does not answer"))
+    }
+
+    /// Closes the connection where it is due: its alias has other settings, autocommit was changed and not restored, an
+    /// error has occurred and it does not answer, or it is too old or unused for too long (Django's
+    /// `close_if_unusable_or_obsolete`). One that is in the middle of a statement is left alone; and inside a request or
+    /// task, one whose end the code around would not notice.
+    pub(crate) fn close_if_unusable_or_obsolete(&self, now: &Now, inside: bool) {
+        if self.is_busy() || self.serial().is_none() {
+            return;
+        }
+        // Then the server may be asked. Else the look changes nothing, also where the connection is a parent's.
+        if self.flags.errors_occurred.get() {
+            self.notice_fork();
+        }
+        let Ok(mut turn) = self.boundary_turn() else { return };
+        let Some(link) = turn.link() else { return };
+        let Some(reason) = self.due(link, now) else { return };
+        if self.was_forked() {
+            drop(turn);
+            return self.notice_fork();
+        }
+        if inside && self.would_be_missed(link) {
+            return;
+        }
+        let in_transaction = link.in_transaction();
+        let link = turn.take();
+        drop(turn);
+        let began_at = self.transaction.began_at().unwrap_or(self.began_at.get());
+        self.transaction.closed(reason);
+        if in_transaction {
+            let alias = self.alias();
+            say!(
+                warn,
+                "alias {alias:?}: a transaction is open on a connection that is closed ({reason}); it is rolled back \
+                 (it began at {began_at})"
+            );
+        }
+        self.retire(link, reason);
+    }
+
+    /// Whether a new connection in its place would be another one for who uses it.
+    fn would_be_missed(&self, link: &mut Link) -> bool {
+        match &link.poison {
+            Some(poison) => poison.took_something(),
+            None => {
+                link.in_transaction()
+                    || self.flags.autocommit.get() != link.config.settings.get_autocommit()
+                    || link.session.has_state()
+            }
+        }
+    }
+
+    fn due(&self, link: &mut Link, now: &Now) -> Option<CloseReason> {
+        let settings = &link.config.settings;
+        let timed = link.close_at.is_some() || settings.get_conn_max_idle().is_some();
+        let held = self.holds.any();
+        self.flags.health_check_done.set(false);
+        if !held {
+            if let Some(reason) = self.outdated(&link.config) {
+                return Some(reason);
+            }
+            if self.flags.autocommit.get() != settings.get_autocommit() {
+                return Some(CloseReason::Autocommit);
+            }
+        }
+        // Django asks only after an error, which each poison but that of `is_usable` comes with.
+        if link.poison.is_some() && settings.get_liveness() != Liveness::Off {
+            return Some(CloseReason::Unusable);
+        }
+        if self.flags.errors_occurred.get() {
+            if self.answers(link) {
+                self.flags.errors_occurred.set(false);
+                self.flags.health_check_done.set(true);
+            } else if !held || link.poison.is_some() {
+                return Some(CloseReason::Unusable);
+            }
+            // Else it is a failed transaction on a connection that is well, and held.
+        }
+        if !timed || held {
+            return None;
+        }
+        if link.is_too_old(now.get()) {
+            return Some(CloseReason::MaxAge);
+        }
+        link.is_idle_too_long(now.get()).then_some(CloseReason::MaxIdle)
+    }
+
+    /// Rolls back what a request or task left open: an atomic block that it began, or a BEGIN that was sent as text. The next
+    /// request must not run inside it. A block that was begun before, as that of a test, is left alone. Where autocommit
+    /// is off, Django keeps the transaction or closes the connection, and so does the boundary here.
+    pub(crate) fn roll_back_left_open(self: &Rc<Self>, left_open: LeftOpen) {
+        while let Some(began_at) = self.transaction.innermost_begun_inside() {
+            let alias = self.alias();
+            say!(
+                warn,
+                "alias {alias:?}: an atomic block was left open at the end of a request or task; it is rolled back \
+                 (it began at {began_at})"
+            );
+            self.leave_and_log();
+        }
+        // A block that is still there is around the request or task.
+        let by_hand = left_open == LeftOpen::All && !self.transaction.in_atomic_block();
+        let is_looked_at = self.flags.autocommit.get() || by_hand;
+        if !self.used.take() || self.is_busy() || self.serial().is_none() || !is_looked_at {
+            return;
+        }
+        let Ok(mut turn) = self.turn() else { return };
+        let Some(link) = turn.link().filter(|link| link.poison.is_none() && link.session.in_transaction()) else {
+            return;
+        };
+        let result = link.session.rollback();
+        if let Err(error) = &result {
+            link.poison(error.message().to_owned(), error.code(), false);
+        }
+        drop(turn);
+        self.transaction.hooks.clear();
+        let alias = self.alias();
+        say!(
+            warn,
+            "alias {alias:?}: a transaction was left open at the end of a request or task; it is rolled back (it began at {})",
+            self.began_at.get()
+        );
+        if let Err(error) = result {
+            say!(warn, "alias {alias:?}: rolling back: {error}");
+        }
+    }
+
+    /// Whether there is a connection that answers (Django's `is_usable`). In the middle of a statement it is in use,
+    /// and not asked.
+    pub(crate) fn is_usable(&self) -> bool {
+        if self.is_busy() {
+            return true;
+        }
+        match self.turn() {
+            Ok(mut turn) => match turn.link() {
+                Some(link) => self.answers(link),
+                None => self.backend(Backend::is_always_usable),
+            },
+            Err(_) => false,
+        }
+    }
+
+    fn answers(&self, link: &mut Link) -> bool {
+        if link.is_usable() {
+            return true;
+        }
+        // Where it is not just a transaction that has failed, that is known from now on.
+        if let Health::Gone(error) = link.session.probe() {
+            let in_transaction = link.in_transaction();
+            if in_transaction && self.transaction.in_atomic_block() {
+                self.transaction.lose_by(false, &error);
+            }
+            link.poison(error.message().to_owned(), error.code(), in_transaction);
+        }
+        false
+    }
+}
+
+impl Holds {
+    pub(crate) fn any(&self) -> bool {
+        self.count.get() > 0
+    }
+
+    /// The connection that is held from now on, where one is held.
+    pub(crate) fn bind(&self, serial: u64) {
+        if self.any() {
+            self.serial.set(Some(serial));
+        }
+    }
+
+    /// A connection that is held and gone must not be replaced in silence.
+    pub(crate) fn refuse_another(&self) -> Result<()> {
+        if self.any() && self.serial.get().is_some() { Err(gone()) } else { Ok(()) }
+    }
+}
+
+fn gone() -> Error {
+    let message = "the connection is held, and it is lost or closed; a new one would lack its state. \
+                   Drop the hold to get one";
+    Error::new(ErrorKind::Operational, message).with_fact(Fact::Disconnect)
+}

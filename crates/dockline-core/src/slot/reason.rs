@@ -1,0 +1,93 @@
+//! Why a connection is closed, and what is told of it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What `connection_closed` tells.
+#[derive(Debug)]
+pub struct ConnectionClosed {
+    pub(crate) alias: Arc<str>,
+    pub(crate) serial: u64,
+    pub(crate) reason: CloseReason,
+    pub(crate) age: Duration,
+    pub(crate) statements: u64,
+}
+
+impl ConnectionClosed {
+    /// The alias.
+    pub fn alias(&self) -> &str {
+        &self.alias
+    }
+
+    /// The number of the physical connection, as `connection_created` gave it.
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// Why it was closed.
+    pub fn reason(&self) -> CloseReason {
+        self.reason
+    }
+
+    /// How long it was open.
+    pub fn age(&self) -> Duration {
+        self.age
+    }
+
+    /// How many statements it ran.
+    pub fn statements(&self) -> u64 {
+        self.statements
+    }
+}
+
+/// Why a connection was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The program asked for it: `close`, `close_all`.
+    Asked,
+    /// It was older than `conn_max_age`.
+    MaxAge,
+    /// It was unused for longer than `conn_max_idle`.
+    MaxIdle,
+    /// It failed, or did not answer when it was checked.
+    Unusable,
+    /// Autocommit was changed and not restored.
+    Autocommit,
+    /// A result was left early, with more to come than was worth reading.
+    Unread,
+    /// The alias has got other settings.
+    Replaced,
+    /// The alias was removed.
+    Removed,
+    /// Its thread has ended.
+    ThreadExit,
+    /// The registry was shut down or dropped.
+    Shutdown,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Asked => "asked by close",
+            Self::MaxAge => "conn_max_age",
+            Self::MaxIdle => "conn_max_idle",
+            Self::Unusable => "unusable",
+            Self::Autocommit => "autocommit not restored",
+            Self::Unread => "result left unread",
+            Self::Replaced => "alias replaced",
+            Self::Removed => "alias removed",
+            Self::ThreadExit => "thread exit",
+            Self::Shutdown => "shutdown",
+        })
+    }
+}
+
+/// What is rolled back where a request or task has left it open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LeftOpen {
+    /// Where autocommit is off, the boundary closes the connection, or Django's rule keeps it.
+    WithAutocommit,
+    All,
+}

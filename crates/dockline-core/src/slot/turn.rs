@@ -1,0 +1,324 @@
+//! One statement: what runs while the link of a slot is locked, and what it says of the connection.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::base::error::{Error, ErrorKind, Fact, Result};
+use crate::base::value::Value;
+use crate::config::backend::{Backend, Rest, Session};
+use crate::link::seat::{Link, LinkGuard};
+use crate::slot::Slot;
+use crate::slot::reason::CloseReason;
+
+/// The slot, busy, with its link locked.
+pub(crate) struct Turn<'a> {
+    slot: &'a Slot,
+    // Some, until the turn is dropped: it goes before the slot is free again.
+    link: Option<LinkGuard<'a>>,
+    /// A statement has begun and not come back: where the turn ends all the same, it panicked.
+    unfinished: bool,
+}
+
+/// What a turn runs.
+#[derive(Clone, Copy)]
+pub(crate) enum Work<'sql> {
+    Statement(&'sql str),
+    /// A statement of which somebody further out tells.
+    Wrapped,
+    Native,
+    SetAutocommit(bool),
+    Begin,
+    Commit,
+    Rollback,
+}
+
+impl<'sql> Work<'sql> {
+    /// What the logs call it. Django does not log that autocommit is switched on.
+    pub(crate) fn sql(self) -> Option<&'sql str> {
+        match self {
+            Self::Statement(sql) => Some(sql),
+            Self::SetAutocommit(false) | Self::Begin => Some("BEGIN"),
+            Self::Commit => Some("COMMIT"),
+            Self::Rollback => Some("ROLLBACK"),
+            Self::SetAutocommit(true) | Self::Native | Self::Wrapped => None,
+        }
+    }
+
+    fn commits(self) -> bool {
+        matches!(self, Self::Commit | Self::SetAutocommit(true))
+    }
+
+    fn ends_transaction(self) -> bool {
+        self.commits() || matches!(self, Self::Rollback)
+    }
+}
+
+impl<'a> Turn<'a> {
+    /// The slot has been marked busy.
+    pub(crate) fn new(slot: &'a Slot, link: LinkGuard<'a>) -> Self {
+        Self { slot, link: Some(link), unfinished: false }
+    }
+
+    pub(crate) fn link(&mut self) -> Option<&mut Link> {
+        self.link.as_mut()?.get()
+    }
+
+    pub(crate) fn take(&mut self) -> Option<Link> {
+        self.link.as_mut()?.take()
+    }
+
+    pub(crate) fn put(&mut self, link: Link) {
+        // What was asked while there was no connection is not asked of this one.
+        self.slot.close_when_free.set(None);
+        if let Some(guard) = &mut self.link {
+            guard.put(link);
+        }
+    }
+
+    /// Runs it on the link, which there is.
+    pub(crate) fn run<R>(self, work: Work<'_>, call: impl FnOnce(&mut dyn Session) -> Result<R>) -> Result<R> {
+        self.stream(work, |session| call(session).map(|value| (value, Rest::Ready)))
+    }
+
+    /// As [`run`](Turn::run); `call` says how it left the connection.
+    fn stream<R>(mut self, work: Work<'_>, call: impl FnOnce(&mut dyn Session) -> Result<(R, Rest)>) -> Result<R> {
+        let slot = self.slot;
+        self.unfinished = true;
+        let Some(link) = self.link.as_mut().and_then(LinkGuard::get) else { return Err(slot.shut_down()) };
+        let settings = &link.config.settings;
+        let (slow, keeps_time) = (settings.get_slow_statement(), link.keeps_time());
+        let told = work.sql().filter(|_| slow.is_some() || slot.log().is_on() || is_query_log_enabled());
+        let started = told.map(|sql| (sql, Instant::now()));
+        let before = Before { server: link.session.in_transaction(), block: link.in_block };
+
+        link.session.forget_cancel();
+        slot.seat().set_running(true);
+        let result = call(&mut *link.session);
+        slot.seat().set_running(false);
+        self.unfinished = false;
+        slot.used.set(true);
+        slot.statements.set(slot.statements.get().wrapping_add(1));
+
+        let ran = started.map(|(sql, started)| (sql, started.elapsed()));
+        link.statements += 1;
+        if keeps_time {
+            link.last_used = Instant::now();
+        }
+        let result = result.map_err(|error| slot.judge(error, link, work, before));
+        slot.follow(link, work, before, result.is_ok());
+        let unread = matches!(result, Ok((_, Rest::Spent))).then_some(CloseReason::Unread);
+        if slot.seat().was_forked_inside() {
+            // It is the parent's, to judge and to close. What comes next leaves it alone.
+            slot.close_when_free.set(None);
+            return result.map(|(value, _)| value);
+        }
+        let closing = slot.close_when_free.take().or(unread).map(|reason| (self.take(), reason));
+        drop(self);
+
+        // From here on nothing is locked: loggers and receivers are the program's code.
+        if let Some((link, reason)) = closing {
+            slot.transaction.closed(reason);
+            slot.retire(link, reason);
+        }
+        if work.ends_transaction() {
+            // Its hooks come first, and it closes after them. A logger that panics must not come between.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                if let Some((sql, elapsed)) = ran {
+                    slot.tell(sql, elapsed, result.as_ref().err());
+                }
+            }));
+            return result.map(|(value, _)| value);
+        }
+        slot.close_after_shutdown();
+        if let Some((sql, elapsed)) = ran {
+            slot.tell(sql, elapsed, result.as_ref().err());
+        }
+        result.map(|(value, _)| value)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if self.unfinished {
+            self.slot.seat().set_running(false);
+            self.slot.close_when_free.set(None);
+            self.slot.flags.errors_occurred.set(true);
+            if let Some(link) = self.link() {
+                let in_transaction = link.in_transaction();
+                link.poison("a statement panicked", None, in_transaction);
+            }
+        }
+        self.link = None;
+        self.slot.busy.set(false);
+    }
+}
+
+/// What was open before a statement.
+#[derive(Clone, Copy)]
+struct Before {
+    /// A transaction, by the server's word.
+    server: bool,
+    /// The transaction of an atomic block, by ours.
+    block: bool,
+}
+
+/// Statements of the program.
+impl Slot {
+    /// Runs a statement: through the wrappers, unless a marked block refuses it, on a connection that is fit for it.
+    pub(crate) fn statement<R>(
+        self: &Rc<Self>,
+        sql: &str,
+        params: &[Value],
+        many: bool,
+        call: impl FnOnce(&mut dyn Session, &str, &[Value]) -> Result<R>,
+    ) -> Result<R> {
+        self.stream(sql, params, many, |session, sql, params| {
+            call(session, sql, params).map(|value| (value, Rest::Ready))
+        })
+    }
+
+    /// As [`statement`](Slot::statement), for a result that may be left before its end.
+    pub(crate) fn stream<R>(
+        self: &Rc<Self>,
+        sql: &str,
+        params: &[Value],
+        many: bool,
+        call: impl FnOnce(&mut dyn Session, &str, &[Value]) -> Result<(R, Rest)>,
+    ) -> Result<R> {
+        if !self.wrappers.is_empty() {
+            return self.stream_wrapped(sql, params, many, call);
+        }
+        if let Some(error) = self.refusal() {
+            self.tell(sql, Duration::ZERO, Some(&error));
+            return Err(error);
+        }
+        let turn = self.ready().inspect_err(|error| {
+            if self.counts(error) {
+                self.tell(sql, Duration::ZERO, Some(error));
+            }
+        })?;
+        turn.stream(Work::Statement(sql), |session| call(session, sql, params))
+    }
+
+    #[cold]
+    fn stream_wrapped<R>(
+        self: &Rc<Self>,
+        sql: &str,
+        params: &[Value],
+        many: bool,
+        call: impl FnOnce(&mut dyn Session, &str, &[Value]) -> Result<(R, Rest)>,
+    ) -> Result<R> {
+        // As in Django, wrappers see what has a connection, and what is refused.
+        if self.refusal().is_none() {
+            match self.ready() {
+                Err(error) if !self.counts(&error) => return Err(error),
+                ready => drop(ready),
+            }
+        }
+        let started = Instant::now();
+        let (mut call, mut outcome) = (Some(call), None);
+        let result = self.wrappers.call(self, sql, params, many, &mut |sql, params| {
+            if let Some(error) = self.refusal() {
+                return Err(error);
+            }
+            let turn = self.ready()?;
+            if let Some(call) = call.take() {
+                outcome = Some(turn.stream(Work::Wrapped, |session| call(session, sql, params))?);
+            }
+            Ok(())
+        });
+        let result = match (result, outcome) {
+            (Ok(()), Some(value)) => Ok(value),
+            (Ok(()), None) => {
+                let message = "a wrapper answered for this statement with what another one gave";
+                Err(Error::new(ErrorKind::Interface, message).with_alias(self.alias_arc()))
+            }
+            (Err(error), Some(_)) => Err(error.with_fact(Fact::MayHaveExecuted).with_alias(self.alias_arc())),
+            (Err(error), None) => Err(error.with_alias(self.alias_arc())),
+        };
+        self.tell(sql, started.elapsed(), result.as_ref().err());
+        result
+    }
+
+    /// Whether the error is of a connection that was lost or closed before, and counts as one of a statement.
+    #[cold]
+    pub(crate) fn counts(&self, error: &Error) -> bool {
+        let was_there = self.serial().is_some() || self.transaction.in_atomic_block();
+        error.is_disconnect() && was_there && self.backend(Backend::notices_loss_by_sending)
+    }
+
+    /// What an error of the session says of the connection, and of the transaction that was open before.
+    fn judge(&self, mut error: Error, link: &mut Link, work: Work<'_>, before: Before) -> Error {
+        if error.questions_the_connection() {
+            self.flags.errors_occurred.set(true);
+        }
+        let in_transaction = before.server || before.block;
+        let ended_by_server =
+            before.server && !error.is_disconnect() && !link.session.in_transaction() && link.session.was_rolled_back();
+        let gone = ended_by_server || (in_transaction && error.is_disconnect());
+        if gone && self.transaction.in_atomic_block() {
+            self.transaction.lose_by(ended_by_server, &error);
+        } else if gone {
+            // Of blocks in a manual transaction, or of the one that is ending.
+            self.transaction.hooks.disown();
+        }
+        if gone && work.commits() && error.may_have_executed() {
+            error = error.with_fact(Fact::CommitUnknown);
+        } else if gone && !matches!(work, Work::Rollback) {
+            error = error.with_fact(Fact::WorkLost);
+        }
+        if error.is_disconnect() {
+            link.poison(error.message().to_owned(), error.code(), in_transaction && !work.ends_transaction());
+        }
+        error.with_alias(self.alias_arc())
+    }
+
+    /// Keeps the books of transactions, after something has run.
+    fn follow(&self, link: &mut Link, work: Work<'_>, before: Before, ran: bool) {
+        let in_transaction = link.session.in_transaction();
+        match work {
+            Work::Begin => link.in_block = ran && !link.session.begins_lazily(),
+            Work::Commit | Work::Rollback => link.in_block &= !ran && in_transaction,
+            _ if self.transaction.in_atomic_block() => {
+                // The first statement of a block that begins lazily.
+                link.in_block |= in_transaction;
+                let may_have_committed = matches!(work, Work::Native) || link.session.committed_inside();
+                if may_have_committed || (before.server && ran && !in_transaction) {
+                    self.transaction.committed_inside.set(true);
+                }
+            }
+            _ => {}
+        }
+        if in_transaction && !before.server {
+            self.began_at.set(self.called_from.get());
+        }
+    }
+
+    /// Logs a statement that has run. Parameters are not logged: they may be secret.
+    pub(crate) fn tell(&self, sql: &str, elapsed: Duration, error: Option<&Error>) {
+        let slow = self.slow_statement();
+        if !self.log().is_on() && slow.is_none() && !is_query_log_enabled() {
+            return;
+        }
+        if self.log().is_on() {
+            self.log().record(sql, elapsed);
+        }
+        let alias = self.alias();
+        if slow.is_some_and(|slow| elapsed >= slow) {
+            log::warn!(target: QUERY_LOG, "alias {alias:?}: slow statement, {elapsed:.1?}: {sql}");
+        } else if let Some(error) = error {
+            // Its message may quote a parameter.
+            let (kind, code) = (error.kind(), error.code().unwrap_or_default());
+            log::debug!(target: QUERY_LOG, "alias {alias:?}: failed after {elapsed:.1?} ({kind:?} {code}): {sql}");
+        } else {
+            log::debug!(target: QUERY_LOG, "alias {alias:?}: {elapsed:.1?}: {sql}");
+        }
+    }
+}
+
+const QUERY_LOG: &str = "dockline::query";
+
+fn is_query_log_enabled() -> bool {
+    log::log_enabled!(target: QUERY_LOG, log::Level::Debug)
+}
