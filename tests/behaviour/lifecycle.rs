@@ -349,7 +349,11 @@ fn a_connection_lost_with_its_state_is_not_replaced_in_silence() {
     script.next(Act::Fail(disconnect()));
     db.execute("x", ()).unwrap_err();
     let error = db.execute("x", ()).unwrap_err();
-    assert!(error.is_disconnect() && !error.is_work_lost() && error.message().contains("its state"), "{error}");
+    assert!(
+        error.is_disconnect() && !error.is_work_lost() && error.message().contains("the temporary table \"scratch\""),
+        "{error}"
+    );
+    assert!(error.message().contains("call close()"), "it says how to go on: {error}");
     connections.close_old_connections();
     db.execute("x", ()).unwrap();
 
@@ -445,10 +449,39 @@ fn a_result_with_too_much_left_closes_the_connection() {
     let (connections, script) = Script::connections(|settings| settings);
     let story = Story::of(&connections);
     let db = connections.get("default").unwrap();
-    script.next(Act::Spent);
+    script.next(Act::Unread);
     let found = db.query_each("x", (), |_| Ok(std::ops::ControlFlow::Break(7))).unwrap();
     assert_eq!(found, Some(7));
     assert_eq!(story.reasons(), [CloseReason::Unread]);
+}
+
+#[test]
+fn a_session_that_leaves_a_result_unread_and_loses_something_by_it_is_an_error() {
+    let leave = |db: &dockline::Connection| db.query_each("x", (), |_| Ok(std::ops::ControlFlow::Break(7)));
+    let (connections, script) = Script::connections(|settings| settings);
+    let db = connections.get("default").unwrap();
+
+    script.has_state.store(true, Ordering::SeqCst);
+    script.next(Act::Unread);
+    let error = leave(&db).unwrap_err();
+    assert!(error.is_disconnect() && error.may_have_executed(), "{error:?}");
+    assert!(error.message().contains("the temporary table \"scratch\""), "{error}");
+    script.has_state.store(false, Ordering::SeqCst);
+    db.close();
+
+    let hold = db.hold();
+    script.next(Act::Unread);
+    assert!(leave(&db).unwrap_err().is_disconnect(), "the connection is held");
+    drop(hold);
+    db.close();
+
+    let error = db
+        .atomic(|| {
+            script.next(Act::Unread);
+            leave(&db)
+        })
+        .unwrap_err();
+    assert!(error.is_work_lost(), "{error:?}");
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use dockline::backend::{Backend, Cancel, Engine, ParamRows, Rest, RowSink, Session, TransactionOptions};
+use dockline::backend::{
+    Backend, Cancel, Engine, Health, Outcome, ParamRows, Rest, RowSink, Session, SessionState, StateKind,
+    TransactionOptions, TransactionState,
+};
 use dockline::{Connections, Databases, Error, ErrorKind, Result, Settings, Value};
 
 /// What a statement does, or the beginning or the end of a transaction. One that is not in the script succeeds.
@@ -15,8 +18,8 @@ pub enum Act {
     /// It fails, and with it the transaction is over.
     FailAndEnd(Error),
     Panic,
-    /// A result of one row that cannot be left with the connection in one piece.
-    Spent,
+    /// A result of one row, of which the rest is left unread.
+    Unread,
 }
 
 /// The other end of the backend.
@@ -29,6 +32,8 @@ pub struct Script {
     pub at_close: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     pub in_transaction: AtomicBool,
     pub has_state: AtomicBool,
+    /// The last call has rolled a transaction back.
+    pub rolled_back: AtomicBool,
     /// How often statements reached the driver.
     pub statements: AtomicUsize,
     /// How often `is_usable` was asked.
@@ -47,6 +52,7 @@ impl Script {
             at_close: Mutex::default(),
             in_transaction: AtomicBool::new(false),
             has_state: AtomicBool::new(false),
+            rolled_back: AtomicBool::new(false),
             statements: AtomicUsize::new(0),
             checks: AtomicUsize::new(0),
             closed: AtomicUsize::new(0),
@@ -65,13 +71,15 @@ impl Script {
 
     fn act(&self) -> Result<Rest> {
         self.statements.fetch_add(1, Ordering::SeqCst);
+        self.rolled_back.store(false, Ordering::SeqCst);
         let act = self.acts.lock().unwrap().pop_front();
         match act {
-            None | Some(Act::Succeed) => Ok(Rest::Ready),
-            Some(Act::Spent) => Ok(Rest::Spent),
+            None | Some(Act::Succeed) => Ok(Rest::Drained),
+            Some(Act::Unread) => Ok(Rest::Unread),
             Some(Act::Fail(error)) => Err(error),
             Some(Act::FailAndEnd(error)) => {
                 self.in_transaction.store(false, Ordering::SeqCst);
+                self.rolled_back.store(true, Ordering::SeqCst);
                 Err(error)
             }
             Some(Act::Panic) => panic!("the driver panics, as the script says"),
@@ -151,8 +159,17 @@ impl Session for Scripted {
         self.0.act().map(drop)
     }
 
-    fn in_transaction(&self) -> bool {
-        self.0.in_transaction.load(Ordering::SeqCst)
+    fn begins_lazily(&self) -> bool {
+        false
+    }
+
+    fn outcome(&self) -> Outcome {
+        let open = self.0.in_transaction.load(Ordering::SeqCst);
+        Outcome {
+            transaction: if open { TransactionState::Open } else { TransactionState::None },
+            rolled_back: self.0.rolled_back.load(Ordering::SeqCst),
+            committed: false,
+        }
     }
 
     fn is_usable(&mut self) -> bool {
@@ -160,9 +177,27 @@ impl Session for Scripted {
         self.0.usable.load(Ordering::SeqCst)
     }
 
-    fn has_state(&mut self) -> bool {
-        self.0.has_state.load(Ordering::SeqCst)
+    fn probe(&mut self) -> Health {
+        Health::Alive
     }
+
+    fn can_probe(&self) -> bool {
+        true
+    }
+
+    fn state(&mut self) -> SessionState {
+        let mut state = SessionState::default();
+        if self.0.has_state.load(Ordering::SeqCst) {
+            state.hold(StateKind::TemporaryTable, "scratch");
+        }
+        state
+    }
+
+    fn server_connection_id(&self) -> Option<u64> {
+        None
+    }
+
+    fn forget_cancel(&mut self) {}
 
     fn canceller(&self) -> Option<Arc<dyn Cancel>> {
         None
@@ -171,6 +206,8 @@ impl Session for Scripted {
     fn native(&mut self) -> Result<&mut dyn Any> {
         Ok(self)
     }
+
+    fn after_native(&mut self) {}
 
     fn native_type(&self) -> &'static str {
         type_name::<Self>()

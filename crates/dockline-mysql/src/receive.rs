@@ -32,7 +32,7 @@ pub(crate) fn receive<P: Protocol>(
     wire: Option<&Wire>,
     leaves: bool,
 ) -> mysql::Result<Received> {
-    let mut received = Received { affected: 0, gave_rows: false, rest: Rest::Ready };
+    let mut received = Received { affected: 0, gave_rows: false, rest: Rest::Drained };
     let (mut rows, mut bytes) = (0, 0);
     let mut was_forked = false;
     while !was_forked && let Some(mut set) = result.iter() {
@@ -63,9 +63,11 @@ pub(crate) fn receive<P: Protocol>(
                 let row = row?;
                 rows += 1;
                 bytes += (0..row.len()).filter_map(|at| row.as_ref(at)).map(value::wire_size).sum::<usize>();
-                if let Some(wire) = wire.filter(|_| leaves && (rows > ROWS_TO_SKIP || bytes > BYTES_TO_SKIP)) {
+                if let Some(wire) =
+                    wire.filter(|_| leaves && taker.may_discard() && (rows > ROWS_TO_SKIP || bytes > BYTES_TO_SKIP))
+                {
                     wire.shutdown();
-                    received.rest = Rest::Spent;
+                    received.rest = Rest::Unread;
                     return Ok(received);
                 }
             }

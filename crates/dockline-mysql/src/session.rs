@@ -5,7 +5,9 @@ use std::mem::forget;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dockline_core::backend::{Cancel, Health, ParamRows, Rest, RowSink, Session, TransactionOptions};
+use dockline_core::backend::{
+    Cancel, Health, Outcome, ParamRows, Rest, RowSink, Session, SessionState, TransactionOptions,
+};
 use dockline_core::placeholder::translate;
 use dockline_core::{Error, ErrorKind, Fact, Liveness, Result, ServerInfo, Value};
 use dockline_net::{Server, Stamp, StatementCache, Wire};
@@ -145,6 +147,8 @@ impl MysqlSession {
 
     /// Runs `call` as one statement of the caller's, or several.
     fn statement<R>(&mut self, call: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        self.tracking.begin_call();
+        self.rolled_back = false;
         let result = self.begin().and_then(|()| call(self));
         let cancelled =
             result.as_ref().is_err_and(|error| error.is_cancelled() && error.code().as_deref() == Some("1317"));
@@ -200,7 +204,8 @@ impl MysqlSession {
         params: &[Value],
         sink: Option<&mut dyn RowSink>,
     ) -> Result<Result<Received, Failed>> {
-        let (wire, leaves) = (self.wire.as_ref(), !self.tracking.in_transaction());
+        let leaves = prepared.reads_only() && !self.may_have_transaction() && !self.tracking.has_state();
+        let wire = self.wire.as_ref();
         let later = |error| Failed { error, at_once: false };
         Ok(match &prepared.form {
             Form::Binary(statement) => {
@@ -222,7 +227,7 @@ impl MysqlSession {
     }
 
     fn answered(&mut self, sql: &str, prepared: &Prepared, received: &Received) {
-        if received.rest == Rest::Spent {
+        if received.rest == Rest::Unread {
             self.broken = true;
             return;
         }
@@ -457,7 +462,6 @@ impl Session for MysqlSession {
     }
 
     fn begin(&mut self, options: TransactionOptions) -> Result<()> {
-        self.tracking.begin_block();
         if options != TransactionOptions::default() {
             let sql = transaction_sql(options);
             self.statement(|session| session.simple(&sql))?;
@@ -482,12 +486,16 @@ impl Session for MysqlSession {
         self.set_autocommit(true)
     }
 
-    fn was_rolled_back(&self) -> bool {
-        self.rolled_back
+    fn begins_lazily(&self) -> bool {
+        false
     }
 
-    fn committed_inside(&self) -> bool {
-        self.tracking.committed_inside()
+    fn outcome(&self) -> Outcome {
+        Outcome {
+            transaction: self.tracking.transaction(),
+            rolled_back: self.rolled_back,
+            committed: self.tracking.committed(),
+        }
     }
 
     fn commit(&mut self) -> Result<()> {
@@ -497,10 +505,6 @@ impl Session for MysqlSession {
     fn rollback(&mut self) -> Result<()> {
         let limit = self.plan.short();
         self.statement(|session| session.within(limit, |session| session.end_transaction("ROLLBACK")))
-    }
-
-    fn in_transaction(&self) -> bool {
-        self.tracking.in_transaction()
     }
 
     fn is_usable(&mut self) -> bool {
@@ -533,8 +537,8 @@ impl Session for MysqlSession {
         self.statement(|session| session.within(limit, info::server_info))
     }
 
-    fn has_state(&mut self) -> bool {
-        self.tracking.has_state()
+    fn state(&mut self) -> SessionState {
+        self.tracking.session_state()
     }
 
     fn server_connection_id(&self) -> Option<u64> {
@@ -555,7 +559,7 @@ impl Session for MysqlSession {
         Ok(&mut self.conn)
     }
 
-    fn took_back(&mut self) {
+    fn after_native(&mut self) {
         let limit = self.plan.short();
         // Where it fails, the session is broken, and says so to the next statement.
         let _ = self.within(limit, Self::catch_up);

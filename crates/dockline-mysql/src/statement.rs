@@ -42,6 +42,11 @@ impl Prepared {
         }
     }
 
+    /// Whether it is known to only read: else the rest of its result is drained, and nothing of its work is lost.
+    pub(crate) fn reads_only(&self) -> bool {
+        !self.writes && !self.calls && !self.commits && !self.makes_state
+    }
+
     pub(crate) fn parameters(&self) -> usize {
         match &self.form {
             Form::Binary(statement) => statement.num_params().into(),

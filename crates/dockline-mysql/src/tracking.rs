@@ -1,6 +1,7 @@
 //! What the server reports of the session with its answers: whether a transaction is open, and whether the session has
 //! state of its own.
 
+use dockline_core::backend::{SessionState, StateKind, TransactionState};
 use mysql::Conn;
 use mysql::consts::SessionStateType;
 use mysql::session_state_change::SessionStateChange;
@@ -16,7 +17,7 @@ pub(crate) struct Tracking {
     state: bool,
     /// LOCK TABLES.
     locks: bool,
-    /// Something was committed since the atomic block began.
+    /// The last call committed something, or may have.
     committed: bool,
 }
 
@@ -49,12 +50,33 @@ impl Tracking {
         self.state = true;
     }
 
-    /// An atomic block begins.
-    pub(crate) fn begin_block(&mut self) {
+    /// What the server has said of the transaction.
+    pub(crate) fn transaction(&self) -> TransactionState {
+        match (self.open, self.doubt) {
+            (true, _) => TransactionState::Open,
+            (false, true) => TransactionState::Unknown,
+            (false, false) => TransactionState::None,
+        }
+    }
+
+    /// What a new session would lack.
+    pub(crate) fn session_state(&self) -> SessionState {
+        let mut state = SessionState::default();
+        if self.state {
+            state.hold(StateKind::Unknown, "");
+        }
+        if self.locks {
+            state.hold(StateKind::TableLock, "");
+        }
+        state
+    }
+
+    /// A call begins.
+    pub(crate) fn begin_call(&mut self) {
         self.committed = false;
     }
 
-    pub(crate) fn committed_inside(&self) -> bool {
+    pub(crate) fn committed(&self) -> bool {
         self.committed
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Effect {
     pub(crate) keeps_state: bool,
     /// Its count is of rows that it changed.
     pub(crate) changes_rows: bool,
+    /// It is a SELECT that changes nothing, as far as its words tell.
+    pub(crate) reads_only: bool,
     /// It forgets all that the session has.
     pub(crate) discards: bool,
 }
@@ -73,6 +75,9 @@ impl Effect {
             keeps_state,
             changes_rows: CHANGE_ROWS.iter().any(|word| is(first, word))
                 || (is(first, "with") && with_changes_rows(sql)),
+            reads_only: ["select", "values", "table", "show"].iter().any(|word| is(first, word))
+                && !keeps_state
+                && !sql.contains('('),
             discards: is(first, "discard") && second_is(&["all"]),
         }
     }

@@ -34,20 +34,20 @@ pub(crate) fn pour(
         if !stopped {
             stopped = sink.row(values(&row)?) == ControlFlow::Break(());
             if stopped && sink.was_forked() {
-                return Ok(Rest::Ready);
+                return Ok(Rest::Drained);
             }
             continue;
         }
         read_on += 1;
         // Inside a transaction the connection cannot be given up.
         if read_on > WORTH_READING && !drains {
-            return Ok(Rest::Spent);
+            return Ok(Rest::Unread);
         }
     }
     if !told {
         sink.columns(&Arc::default());
     }
-    Ok(Rest::Ready)
+    Ok(Rest::Drained)
 }
 
 /// The values of a row.

@@ -11,7 +11,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dockline_core::backend::{Cancel, Health, ParamRows, Rest, RowSink, Session, TransactionOptions};
+use dockline_core::backend::{
+    Cancel, Health, Outcome, ParamRows, Rest, RowSink, Session, SessionState, StateKind, TransactionOptions,
+    TransactionState,
+};
 use dockline_core::placeholder::Syntax;
 use dockline_core::{Error, ErrorKind, Fact, Result, ServerInfo, Value};
 use dockline_net::{Deadline, SHORT, Stamp, StatementCache, Wire};
@@ -51,8 +54,10 @@ pub(crate) struct PostgresSession {
     autocommit: bool,
     /// How it begins.
     options: TransactionOptions,
-    /// The program has sent a COMMIT since the atomic block began.
+    /// The program sent a COMMIT by the last call.
     committed: bool,
+    /// The last call failed, and left no transaction where one was.
+    rolled_back: bool,
     /// After an error that makes the connection untrustworthy nothing is sent any more.
     broken: bool,
     /// The transaction state where nobody watches the stream: read off the statements.
@@ -85,6 +90,7 @@ impl PostgresSession {
             autocommit: plan.autocommit,
             options: TransactionOptions::default(),
             committed: false,
+            rolled_back: false,
             broken: false,
             guess: Status::Idle,
             keeps_state: false,
@@ -190,6 +196,16 @@ impl PostgresSession {
         mapped
     }
 
+    /// Runs a call of the core's, and notes what it did to the transaction.
+    fn observed<R>(&mut self, call: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        let was_open = self.status() != Status::Idle;
+        self.committed = false;
+        let result = call(self);
+        self.rolled_back = was_open && result.is_err() && !self.broken && self.status() == Status::Idle;
+        self.canceller.end();
+        result
+    }
+
     fn is_encrypted(&self) -> bool {
         self.watch.as_ref().is_some_and(|watch| watch.is_encrypted())
     }
@@ -214,7 +230,7 @@ impl PostgresSession {
         match self.parameter("in_hot_standby").as_deref() {
             Some("on") => true,
             Some(_) => !self.keeps_state && self.says_read_only(),
-            None => !self.keeps_state && !self.in_transaction(),
+            None => !self.keeps_state && self.status() == Status::Idle,
         }
     }
 
@@ -248,31 +264,25 @@ impl PostgresSession {
 
 impl Session for PostgresSession {
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
-        let result = runtime::blocking(|| self.statement(sql, params, Self::execute_prepared));
-        self.canceller.end();
-        result
+        self.observed(|session| runtime::blocking(|| session.statement(sql, params, Self::execute_prepared)))
     }
 
     fn query(&mut self, sql: &str, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
-        let result = runtime::blocking(|| {
-            self.statement(sql, params, |session, prepared, params| {
-                session.query_prepared(prepared, params, &mut *sink)
+        self.observed(|session| {
+            runtime::blocking(|| {
+                session.statement(sql, params, |session, prepared, params| {
+                    session.query_prepared(prepared, params, &mut *sink)
+                })
             })
-        });
-        self.canceller.end();
-        result
+        })
     }
 
     fn execute_many(&mut self, sql: &str, rows: &mut dyn ParamRows) -> Result<u64> {
-        let result = runtime::blocking(|| self.run_many(sql, rows));
-        self.canceller.end();
-        result
+        self.observed(|session| runtime::blocking(|| session.run_many(sql, rows)))
     }
 
     fn run_own(&mut self, sql: &str) -> Result<()> {
-        let result = runtime::blocking(|| self.run_simply(sql));
-        self.canceller.end();
-        result
+        self.observed(|session| runtime::blocking(|| session.run_simply(sql)))
     }
 
     fn set_autocommit(&mut self, on: bool) -> Result<()> {
@@ -291,12 +301,16 @@ impl Session for PostgresSession {
     fn begin(&mut self, options: TransactionOptions) -> Result<()> {
         self.set_autocommit(false)?;
         self.options = options;
-        self.committed = false;
         Ok(())
     }
 
-    fn committed_inside(&self) -> bool {
-        self.committed
+    fn outcome(&self) -> Outcome {
+        let transaction = match self.status() {
+            Status::Idle => TransactionState::None,
+            Status::InTransaction => TransactionState::Open,
+            Status::Failed => TransactionState::Failed,
+        };
+        Outcome { transaction, rolled_back: self.rolled_back, committed: self.committed }
     }
 
     fn begins_lazily(&self) -> bool {
@@ -304,7 +318,7 @@ impl Session for PostgresSession {
     }
 
     fn end(&mut self, commit: bool) -> Result<()> {
-        let result = if commit { self.commit_open() } else { self.roll_back_open() };
+        let result = self.observed(|session| if commit { session.commit_open() } else { session.roll_back_open() });
         if self.status() == Status::Idle {
             self.autocommit = true;
             self.options = TransactionOptions::default();
@@ -313,15 +327,11 @@ impl Session for PostgresSession {
     }
 
     fn commit(&mut self) -> Result<()> {
-        self.commit_open()
+        self.observed(Self::commit_open)
     }
 
     fn rollback(&mut self) -> Result<()> {
-        self.roll_back_open()
-    }
-
-    fn in_transaction(&self) -> bool {
-        self.status() != Status::Idle
+        self.observed(Self::roll_back_open)
     }
 
     fn is_usable(&mut self) -> bool {
@@ -358,14 +368,22 @@ impl Session for PostgresSession {
         std::mem::forget(self);
     }
 
-    fn has_state(&mut self) -> bool {
+    fn state(&mut self) -> SessionState {
+        let mut state = SessionState::default();
+        if self.keeps_state {
+            state.hold(StateKind::Unknown, "");
+        }
         // What the server reports changes with its own settings, too; then a new connection has the same. But a program that
         // set it cannot be told from that, so it counts.
-        self.keeps_state
-            || self.watch.as_ref().is_some_and(|watch| {
-                watch
-                    .seen(|seen| SESSIONS_OWN.iter().any(|name| seen.parameters.get(*name) != self.reported.get(*name)))
-            })
+        if let Some(watch) = &self.watch {
+            watch.seen(|seen| {
+                for name in SESSIONS_OWN.iter().filter(|name| seen.parameters.get(**name) != self.reported.get(**name))
+                {
+                    state.hold(StateKind::Setting, *name);
+                }
+            });
+        }
+        state
     }
 
     fn server_connection_id(&self) -> Option<u64> {
@@ -388,7 +406,7 @@ impl Session for PostgresSession {
         Ok(self.client()?)
     }
 
-    fn took_back(&mut self) {
+    fn after_native(&mut self) {
         if self.client.as_ref().is_none_or(Client::is_closed) {
             self.broken = true;
         } else if self.watch.is_none() {

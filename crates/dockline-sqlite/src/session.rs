@@ -1,11 +1,14 @@
 //! One connection.
 
 use std::any::{Any, type_name};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::mem::forget;
 use std::sync::Arc;
 
-use dockline_core::backend::{Cancel, ParamRows, Rest, RowSink, Session, TransactionOptions};
+use dockline_core::backend::{
+    Cancel, Health, Outcome, ParamRows, Rest, RowSink, Session, SessionState, StateKind, TransactionOptions,
+    TransactionState,
+};
 use dockline_core::placeholder::{Syntax, translate};
 use dockline_core::{Error, ErrorKind, Fact, IsolationLevel, Result, ServerInfo, TransactionMode, Value};
 use rusqlite::{CachedStatement, Connection, Statement};
@@ -34,8 +37,10 @@ pub(crate) struct SqliteSession {
     begin: &'static str,
     /// Where it is off, the next statement begins a transaction.
     autocommit: bool,
-    /// How much state `init_sql` made.
-    initial_state: i64,
+    /// What `init_sql` made.
+    initial_state: SessionState,
+    /// The last call ended with an error, and SQLite rolled its transaction back.
+    rolled_back: Cell<bool>,
     /// The names of the last result's columns.
     columns: RefCell<Arc<[String]>>,
 }
@@ -49,7 +54,8 @@ impl SqliteSession {
         let watch = Watch::install(&mut connection, plan.statement_timeout);
         Ok(Self {
             watch,
-            initial_state: amount_of_state(&connection).map_err(map)?,
+            initial_state: state_of(&connection).map_err(map)?,
+            rolled_back: Cell::new(false),
             connection,
             opened,
             begin: match plan.transaction_mode {
@@ -66,10 +72,13 @@ impl SqliteSession {
     /// says whether something of it stands.
     fn statement<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
         self.begin_where_manual()?;
+        let was_open = self.in_transaction();
+        self.rolled_back.set(false);
         let before = self.connection.total_changes();
         self.watch.begin();
         let result = self.watch.check().and_then(|()| call());
         let timed_out = self.watch.end();
+        self.rolled_back.set(was_open && result.is_err() && !self.in_transaction());
         result.map_err(|error| {
             // SQLite counts changes when a statement ends, and takes back what a failed one did, except after OR FAIL.
             let nothing_stands = self.connection.total_changes() == before;
@@ -101,8 +110,15 @@ impl SqliteSession {
 
     /// Runs a statement of our own.
     fn run(&self, sql: &str) -> Result<()> {
+        let was_open = self.in_transaction();
         let mut statement = self.connection.prepare_cached(sql).map_err(map)?;
-        statement.raw_execute().map(drop).map_err(map)
+        let result = statement.raw_execute().map(drop).map_err(map);
+        self.rolled_back.set(was_open && result.is_err() && !self.in_transaction());
+        result
+    }
+
+    fn in_transaction(&self) -> bool {
+        !self.connection.is_autocommit()
     }
 }
 
@@ -130,15 +146,22 @@ fn lacks(message: &'static str) -> Error {
     Error::new(ErrorKind::NotSupported, message)
 }
 
-/// How many temporary tables and attached databases there are.
-fn amount_of_state(connection: &Connection) -> rusqlite::Result<i64> {
+/// The temporary tables and attached databases that there are.
+fn state_of(connection: &Connection) -> rusqlite::Result<SessionState> {
+    let mut state = SessionState::default();
     // Mostly a look is enough: no temporary table has ever been made, and nothing is attached.
     if connection.is_readonly("temp").is_err() && connection.db_name(2).is_err() {
-        return Ok(0);
+        return Ok(state);
     }
-    const AMOUNT: &str = "SELECT (SELECT count(*) FROM temp.sqlite_schema) \
-                          + (SELECT count(*) FROM pragma_database_list WHERE name NOT IN ('main', 'temp'))";
-    connection.prepare_cached(AMOUNT)?.query_row((), |row| row.get(0))
+    const HELD: &str = "SELECT 0, name FROM temp.sqlite_schema \
+                        UNION ALL SELECT 1, name FROM pragma_database_list WHERE name NOT IN ('main', 'temp')";
+    let mut statement = connection.prepare_cached(HELD)?;
+    let mut rows = statement.query(())?;
+    while let Some(row) = rows.next()? {
+        let kind = if row.get::<_, bool>(0)? { StateKind::AttachedDatabase } else { StateKind::TemporaryTable };
+        state.hold(kind, row.get::<_, String>(1)?);
+    }
+    Ok(state)
 }
 
 /// Runs a statement to its end, and answers how many rows it changed.
@@ -169,7 +192,7 @@ impl Session for SqliteSession {
             let Some(first) = row else {
                 drop(rows);
                 sink.columns(&self.columns_of(&statement)?);
-                return Ok(Rest::Ready);
+                return Ok(Rest::Drained);
             };
             let names = self.columns_of(first.as_ref())?;
             sink.columns(&names);
@@ -183,7 +206,7 @@ impl Session for SqliteSession {
                         // Ending the statement would end its transaction, which is the parent's.
                         forget(rows);
                         forget(statement);
-                        return Ok(Rest::Ready);
+                        return Ok(Rest::Drained);
                     }
                     break;
                 }
@@ -193,7 +216,7 @@ impl Session for SqliteSession {
             // changed by its first step, so going on to its end costs little; else there is nothing left to read, for
             // an embedded database computes a row when it is asked for it.
             while writes && rows.next().map_err(map)?.is_some() {}
-            Ok(Rest::Ready)
+            Ok(Rest::Drained)
         })
     }
 
@@ -262,8 +285,14 @@ impl Session for SqliteSession {
         if self.in_transaction() { self.run("ROLLBACK") } else { Ok(()) }
     }
 
-    fn in_transaction(&self) -> bool {
-        !self.connection.is_autocommit()
+    fn begins_lazily(&self) -> bool {
+        false
+    }
+
+    fn outcome(&self) -> Outcome {
+        let transaction = if self.in_transaction() { TransactionState::Open } else { TransactionState::None };
+        // A COMMIT that is sent as text leaves no transaction, which says enough.
+        Outcome { transaction, rolled_back: self.rolled_back.get(), committed: false }
     }
 
     fn is_usable(&mut self) -> bool {
@@ -271,12 +300,32 @@ impl Session for SqliteSession {
         true
     }
 
+    fn probe(&mut self) -> Health {
+        Health::Alive
+    }
+
+    fn can_probe(&self) -> bool {
+        true
+    }
+
     fn server_info(&mut self) -> Result<ServerInfo> {
         Ok(ServerInfo::new("SQLite", rusqlite::version()))
     }
 
-    fn has_state(&mut self) -> bool {
-        amount_of_state(&self.connection).ok() != Some(self.initial_state)
+    fn state(&mut self) -> SessionState {
+        let mut state = state_of(&self.connection).unwrap_or_else(|_| {
+            let mut unknown = SessionState::default();
+            unknown.hold(StateKind::Unknown, "");
+            unknown
+        });
+        for (kind, name) in self.initial_state.iter() {
+            state.release(kind, name);
+        }
+        state
+    }
+
+    fn server_connection_id(&self) -> Option<u64> {
+        None
     }
 
     fn forget_cancel(&mut self) {
@@ -291,6 +340,8 @@ impl Session for SqliteSession {
         self.begin_where_manual()?;
         Ok(&mut self.connection)
     }
+
+    fn after_native(&mut self) {}
 
     fn native_type(&self) -> &'static str {
         type_name::<Connection>()

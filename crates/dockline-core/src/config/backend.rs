@@ -11,7 +11,9 @@ use std::sync::Arc;
 use crate::base::error::{Error, ErrorKind, Result};
 pub use crate::base::per_process::{OfProcess, PerProcess};
 use crate::base::value::Value;
+pub use crate::config::outcome::{Outcome, TransactionState};
 use crate::config::server_info::ServerInfo;
+pub use crate::config::session_state::{SessionState, StateKind};
 use crate::config::settings::{IsolationLevel, Settings};
 
 /// A driver: which URLs are its own, and how it makes the [`Backend`] of an alias.
@@ -68,6 +70,8 @@ pub trait Backend: Send + Sync + 'static {
 
 /// One physical connection.
 ///
+/// After each call, also one that failed, the core asks for the [`outcome`](Session::outcome).
+///
 /// SQL has `?` placeholders; [`placeholder::translate`](crate::placeholder::translate) turns them into the server's. An
 /// error states what is known by [`Fact`](crate::Fact)s: [`Disconnect`](crate::Fact::Disconnect) where the connection
 /// can no longer be trusted, [`MayHaveExecuted`](crate::Fact::MayHaveExecuted) where the server did not say that it
@@ -82,8 +86,10 @@ pub trait Session: Send {
 
     /// Runs a statement and hands its rows to `sink`, one at a time, without keeping them.
     ///
-    /// Where the sink stops early, the session comes to rest as far as that is cheap, by reading what remains up to a
-    /// limit of its own, and says whether it did.
+    /// When the sink stops early, the session drains the rest of the result, and answers [`Rest::Drained`]. It may give up
+    /// and answer [`Rest::Unread`] only if the [sink allows it](RowSink::may_discard), the statement is
+    /// known to only read, no transaction may be open, and the session holds no
+    /// [state](Session::state): the core then closes the connection.
     ///
     /// # Errors
     ///
@@ -123,9 +129,7 @@ pub trait Session: Send {
     fn begin(&mut self, options: TransactionOptions) -> Result<()>;
 
     /// Whether [`begin`](Session::begin) sends nothing, and the first statement begins the transaction.
-    fn begins_lazily(&self) -> bool {
-        false
-    }
+    fn begins_lazily(&self) -> bool;
 
     /// Ends what [`begin`](Session::begin) has begun: commits or rolls back, and switches autocommit on.
     ///
@@ -134,18 +138,6 @@ pub trait Session: Send {
     /// As the driver's. [`TransactionManagement`](crate::ErrorKind::TransactionManagement) with
     /// [`WorkLost`](crate::Fact::WorkLost) where the server answered the commit with a rollback; then it has ended.
     fn end(&mut self, commit: bool) -> Result<()>;
-
-    /// Asked after an error that has left no transaction where one was: whether it is certain that there was one. Then its work
-    /// is lost.
-    fn was_rolled_back(&self) -> bool {
-        true
-    }
-
-    /// Whether something was committed since [`begin`](Session::begin), by a statement that commits by itself: then the
-    /// block cannot be run again. Costs no round trip.
-    fn committed_inside(&self) -> bool {
-        false
-    }
 
     /// Commits what is open; nothing where nothing is.
     ///
@@ -161,23 +153,19 @@ pub trait Session: Send {
     /// As the driver's.
     fn rollback(&mut self) -> Result<()>;
 
-    /// Whether a transaction is open, by the word of the server. Costs no round trip.
-    fn in_transaction(&self) -> bool;
+    /// Says how the last call left the session, whether it succeeded or failed. Costs no round trip.
+    fn outcome(&self) -> Outcome;
 
     /// Whether the server answers; a round trip, with a limit of at most 5 s.
     fn is_usable(&mut self) -> bool;
 
     /// Looks whether the other side is still there, without a round trip. Called before every statement outside a
     /// transaction, where [`liveness`](Settings::liveness) is on.
-    fn probe(&mut self) -> Health {
-        Health::Alive
-    }
+    fn probe(&mut self) -> Health;
 
     /// Whether [`probe`](Session::probe) can tell. Where it cannot, as the socket is out of reach, the core pings
     /// after a pause of [`liveness_after`](Settings::liveness_after).
-    fn can_probe(&self) -> bool {
-        true
-    }
+    fn can_probe(&self) -> bool;
 
     /// Asks the server what it is and what its limits are: a round trip or two.
     ///
@@ -188,19 +176,17 @@ pub trait Session: Send {
         Err(Error::new(ErrorKind::NotSupported, "this backend has no server to ask"))
     }
 
-    /// Whether it has state that a new connection would lack, as far as can be told: temporary tables, attached
-    /// databases, session variables; not what `init_sql` makes anew. Costs no round trip, and answers for a connection
-    /// that was lost too.
-    fn has_state(&mut self) -> bool;
+    /// Says what the session holds that a new connection would lack, as far as can be told: temporary tables, locks, attached
+    /// databases, variables; not what `init_sql` makes anew. What is there but not known is [`StateKind::Unknown`]. Asked
+    /// before a connection is replaced or discarded. Costs no round trip, and answers for a connection that was lost too.
+    fn state(&mut self) -> SessionState;
 
     /// The number by which the server lists this connection; `None` for an embedded database.
-    fn server_connection_id(&self) -> Option<u64> {
-        None
-    }
+    fn server_connection_id(&self) -> Option<u64>;
 
     /// Forgets a cancellation that came too late for the statement before. Called before each statement, when no canceller
     /// sees one run; one that is asked for from then on ends the statement that follows, also before its first step.
-    fn forget_cancel(&mut self) {}
+    fn forget_cancel(&mut self);
 
     /// What cancels the running statement from another thread; `None` where that cannot be done.
     fn canceller(&self) -> Option<Arc<dyn Cancel>>;
@@ -213,8 +199,8 @@ pub trait Session: Send {
     /// As the driver's.
     fn native(&mut self) -> Result<&mut dyn Any>;
 
-    /// Called when the driver's object has been given back: what it was used for may have changed everything.
-    fn took_back(&mut self) {}
+    /// Called when the caller of [`native`](Session::native) is done: what it did may have changed everything.
+    fn after_native(&mut self);
 
     /// The path of the type of [`native`](Session::native), for error messages.
     fn native_type(&self) -> &'static str;
@@ -286,6 +272,9 @@ pub trait RowSink {
     /// Takes a row. `Break`: it wants no more.
     fn row(&mut self, values: Vec<Value>) -> ControlFlow<()>;
 
+    /// Whether the connection may be closed to leave the rest of a result unread: nobody holds it, and no block is open.
+    fn may_discard(&self) -> bool;
+
     /// Whether `row` said `Break` because the process was forked in it, and this is the child: the session answers at once,
     /// without another look at the connection or the statement.
     fn was_forked(&self) -> bool {
@@ -315,8 +304,8 @@ pub trait ParamRows {
 /// How a [`Session::query`] left the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rest {
-    /// The next statement can be sent.
-    Ready,
-    /// More remains than was worth reading; the connection can only be closed.
-    Spent,
+    /// The result was read to its end: the next statement can be sent.
+    Drained,
+    /// More remains than was worth reading, and nothing is lost with it: the connection can only be closed.
+    Unread,
 }

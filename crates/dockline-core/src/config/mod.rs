@@ -6,6 +6,8 @@
 pub mod backend;
 pub mod batch;
 pub(crate) mod engines;
+pub(crate) mod outcome;
 pub mod placeholder;
 pub(crate) mod server_info;
+pub(crate) mod session_state;
 pub(crate) mod settings;

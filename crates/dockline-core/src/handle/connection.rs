@@ -12,7 +12,7 @@ use crate::base::now::Now;
 use crate::base::params::Params;
 use crate::base::row::{FromRow, Heading, Row};
 use crate::base::value::{FromValue, Value};
-use crate::config::backend::{Expect, ParamRows, RowSink};
+use crate::config::backend::{Expect, ParamRows, RowSink, SessionState};
 use crate::config::server_info::ServerInfo;
 use crate::handle::canceller::Canceller;
 use crate::handle::hold::Hold;
@@ -34,7 +34,7 @@ pub struct Connection {
 }
 
 /// The flags of a connection as they stand: see [`Connection::state`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionState {
     /// Whether a physical connection is open, as far as this side knows.
@@ -48,6 +48,8 @@ pub struct ConnectionState {
     pub errors_occurred: bool,
     /// Whether autocommit is on. False before the first connection.
     pub autocommit: bool,
+    /// What the session holds that a new connection would lack, as far as is known. Empty in the middle of a statement.
+    pub held: SessionState,
 }
 
 /// Statements.
@@ -243,7 +245,7 @@ impl Connection {
                 Some(native) => {
                     let value = call(native);
                     if !self.slot.was_forked_inside() {
-                        session.took_back();
+                        session.after_native();
                     }
                     Ok(value)
                 }
@@ -287,6 +289,10 @@ impl RowSink for Sink<'_> {
 
     fn expects(&self) -> Expect {
         self.expect
+    }
+
+    fn may_discard(&self) -> bool {
+        !self.slot.holds.any() && !self.slot.transaction.in_atomic_block()
     }
 
     fn row(&mut self, values: Vec<Value>) -> ControlFlow<()> {
@@ -484,7 +490,7 @@ impl Connection {
         self.slot.flags.errors_occurred.get()
     }
 
-    /// The flags as they stand. It opens nothing, and asks nobody.
+    /// Reads the flags as they stand, and what the session holds. Opens nothing, and asks no server.
     pub fn state(&self) -> ConnectionState {
         ConnectionState {
             connected: self.is_connected(),
@@ -492,6 +498,7 @@ impl Connection {
             needs_rollback: self.slot.transaction.needs_rollback(),
             errors_occurred: self.errors_occurred(),
             autocommit: self.slot.flags.autocommit.get(),
+            held: self.slot.held_state(),
         }
     }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::base::error::{Error, ErrorKind, Fact, Result};
 use crate::base::value::Value;
-use crate::config::backend::{Cancel, Health, ParamRows, Rest, RowSink, Session, TransactionOptions};
+use crate::config::backend::{
+    Cancel, Health, Outcome, ParamRows, Rest, RowSink, Session, SessionState, TransactionOptions,
+};
 use crate::link::seat::Link;
 
 impl Link {
@@ -19,7 +21,7 @@ const LEFT: &str = "left to the parent";
 
 /// The session of such a link. It is poisoned from the beginning, so nothing comes here.
 pub(crate) struct LeftSession {
-    pub(crate) had_state: bool,
+    pub(crate) state: SessionState,
 }
 
 fn left() -> Error {
@@ -64,8 +66,12 @@ impl Session for LeftSession {
         Err(left())
     }
 
-    fn in_transaction(&self) -> bool {
+    fn begins_lazily(&self) -> bool {
         false
+    }
+
+    fn outcome(&self) -> Outcome {
+        Outcome::IDLE
     }
 
     fn is_usable(&mut self) -> bool {
@@ -76,9 +82,19 @@ impl Session for LeftSession {
         Health::Gone(left())
     }
 
-    fn has_state(&mut self) -> bool {
-        self.had_state
+    fn can_probe(&self) -> bool {
+        true
     }
+
+    fn state(&mut self) -> SessionState {
+        self.state.clone()
+    }
+
+    fn server_connection_id(&self) -> Option<u64> {
+        None
+    }
+
+    fn forget_cancel(&mut self) {}
 
     fn canceller(&self) -> Option<Arc<dyn Cancel>> {
         None
@@ -87,6 +103,8 @@ impl Session for LeftSession {
     fn native(&mut self) -> Result<&mut dyn Any> {
         Err(left())
     }
+
+    fn after_native(&mut self) {}
 
     fn native_type(&self) -> &'static str {
         LEFT

@@ -8,7 +8,7 @@ use once_cell::sync::OnceCell;
 
 use crate::base::error::{Error, ErrorKind, Fact, Result};
 use crate::base::process::process;
-use crate::config::backend::{Cancel, Session};
+use crate::config::backend::{Cancel, Session, SessionState};
 use crate::config::engines::AliasConfig;
 use crate::config::settings::Liveness;
 
@@ -35,10 +35,10 @@ pub(crate) struct Seat {
 }
 
 /// What was left to the parent, in a process that was forked.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Left {
     pub(crate) in_transaction: bool,
-    pub(crate) had_state: bool,
+    pub(crate) state: SessionState,
 }
 
 impl Seat {
@@ -67,13 +67,13 @@ impl Seat {
             let forked_inside = self.forked_inside.load(Ordering::Relaxed);
             let left = Left {
                 in_transaction: forked_inside || link.in_transaction(),
-                had_state: asks_for_state && !forked_inside && link.session.has_state(),
+                state: if asks_for_state && !forked_inside { link.session.state() } else { SessionState::default() },
             };
             link.session.abandon();
             left
         });
         self.serial.store(0, Ordering::Relaxed);
-        Some(*left)
+        Some(left.clone())
     }
 
     pub(crate) fn serial(&self) -> Option<u64> {
@@ -201,8 +201,8 @@ pub(crate) struct Poison {
     code: Option<String>,
     /// There was a transaction, so replacing the connection would hide that its work is gone.
     pub(crate) in_transaction: bool,
-    /// There was state that a new connection would lack.
-    has_state: bool,
+    /// What it held that a new connection would lack.
+    state: SessionState,
 }
 
 impl Link {
@@ -252,7 +252,7 @@ impl Link {
 
     /// Whether there is work that would be gone with the connection: by the server's word, or an atomic block's.
     pub(crate) fn in_transaction(&self) -> bool {
-        self.in_block || self.session.in_transaction()
+        self.in_block || self.session.outcome().transaction.may_be_open()
     }
 
     pub(crate) fn is_usable(&mut self) -> bool {
@@ -262,8 +262,8 @@ impl Link {
     /// After this, every statement answers with the same error, without touching the connection.
     pub(crate) fn poison(&mut self, message: impl Into<String>, code: Option<String>, in_transaction: bool) {
         if self.poison.is_none() {
-            let has_state = self.session.has_state();
-            self.poison = Some(Poison { message: message.into(), code, in_transaction, has_state });
+            let state = self.session.state();
+            self.poison = Some(Poison { message: message.into(), code, in_transaction, state });
         }
     }
 
@@ -275,21 +275,24 @@ impl Link {
 impl Poison {
     /// Whether something went with the connection, so that another in its place would hide it.
     pub(crate) fn took_something(&self) -> bool {
-        self.in_transaction || self.has_state
+        self.in_transaction || !self.state.is_empty()
     }
 
     pub(crate) fn error(&self) -> Error {
-        let mut error = Error::new(ErrorKind::Operational, format!("the connection was lost: {}", self.message))
-            .with_fact(Fact::Disconnect);
+        let mut message = format!("the connection was lost: {}", self.message);
+        if self.in_transaction {
+            message.insert_str(0, "the transaction is gone: ");
+        } else if !self.state.is_empty() {
+            message += &format!(
+                "; with it went {}; call close(), or end the request or task, to continue on a new connection",
+                self.state
+            );
+        }
+        let mut error = Error::new(ErrorKind::Operational, message).with_fact(Fact::Disconnect);
         if let Some(code) = &self.code {
             error = error.with_code(code.clone());
         }
-        if self.in_transaction {
-            error = error.with_fact(Fact::WorkLost).with_context("the transaction is gone");
-        } else if self.has_state {
-            error = error.with_context("its state, as temporary tables, is gone, until close or the next boundary");
-        }
-        error
+        if self.in_transaction { error.with_fact(Fact::WorkLost) } else { error }
     }
 }
 

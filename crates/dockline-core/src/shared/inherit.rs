@@ -99,9 +99,9 @@ impl Slot {
             self.transaction.lose(|| format!("{FORKED}, and the transaction is the parent's"));
         }
         let in_transaction = left.in_transaction || self.transaction.in_atomic_block();
-        if in_transaction || left.had_state {
+        if in_transaction || !left.state.is_empty() {
             self.flags.errors_occurred.set(true);
-            let session = Box::new(LeftSession { had_state: left.had_state });
+            let session = Box::new(LeftSession { state: left.state });
             let mut link = Link::new(session, self.current_config(), Instant::now());
             link.poison(format!("{FORKED}, and it is the parent's"), None, in_transaction);
             self.seat().lock().put(link);

@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::base::error::{Error, ErrorKind, Fact, Result};
 use crate::base::logging::say;
 use crate::base::now::Now;
-use crate::config::backend::{Backend, Health};
+use crate::config::backend::{Backend, Health, SessionState};
 use crate::config::settings::Liveness;
 use crate::link::seat::Link;
 use crate::slot::reason::{CloseReason, LeftOpen};
@@ -80,7 +80,7 @@ impl Slot {
         }
         if let Some(error) = self.looks_dead(link) {
             // Without a transaction, only state can be lost with it. Django's health check does not ask for that.
-            let is_missed = link.config.settings.get_liveness() != Liveness::Off && link.session.has_state();
+            let is_missed = link.config.settings.get_liveness() != Liveness::Off && !link.session.state().is_empty();
             if held || is_missed {
                 link.poison(error.message().to_owned(), error.code(), false);
                 return self.examine(link);
@@ -89,7 +89,7 @@ impl Slot {
             return Ok(Some(CloseReason::Unusable));
         }
         let asks_the_clock = link.config.settings.get_conn_max_idle().is_some();
-        if asks_the_clock && !held && link.is_idle_too_long(Instant::now()) && !link.session.has_state() {
+        if asks_the_clock && !held && link.is_idle_too_long(Instant::now()) && link.session.state().is_empty() {
             return Ok(Some(CloseReason::MaxIdle));
         }
         Ok(None)
@@ -160,7 +160,7 @@ impl Slot {
             None => {
                 link.in_transaction()
                     || self.flags.autocommit.get() != link.config.settings.get_autocommit()
-                    || link.session.has_state()
+                    || !link.session.state().is_empty()
             }
         }
     }
@@ -220,7 +220,9 @@ impl Slot {
             return;
         }
         let Ok(mut turn) = self.turn() else { return };
-        let Some(link) = turn.link().filter(|link| link.poison.is_none() && link.session.in_transaction()) else {
+        let Some(link) =
+            turn.link().filter(|link| link.poison.is_none() && link.session.outcome().transaction.may_be_open())
+        else {
             return;
         };
         let result = link.session.rollback();
@@ -253,6 +255,15 @@ impl Slot {
             },
             Err(_) => false,
         }
+    }
+
+    /// What the session holds that a new connection would lack. In the middle of a statement nobody can say.
+    pub(crate) fn held_state(&self) -> SessionState {
+        if self.is_busy() || self.serial().is_none() {
+            return SessionState::default();
+        }
+        let held = self.turn().ok().and_then(|mut turn| turn.link().map(|link| link.session.state()));
+        held.unwrap_or_default()
     }
 
     fn answers(&self, link: &mut Link) -> bool {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::error::{Error, ErrorKind, Fact, Result};
 use crate::base::value::Value;
-use crate::config::backend::{Backend, Rest, Session};
+use crate::config::backend::{Backend, Outcome, Rest, Session, TransactionState};
 use crate::link::seat::{Link, LinkGuard};
 use crate::slot::Slot;
 use crate::slot::reason::CloseReason;
@@ -78,7 +78,7 @@ impl<'a> Turn<'a> {
 
     /// Runs it on the link, which there is.
     pub(crate) fn run<R>(self, work: Work<'_>, call: impl FnOnce(&mut dyn Session) -> Result<R>) -> Result<R> {
-        self.stream(work, |session| call(session).map(|value| (value, Rest::Ready)))
+        self.stream(work, |session| call(session).map(|value| (value, Rest::Drained)))
     }
 
     /// As [`run`](Turn::run); `call` says how it left the connection.
@@ -90,7 +90,7 @@ impl<'a> Turn<'a> {
         let (slow, keeps_time) = (settings.get_slow_statement(), link.keeps_time());
         let told = work.sql().filter(|_| slow.is_some() || slot.log().is_on() || is_query_log_enabled());
         let started = told.map(|sql| (sql, Instant::now()));
-        let before = Before { server: link.session.in_transaction(), block: link.in_block };
+        let before = Before { transaction: link.session.outcome().transaction, block: link.in_block };
 
         link.session.forget_cancel();
         slot.seat().set_running(true);
@@ -105,9 +105,11 @@ impl<'a> Turn<'a> {
         if keeps_time {
             link.last_used = Instant::now();
         }
-        let result = result.map_err(|error| slot.judge(error, link, work, before));
-        slot.follow(link, work, before, result.is_ok());
-        let unread = matches!(result, Ok((_, Rest::Spent))).then_some(CloseReason::Unread);
+        let outcome = link.session.outcome();
+        let result = result.and_then(|(value, rest)| slot.refuse_loss(link, rest, before).map(|()| (value, rest)));
+        let result = result.map_err(|error| slot.judge(error, link, work, before, outcome));
+        slot.follow(link, work, before, outcome, result.is_ok());
+        let unread = matches!(result, Ok((_, Rest::Unread))).then_some(CloseReason::Unread);
         if slot.seat().was_forked_inside() {
             // It is the parent's, to judge and to close. What comes next leaves it alone.
             slot.close_when_free.set(None);
@@ -157,10 +159,16 @@ impl Drop for Turn<'_> {
 /// What was open before a statement.
 #[derive(Clone, Copy)]
 struct Before {
-    /// A transaction, by the server's word.
-    server: bool,
+    /// A transaction, by the database's word.
+    transaction: TransactionState,
     /// The transaction of an atomic block, by ours.
     block: bool,
+}
+
+impl Before {
+    fn in_transaction(self) -> bool {
+        self.block || self.transaction.may_be_open()
+    }
 }
 
 /// Statements of the program.
@@ -174,7 +182,7 @@ impl Slot {
         call: impl FnOnce(&mut dyn Session, &str, &[Value]) -> Result<R>,
     ) -> Result<R> {
         self.stream(sql, params, many, |session, sql, params| {
-            call(session, sql, params).map(|value| (value, Rest::Ready))
+            call(session, sql, params).map(|value| (value, Rest::Drained))
         })
     }
 
@@ -248,14 +256,33 @@ impl Slot {
         error.is_disconnect() && was_there && self.backend(Backend::notices_loss_by_sending)
     }
 
+    /// A session left a result unread, so its connection is closed. That must lose nothing: a session that keeps to its
+    /// contract drains the result instead. If something is lost all the same, the caller is told.
+    fn refuse_loss(&self, link: &mut Link, rest: Rest, before: Before) -> Result<()> {
+        if rest == Rest::Drained {
+            return Ok(());
+        }
+        let state = link.session.state();
+        if !before.in_transaction() && !self.holds.any() && state.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "the result was left before its end, and the connection was closed with what it held: {}",
+            if before.in_transaction() { "a transaction".to_owned() } else { state.to_string() }
+        );
+        Err(Error::new(ErrorKind::Operational, message).with_fact(Fact::Disconnect).with_fact(Fact::MayHaveExecuted))
+    }
+
     /// What an error of the session says of the connection, and of the transaction that was open before.
-    fn judge(&self, mut error: Error, link: &mut Link, work: Work<'_>, before: Before) -> Error {
+    fn judge(&self, mut error: Error, link: &mut Link, work: Work<'_>, before: Before, after: Outcome) -> Error {
         if error.questions_the_connection() {
             self.flags.errors_occurred.set(true);
         }
-        let in_transaction = before.server || before.block;
-        let ended_by_server =
-            before.server && !error.is_disconnect() && !link.session.in_transaction() && link.session.was_rolled_back();
+        let in_transaction = before.in_transaction();
+        let ended_by_server = in_transaction
+            && !error.is_disconnect()
+            && after.rolled_back
+            && after.transaction == TransactionState::None;
         let gone = ended_by_server || (in_transaction && error.is_disconnect());
         if gone && self.transaction.in_atomic_block() {
             self.transaction.lose_by(ended_by_server, &error);
@@ -275,22 +302,22 @@ impl Slot {
     }
 
     /// Keeps the books of transactions, after something has run.
-    fn follow(&self, link: &mut Link, work: Work<'_>, before: Before, ran: bool) {
-        let in_transaction = link.session.in_transaction();
+    fn follow(&self, link: &mut Link, work: Work<'_>, before: Before, after: Outcome, ran: bool) {
+        let in_transaction = after.transaction.may_be_open();
         match work {
             Work::Begin => link.in_block = ran && !link.session.begins_lazily(),
             Work::Commit | Work::Rollback => link.in_block &= !ran && in_transaction,
             _ if self.transaction.in_atomic_block() => {
                 // The first statement of a block that begins lazily.
                 link.in_block |= in_transaction;
-                let may_have_committed = matches!(work, Work::Native) || link.session.committed_inside();
-                if may_have_committed || (before.server && ran && !in_transaction) {
+                let may_have_committed = matches!(work, Work::Native) || after.committed;
+                if may_have_committed || (before.transaction.may_be_open() && ran && !in_transaction) {
                     self.transaction.committed_inside.set(true);
                 }
             }
             _ => {}
         }
-        if in_transaction && !before.server {
+        if in_transaction && !before.transaction.may_be_open() {
             self.began_at.set(self.called_from.get());
         }
     }

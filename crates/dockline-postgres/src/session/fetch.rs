@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dockline_core::backend::{Expect, Rest, RowSink};
+use dockline_core::backend::{Expect, Rest, RowSink, Session as _};
 use dockline_core::{Error, ErrorKind, Fact, Result, Value};
 use dockline_net::SHORT;
 use postgres::Statement;
@@ -75,7 +75,7 @@ impl PostgresSession {
             let values = values(&row).map_err(|error| self.failed(error, Doing::Running, 0))?;
             let _ = sink.row(values);
         }
-        Ok(Rest::Ready)
+        Ok(Rest::Drained)
     }
 
     /// All rows at once: that is one turn of the driver, and not one for each row.
@@ -99,7 +99,7 @@ impl PostgresSession {
                 break;
             }
         }
-        Ok(Rest::Ready)
+        Ok(Rest::Drained)
     }
 
     /// The rest of a result that was left is read, where that is soon done; else the connection can only be closed. Inside a
@@ -115,7 +115,7 @@ impl PostgresSession {
 
     fn stream(&mut self, prepared: &Prepared, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
         let before = self.begin_step();
-        let drains = self.has_work();
+        let drains = self.has_work() || !prepared.effect.reads_only || !sink.may_discard() || !self.state().is_empty();
         let client = self.client()?;
         let params = params.iter().map(Param);
         let rows = match &prepared.statement {
@@ -128,7 +128,7 @@ impl PostgresSession {
         });
         match result {
             Ok(rest) => {
-                self.broken = self.broken || rest == Rest::Spent;
+                self.broken = self.broken || rest == Rest::Unread;
                 Ok(rest)
             }
             Err(error) => {
