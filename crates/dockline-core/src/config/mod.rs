@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod batch;
 pub(crate) mod engines;
+pub(crate) mod findings;
 pub(crate) mod outcome;
 pub mod placeholder;
 pub(crate) mod server_info;

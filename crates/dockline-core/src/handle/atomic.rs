@@ -11,7 +11,7 @@ use crate::config::backend::TransactionOptions;
 use crate::config::settings::IsolationLevel;
 use crate::handle::connection::Connection;
 use crate::slot::Slot;
-use crate::slot::transaction::{Entry, Exit};
+use crate::slot::blocks::{Entry, Exit};
 
 /// How an atomic block is entered (the arguments of Django's `atomic`).
 ///

@@ -462,7 +462,7 @@ impl Connection {
     /// Closes the physical connection where it is due: what
     /// [`close_old_connections`](crate::Registry::close_old_connections) does for each.
     pub fn close_if_unusable_or_obsolete(&self) {
-        self.slot.close_if_unusable_or_obsolete(&Now::default(), crate::thread::local::depth(&self.slot.shared) > 0);
+        self.slot.close_if_unusable_or_obsolete(&Now::default(), self.slot.depth() > 0);
     }
 
     /// Runs a closure with this connection open, and closes it after that where it opened it (Django's

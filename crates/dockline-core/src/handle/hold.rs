@@ -15,19 +15,14 @@ pub struct Hold {
 
 impl Hold {
     pub(crate) fn new(slot: Rc<Slot>) -> Self {
-        let holds = &slot.holds;
-        if !holds.any() {
-            holds.serial.set(slot.serial());
-        }
-        holds.count.set(holds.count.get() + 1);
+        slot.holds.add(slot.serial());
         Self { slot }
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let holds = &self.slot.holds;
-        holds.count.set(holds.count.get() - 1);
+        self.slot.holds.remove();
     }
 }
 

@@ -1,4 +1,6 @@
-//! The registry: aliases and their settings, shared by all threads.
+//! The registry: the interface that programs use, with its requests, tasks, checks and its end.
+//!
+//! It is the uppermost layer: it may know all others, and none of them may know it.
 
 pub(crate) mod check;
 pub(crate) mod scope;
@@ -79,7 +81,7 @@ impl RegistryBuilder {
     ///
     /// A `load` that uses the registry that it loads gets an error from it. It must not wait for another thread that does.
     pub fn build_lazily(self, load: impl Fn() -> Result<Databases> + Send + Sync + 'static) -> Registry {
-        let shared = Arc::new(Shared::new(self.engines, self.task_policy, load));
+        let shared = Arc::new(Shared::new(self.engines, self.task_policy, local::RECEIVERS, load));
         inherit::register(&shared);
         Registry { owner: Arc::new(Owner { shared }) }
     }

@@ -8,7 +8,7 @@ use crate::link::seat::Seat;
 use crate::registry::Registry;
 use crate::shared::Shared;
 use crate::slot::reason::CloseReason;
-use crate::slot::retire;
+use crate::slot::retire::retire;
 
 /// What [`Registry::shutdown`] closed, and what it had to leave.
 #[derive(Debug, Clone, PartialEq, Eq)]

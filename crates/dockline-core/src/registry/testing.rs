@@ -24,9 +24,9 @@ use crate::base::error::Result;
 use crate::handle::atomic::{Atomic, AtomicBlock};
 use crate::handle::connection::Connection;
 use crate::handle::hold::Hold;
-use crate::handle::on_commit::Hook;
 use crate::registry::Registry;
 use crate::slot::Slot;
+use crate::slot::hooks::Hook;
 use crate::slot::query_log::LoggedQuery;
 
 /// A transaction around a test, rolled back when this is dropped: nothing of the test stays in the database.

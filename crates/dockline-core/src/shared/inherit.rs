@@ -7,57 +7,13 @@
 
 use std::mem::forget;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use once_cell::sync::OnceCell;
 
-use crate::base::error::{Error, ErrorKind, Fact};
 use crate::base::process::process;
 use crate::config::engines::AliasConfig;
-use crate::link::left::LeftSession;
-use crate::link::seat::Link;
-use crate::shared::{Shared, State, Table};
-use crate::slot::Slot;
-
-/// What a child knows of the state of its parent.
-pub(crate) struct Inherited {
-    parent: Arc<State>,
-    is_left: OnceCell<()>,
-}
-
-impl Inherited {
-    pub(crate) fn new(parent: Arc<State>) -> Self {
-        Self { parent, is_left: OnceCell::new() }
-    }
-
-    /// Whether [`leave`](Inherited::leave) has been here.
-    pub(crate) fn is_left(&self) -> bool {
-        self.is_left.get().is_some()
-    }
-
-    /// Leaves everything to the parent, once; who comes meanwhile waits for that.
-    fn leave(&self, shared: &Shared, mine: &State, asks_for_state: bool) {
-        self.is_left.get_or_init(|| {
-            // Dropping it would close what could not be taken out of it.
-            forget(Arc::clone(&self.parent));
-            // Where one is locked, a thread that does not exist here was coming or going.
-            for seat in self.parent.buckets.iter().filter_map(|bucket| bucket.try_seats()).flatten() {
-                seat.leave_to_parent(asks_for_state);
-            }
-            if let Some(table) = self.parent.table.get() {
-                let anew = |config: &Arc<AliasConfig>| {
-                    let config = shared.engines.configure_anew(config);
-                    (Arc::clone(&config.alias), config)
-                };
-                let table: Table = table.load().values().map(anew).collect();
-                // Nobody else has it yet.
-                let _ = mine.table.set(ArcSwap::from_pointee(table));
-            }
-            shared.hot.advance();
-        });
-    }
-}
+use crate::shared::Shared;
+use crate::shared::state::{Inherited, State, Table};
 
 /// All registries of the process: those that nobody uses may have connections all the same.
 static REGISTRIES: ArcSwapOption<Vec<Weak<Shared>>> = ArcSwapOption::const_empty();
@@ -79,43 +35,54 @@ pub(crate) fn leave_all_to_parent(asks_for_state: bool) {
     for shared in registries.as_deref().into_iter().flatten().filter_map(Weak::upgrade) {
         let state = shared.renewed_state();
         if let Some(inherited) = &state.inherited {
-            inherited.leave(&shared, &state, asks_for_state);
+            leave(inherited, &shared, &state, asks_for_state);
         }
     }
 }
 
-impl Slot {
-    /// This process was forked since the slot was used: what it had is the parent's. A transaction or state that would be missed
-    /// is an error of the next statement.
-    #[cold]
-    pub(crate) fn leave_to_parent(&self) {
-        // Where it was in the middle of a statement when the state was left, that has ended by now.
-        let left = self.seat().leave_to_parent(false).unwrap_or_default();
-        self.renew_seat();
-        self.close_when_free.set(None);
-        // They are dropped later: that is the program's code.
-        self.transaction.hooks.disown();
-        if self.transaction.in_atomic_block() {
-            self.transaction.lose(|| format!("{FORKED}, and the transaction is the parent's"));
+/// Leaves everything to the parent, once; who comes meanwhile waits for that.
+fn leave(inherited: &Inherited, shared: &Shared, mine: &State, asks_for_state: bool) {
+    inherited.is_left.get_or_init(|| {
+        // Dropping it would close what could not be taken out of it.
+        forget(Arc::clone(&inherited.parent));
+        // Where one is locked, a thread that does not exist here was coming or going.
+        for seat in inherited.parent.buckets.iter().filter_map(|bucket| bucket.try_seats()).flatten() {
+            seat.leave_to_parent(asks_for_state);
         }
-        let in_transaction = left.in_transaction || self.transaction.in_atomic_block();
-        if in_transaction || !left.state.is_empty() {
-            self.flags.errors_occurred.set(true);
-            let session = Box::new(LeftSession { state: left.state });
-            let mut link = Link::new(session, self.current_config(), Instant::now());
-            link.poison(format!("{FORKED}, and it is the parent's"), None, in_transaction);
-            self.seat().lock().put(link);
+        if let Some(table) = inherited.parent.table.get() {
+            let anew = |config: &Arc<AliasConfig>| {
+                let config = shared.engines.configure_anew(config);
+                (Arc::clone(&config.alias), config)
+            };
+            let table: Table = table.load().values().map(anew).collect();
+            // Nobody else has it yet.
+            let _ = mine.table.set(ArcSwap::from_pointee(table));
         }
-    }
-
-    /// This process was forked in the middle of a statement, which is the parent's.
-    pub(crate) fn forked_inside(&self) -> Error {
-        let message = format!("{FORKED} in the middle of this statement, and what remains of it is the parent's");
-        Error::new(ErrorKind::Operational, message)
-            .with_fact(Fact::Disconnect)
-            .with_fact(Fact::MayHaveExecuted)
-            .with_alias(self.alias_arc())
-    }
+        shared.hot.advance();
+    });
 }
 
-const FORKED: &str = "the process was forked";
+impl Shared {
+    /// That of this process. One that was forked begins with one of its own, and leaves the other to its parent.
+    pub(crate) fn state(&self) -> Arc<State> {
+        let state = self.state.load_full();
+        let is_mine = state.process == process();
+        if is_mine && state.inherited.as_ref().is_none_or(Inherited::is_left) {
+            return state;
+        }
+        leave_all_to_parent(true);
+        self.renewed_state()
+    }
+
+    /// That of this process, before anything is left to the parent.
+    pub(crate) fn renewed_state(&self) -> Arc<State> {
+        let state = self.state.load_full();
+        if state.process == process() {
+            return state;
+        }
+        let fresh = Arc::new(State::new(Some(Inherited::new(Arc::clone(&state)))));
+        self.state.compare_and_swap(&state, fresh);
+        // Ours, or that of another thread, which was faster.
+        self.state.load_full()
+    }
+}

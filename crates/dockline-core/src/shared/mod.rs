@@ -1,124 +1,51 @@
-//! What the clones of a registry and its threads share.
+//! What the clones of a registry and its threads share: the table of aliases, signals, and what each thread shows the others.
+//!
+//! It may not know what one thread has (`thread`), nor the registry's interface. What a signal has to do on a thread is handed in as
+//! pointers ([`OwnReceivers`]).
 
 pub(crate) mod inherit;
 pub mod signals;
+pub(crate) mod state;
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use once_cell::sync::OnceCell;
-use thread_local::ThreadLocal;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::ids::{DEFAULT_ALIAS, RegistryId, TaskPolicy};
-use crate::base::process::process;
 use crate::config::engines::{AliasConfig, Engines};
 use crate::config::settings::{Databases, Settings};
-use crate::link::seat::Bucket;
-use crate::shared::inherit::Inherited;
-use crate::shared::signals::Signals;
+use crate::shared::signals::{OwnReceivers, Signals};
+use crate::shared::state::{State, Table};
+use crate::slot::hot::Hot;
 
 /// A registry, as its threads see it.
 pub(crate) struct Shared {
-    pub(crate) hot: Hot,
+    pub(crate) hot: Arc<Hot>,
     pub(crate) engines: Engines,
     load: Box<dyn Fn() -> Result<Databases> + Send + Sync>,
     // What threads share behind locks hangs on this one pointer, so that a process that forked can leave it all behind: the
     // table is read without one, and can be copied.
-    state: ArcSwap<State>,
+    pub(super) state: ArcSwap<State>,
     pub(crate) signals: Signals,
     pub(crate) task_policy: TaskPolicy,
 }
-
-/// What every `get` reads. It has cache lines of its own, for what stands beside it is written.
-#[repr(align(128))]
-pub(crate) struct Hot {
-    pub(crate) id: RegistryId,
-    /// Advances when the aliases change; a thread compares it with what it saw last.
-    generation: AtomicU64,
-    closed: AtomicBool,
-    /// An alias has, or had, `atomic_requests`.
-    atomic_requests: AtomicBool,
-    /// The log says what a request without a block does with that.
-    warned_of_requests: AtomicBool,
-    /// The log says what becomes of a task inside a block.
-    warned_of_tasks: AtomicBool,
-}
-
-impl Hot {
-    #[inline]
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn advance(&self) {
-        self.generation.fetch_add(1, Ordering::Release);
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn has_atomic_requests(&self) -> bool {
-        self.atomic_requests.load(Ordering::Relaxed)
-    }
-
-    /// Whether nobody has asked before.
-    pub(crate) fn warns_of_requests(&self) -> bool {
-        !self.warned_of_requests.swap(true, Ordering::Relaxed)
-    }
-
-    /// Whether nobody has asked before.
-    pub(crate) fn warns_of_tasks(&self) -> bool {
-        !self.warned_of_tasks.swap(true, Ordering::Relaxed)
-    }
-
-    pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
-    }
-}
-
-/// What hangs on locks, of one process.
-pub(crate) struct State {
-    pub(crate) table: OnceCell<ArcSwap<Table>>,
-    /// What each thread shows the others. `thread_local` drops none of it when a thread ends, and hands it to the next
-    /// thread with that id: see [`Bucket`].
-    pub(crate) buckets: ThreadLocal<Arc<Bucket>>,
-    process: u32,
-    pub(crate) inherited: Option<Inherited>,
-}
-
-impl State {
-    fn new(inherited: Option<Inherited>) -> Self {
-        Self { table: OnceCell::new(), buckets: ThreadLocal::new(), process: process(), inherited }
-    }
-}
-
-pub(crate) type Table = BTreeMap<Arc<str>, Arc<AliasConfig>>;
 
 impl Shared {
     pub(crate) fn new(
         engines: Engines,
         task_policy: TaskPolicy,
+        receivers: OwnReceivers,
         load: impl Fn() -> Result<Databases> + Send + Sync + 'static,
     ) -> Self {
         let id = RegistryId::next();
         Self {
-            hot: Hot {
-                id,
-                generation: AtomicU64::new(1),
-                closed: AtomicBool::new(false),
-                atomic_requests: AtomicBool::new(false),
-                warned_of_requests: AtomicBool::new(false),
-                warned_of_tasks: AtomicBool::new(false),
-            },
+            hot: Arc::new(Hot::new(id)),
             engines,
             load: Box::new(load),
             state: ArcSwap::from_pointee(State::new(None)),
-            signals: Signals::new(id),
+            signals: Signals::new(id, receivers),
             task_policy,
         }
     }
@@ -138,29 +65,6 @@ impl Shared {
             let message = "the registry is configured already; call init once, before the first connection";
             Err(Error::config(message))
         }
-    }
-
-    /// That of this process. One that was forked begins with one of its own, and leaves the other to its parent.
-    pub(crate) fn state(&self) -> Arc<State> {
-        let state = self.state.load_full();
-        let is_mine = state.process == process();
-        if is_mine && state.inherited.as_ref().is_none_or(Inherited::is_left) {
-            return state;
-        }
-        inherit::leave_all_to_parent(true);
-        self.renewed_state()
-    }
-
-    /// That of this process, before anything is left to the parent.
-    pub(crate) fn renewed_state(&self) -> Arc<State> {
-        let state = self.state.load_full();
-        if state.process == process() {
-            return state;
-        }
-        let fresh = Arc::new(State::new(Some(Inherited::new(Arc::clone(&state)))));
-        self.state.compare_and_swap(&state, fresh);
-        // Ours, or that of another thread, which was faster.
-        self.state.load_full()
     }
 
     /// The aliases as they are now; loads the configuration where that has not been done.
@@ -204,7 +108,7 @@ impl Shared {
     fn configured(&self, alias: &str, settings: Settings) -> Result<Arc<AliasConfig>> {
         let config = self.engines.configure(alias, settings)?;
         if config.settings.get_atomic_requests() {
-            self.hot.atomic_requests.store(true, Ordering::Relaxed);
+            self.hot.set_atomic_requests();
         }
         Ok(config)
     }

@@ -12,7 +12,6 @@ use crate::base::ids::RegistryId;
 use crate::base::logging::{guarded, panic_text};
 use crate::handle::connection::Connection;
 pub use crate::slot::reason::{CloseReason, ConnectionClosed};
-use crate::thread::local::ThreadRegistry;
 
 /// The signals of a registry.
 ///
@@ -39,12 +38,12 @@ pub struct Signals {
 }
 
 impl Signals {
-    pub(crate) fn new(registry: RegistryId) -> Self {
-        let reset_queries = Own { id: ReceiverId::RESET_QUERIES, run: ThreadRegistry::reset_queries };
+    pub(crate) fn new(registry: RegistryId, own: OwnReceivers) -> Self {
+        let reset_queries = Own { id: ReceiverId::RESET_QUERIES, run: own.reset_queries };
         let close = |run| Own { id: ReceiverId::CLOSE_OLD_CONNECTIONS, run };
-        let close_before = close(ThreadRegistry::close_before_request as fn(&ThreadRegistry));
-        let close_after = close(ThreadRegistry::close_after_request);
-        let close_after_task = close(ThreadRegistry::close_after_task);
+        let close_before = close(own.close_before_request);
+        let close_after = close(own.close_after_request);
+        let close_after_task = close(own.close_after_task);
         Self {
             request_started: Signal::new("request_started", registry, vec![reset_queries, close_before], vec![]),
             request_finished: Signal::new("request_finished", registry, vec![], vec![close_after]),
@@ -71,11 +70,21 @@ struct Receivers<E> {
 
 type Receiver<E> = Arc<dyn Fn(&E) + Send + Sync>;
 
-/// A receiver of the registry's own: it works on what the sending thread has.
+/// What a registry does itself when it sends: each works on what the sending thread has of the registry. They are pointers, because
+/// signals stand below threads.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnReceivers {
+    pub(crate) reset_queries: fn(RegistryId),
+    pub(crate) close_before_request: fn(RegistryId),
+    pub(crate) close_after_request: fn(RegistryId),
+    pub(crate) close_after_task: fn(RegistryId),
+}
+
+/// One of them, as a signal has it.
 #[derive(Clone, Copy)]
 struct Own {
     id: ReceiverId,
-    run: fn(&ThreadRegistry),
+    run: fn(RegistryId),
 }
 
 // Not derived: that would ask for `E: Clone`.
@@ -130,14 +139,8 @@ impl<E: 'static> Signal<E> {
     }
 
     fn run_own(&self, own: &[Own]) {
-        if own.is_empty() {
-            return;
-        }
-        // A thread that has never used the registry has nothing to clean up.
-        if let Some(registry) = crate::thread::local::find(self.registry) {
-            for own in own {
-                self.guard(|| (own.run)(&registry));
-            }
+        for own in own {
+            self.guard(|| (own.run)(self.registry));
         }
     }
 

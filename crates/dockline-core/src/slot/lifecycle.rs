@@ -7,15 +7,16 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::base::error::{Error, ErrorKind, Fact, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::logging::say;
 use crate::base::now::Now;
 use crate::config::backend::{Backend, Health, SessionState};
 use crate::config::settings::Liveness;
 use crate::link::seat::Link;
+use crate::slot::Slot;
+use crate::slot::connect::Opening;
 use crate::slot::reason::{CloseReason, LeftOpen};
 use crate::slot::turn::Turn;
-use crate::slot::{Holds, Opening, Slot};
 
 /// Receivers of `connection_created` and `connection_closed` may close and open what they are told of; not for ever.
 const ATTEMPTS: usize = 6;
@@ -31,7 +32,7 @@ impl Slot {
                 drop(turn);
                 let in_block = self.transaction.in_atomic_block();
                 if in_block && opening != Opening::InsteadInBlock {
-                    return Err(if self.shared.hot.is_closed() { self.shut_down() } else { self.closed_in_block() });
+                    return Err(if self.is_shut_down() { self.shut_down() } else { self.closed_in_block() });
                 }
                 self.connect(opening).inspect_err(|_| self.transaction.closed(CloseReason::Unusable))?;
                 opened = true;
@@ -75,7 +76,7 @@ impl Slot {
             return Ok(None);
         }
         // Connecting then says that nothing is opened any more.
-        if self.shared.hot.is_closed() {
+        if self.is_shut_down() {
             return Ok(Some(CloseReason::Shutdown));
         }
         if let Some(error) = self.looks_dead(link) {
@@ -280,28 +281,4 @@ impl Slot {
         }
         false
     }
-}
-
-impl Holds {
-    pub(crate) fn any(&self) -> bool {
-        self.count.get() > 0
-    }
-
-    /// The connection that is held from now on, where one is held.
-    pub(crate) fn bind(&self, serial: u64) {
-        if self.any() {
-            self.serial.set(Some(serial));
-        }
-    }
-
-    /// A connection that is held and gone must not be replaced in silence.
-    pub(crate) fn refuse_another(&self) -> Result<()> {
-        if self.any() && self.serial.get().is_some() { Err(gone()) } else { Ok(()) }
-    }
-}
-
-fn gone() -> Error {
-    let message = "the connection is held, and it is lost or closed; a new one would lack its state. \
-                   Drop the hold to get one";
-    Error::new(ErrorKind::Operational, message).with_fact(Fact::Disconnect)
 }

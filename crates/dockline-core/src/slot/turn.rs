@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::base::error::{Error, ErrorKind, Fact, Result};
+use crate::base::error::{Error, ErrorKind, Fact, Result, ending};
 use crate::base::value::Value;
 use crate::config::backend::{Backend, Outcome, Rest, Session, TransactionState};
 use crate::link::seat::{Link, LinkGuard};
@@ -171,6 +171,78 @@ impl Before {
     }
 }
 
+/// Turns.
+impl Slot {
+    /// Runs something: makes sure that there is a connection that is fit for it, hands the session to `call`, and keeps
+    /// the books. No code of the program runs while the link is locked, except what `call` itself calls.
+    pub(crate) fn run<R>(
+        self: &Rc<Self>,
+        work: Work<'_>,
+        call: impl FnOnce(&mut dyn Session) -> Result<R>,
+    ) -> Result<R> {
+        self.ready()?.run(work, call)
+    }
+
+    /// As [`run`](Slot::run), for what needs no connection where none is open.
+    pub(crate) fn run_if_open(&self, work: Work<'_>, call: impl FnOnce(&mut dyn Session) -> Result<()>) -> Result<()> {
+        let mut turn = self.turn()?;
+        let Some(link) = turn.link() else {
+            // Where one is held, there was something to end.
+            return self.holds.refuse_another().map_err(|error| error.with_alias(self.alias_arc()));
+        };
+        if let Some(poison) = &mut link.poison {
+            let error = poison.error();
+            let lost_work = std::mem::take(&mut poison.in_transaction);
+            // Who ends the transaction has been told that it is gone.
+            link.in_block = false;
+            drop(turn);
+            if lost_work {
+                self.transaction.hooks.clear();
+            }
+            self.flags.errors_occurred.set(true);
+            let error = error.with_alias(self.alias_arc());
+            if let Some(sql) = work.sql() {
+                self.tell(sql, Duration::ZERO, Some(&error));
+            }
+            return Err(error);
+        }
+        turn.run(work, call)
+    }
+
+    /// Locks the link. While the turn lives, the slot is busy: whoever comes back to it on this thread gets an error
+    /// and no deadlock.
+    pub(crate) fn turn(&self) -> Result<Turn<'_>> {
+        self.notice_fork();
+        self.begin_turn()?;
+        Ok(Turn::new(self, self.seat().lock()))
+    }
+
+    /// As [`turn`](Slot::turn), for a boundary that mostly finds nothing to do: it does not ask for the process before it waits for
+    /// the lock. Who then does something to the connection asks.
+    pub(crate) fn boundary_turn(&self) -> Result<Turn<'_>> {
+        self.begin_turn()?;
+        if let Some(guard) = self.seat().try_lock() {
+            return Ok(Turn::new(self, guard));
+        }
+        self.busy.set(false);
+        self.turn()
+    }
+
+    fn begin_turn(&self) -> Result<()> {
+        match self.ended.get() {
+            None => {}
+            Some(CloseReason::ThreadExit) => return Err(ending(self.alias())),
+            Some(_) => return Err(self.shut_down()),
+        }
+        if self.busy.replace(true) {
+            let message = "the connection is in the middle of a statement: a row callback, an iterator of parameters or \
+                           a closure of native cannot use it";
+            return Err(Error::new(ErrorKind::Programming, message).with_alias(self.alias_arc()));
+        }
+        Ok(())
+    }
+}
+
 /// Statements of the program.
 impl Slot {
     /// Runs a statement: through the wrappers, unless a marked block refuses it, on a connection that is fit for it.
@@ -226,7 +298,7 @@ impl Slot {
         }
         let started = Instant::now();
         let (mut call, mut outcome) = (Some(call), None);
-        let result = self.wrappers.call(self, sql, params, many, &mut |sql, params| {
+        let result = self.wrappers.call(sql, params, many, &mut |sql, params| {
             if let Some(error) = self.refusal() {
                 return Err(error);
             }

@@ -18,11 +18,14 @@ use crate::base::logging::say;
 use crate::base::now::Now;
 use crate::base::process::process;
 use crate::config::engines::AliasConfig;
+use crate::handle::connection::Connection;
 use crate::link::seat::{Bucket, Seat};
+use crate::shared::signals::{ConnectionCreated, OwnReceivers};
 use crate::shared::{Shared, inherit};
-use crate::slot::Slot;
-use crate::slot::reason::{CloseReason, LeftOpen};
+use crate::slot::reason::{CloseReason, ConnectionClosed, LeftOpen};
+use crate::slot::{Desk, Slot};
 use crate::thread::names::Names;
+use std::time::Duration;
 
 thread_local! {
     static LOCAL: Local = Local::new();
@@ -130,11 +133,6 @@ pub(crate) fn join(shared: &Arc<Shared>) -> Option<Rc<ThreadRegistry>> {
     LOCAL.try_with(|local| local.find(shared.hot.id).unwrap_or_else(|| local.join(shared))).ok()
 }
 
-/// In how many requests and tasks of the registry this thread is, one inside the other; one that is ending counts.
-pub(crate) fn depth(shared: &Shared) -> u32 {
-    find(shared.hot.id).map_or(0, |registry| registry.depth.get() + registry.ending.get())
-}
-
 /// Takes this thread out of a registry that has gone, unless something of it is in use here.
 pub(crate) fn forget_registry(id: RegistryId) {
     let entry = LOCAL.try_with(|local| {
@@ -147,16 +145,52 @@ pub(crate) fn forget_registry(id: RegistryId) {
     }
 }
 
-/// This process was forked since the slot was used.
-#[cold]
-pub(crate) fn leave_to_parent(slot: &Slot) {
-    if let Some(registry) = find(slot.shared.hot.id) {
-        registry.leave_to_parent();
+/// What a registry's own receivers do on this thread. One that has never used the registry has nothing to clean up.
+pub(crate) const RECEIVERS: OwnReceivers = OwnReceivers {
+    reset_queries: |id| with(id, ThreadRegistry::reset_queries),
+    close_before_request: |id| with(id, ThreadRegistry::close_before_request),
+    close_after_request: |id| with(id, ThreadRegistry::close_after_request),
+    close_after_task: |id| with(id, ThreadRegistry::close_after_task),
+};
+
+fn with(id: RegistryId, call: impl FnOnce(&ThreadRegistry)) {
+    if let Some(registry) = find(id) {
+        call(&registry);
     }
-    // One that its registry does not have any more, or a thread that is ending.
-    if slot.is_inherited() {
-        drop(slot.shared.state());
-        slot.leave_to_parent();
+}
+
+impl Desk for Shared {
+    fn newest(&self, alias: &str) -> Result<Arc<AliasConfig>> {
+        self.config(alias)
+    }
+
+    fn threads_of(&self, alias: &str) -> usize {
+        Self::threads_of(self, alias)
+    }
+
+    fn opened(&self, slot: &Rc<Slot>, serial: u64, elapsed: Duration) {
+        let event = ConnectionCreated { connection: Connection::new(Rc::clone(slot)), serial, elapsed };
+        self.signals.connection_created.send(&event);
+    }
+
+    fn closed(&self, event: &ConnectionClosed) {
+        self.signals.connection_closed.send(event);
+    }
+
+    fn depth(&self) -> u32 {
+        find(self.hot.id).map_or(0, |registry| registry.depth.get() + registry.ending.get())
+    }
+
+    #[cold]
+    fn leave_to_parent(&self, slot: &Slot) {
+        if let Some(registry) = find(self.hot.id) {
+            registry.leave_to_parent();
+        }
+        // One that its registry does not have any more, or a thread that is ending.
+        if slot.is_inherited() {
+            drop(self.state());
+            slot.leave_to_parent();
+        }
     }
 }
 
@@ -204,7 +238,8 @@ impl ThreadRegistry {
         self.notice_fork();
         let seat = Arc::new(Seat::new(Arc::clone(&config.alias)));
         self.bucket().add(Arc::clone(&seat));
-        let slot = Rc::new(Slot::new(Arc::clone(&self.shared), seat, config));
+        let slot =
+            Rc::new(Slot::new(Arc::clone(&self.shared.hot), Arc::clone(&self.shared) as Arc<dyn Desk>, seat, config));
         self.slots.borrow_mut().push(Rc::clone(&slot));
         slot
     }

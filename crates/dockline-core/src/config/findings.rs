@@ -1,0 +1,302 @@
+//! What is likely to go wrong with an alias: its settings, held against what its server says of itself.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::config::backend::Session;
+use crate::config::engines::AliasConfig;
+use crate::config::server_info::ServerInfo;
+use crate::config::settings::{Settings, Tls};
+
+/// Something that [`Registry::check`](crate::Registry::check) found (as Django's `check --database`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// The alias.
+    pub alias: String,
+    /// What it is, in a word that stays the same: `conn_max_age_too_long`, say.
+    pub id: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The numbers, and what to do.
+    pub message: String,
+}
+
+/// How bad a [`Finding`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// It works, and one day it will not.
+    Warning,
+    /// It does not work.
+    Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "alias {:?}: {} ({}): {}", self.alias, self.severity, self.id, self.message)
+    }
+}
+
+/// Logs what speaks against an alias, by the first of its connections. Whether the connection is still good.
+pub(crate) fn warn_once(config: &Arc<AliasConfig>, session: &mut dyn Session, threads: usize) -> bool {
+    if config.warned.swap(true, Ordering::Relaxed) || !log::log_enabled!(target: TARGET, log::Level::Warn) {
+        return true;
+    }
+    let alias = &*config.alias;
+    match session.server_info() {
+        Ok(info) => {
+            let checked = Checked { alias, settings: &config.settings, info: &info, threads };
+            for finding in checked.findings().iter().filter(|finding| finding.severity >= Severity::Warning) {
+                log::warn!(target: TARGET, "{finding}");
+            }
+            true
+        }
+        Err(error) => {
+            log::debug!(target: TARGET, "alias {alias:?}: the server cannot be asked for its limits: {error}");
+            !error.is_disconnect()
+        }
+    }
+}
+
+const TARGET: &str = "dockline::check";
+
+pub(crate) struct Checked<'a> {
+    pub(crate) alias: &'a str,
+    pub(crate) settings: &'a Settings,
+    pub(crate) info: &'a ServerInfo,
+    /// How many threads use the alias.
+    pub(crate) threads: usize,
+}
+
+impl Checked<'_> {
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let found = [
+            self.age(),
+            self.transactions(),
+            self.slots(),
+            self.strictness(),
+            self.charset(),
+            self.encryption(),
+            self.authorities(),
+            self.password_file(),
+            self.version(),
+        ];
+        found.into_iter().flatten().collect()
+    }
+
+    fn warn(&self, id: &'static str, message: String) -> Option<Finding> {
+        self.finding(id, Severity::Warning, message)
+    }
+
+    fn finding(&self, id: &'static str, severity: Severity, message: String) -> Option<Finding> {
+        Some(Finding { alias: self.alias.to_owned(), id, severity, message })
+    }
+
+    fn age(&self) -> Option<Finding> {
+        let limit = self.info.idle_limit()?;
+        let age = self.settings.get_conn_max_age();
+        if age.is_some_and(|age| age < limit) || self.settings.get_conn_max_idle().is_some_and(|idle| idle < limit) {
+            return None;
+        }
+        let age = age.map_or("none".to_owned(), |age| format!("{age:?}"));
+        self.warn(
+            "conn_max_age_too_long",
+            format!(
+                "conn_max_age ({age}) is not below the {limit:?} after which the server closes an idle connection; \
+                 lower conn_max_age, set conn_max_idle below that limit, or raise the limit of the server"
+            ),
+        )
+    }
+
+    /// What the server ends inside a transaction is an error, whatever Dockline does.
+    fn transactions(&self) -> Option<Finding> {
+        let limit = self.info.idle_in_transaction_session_timeout?;
+        self.finding(
+            "idle_in_transaction_limit",
+            Severity::Info,
+            format!(
+                "the server ends a connection that pauses for {limit:?} inside a transaction, and the transaction with it; \
+                 keep slow work out of transactions"
+            ),
+        )
+    }
+
+    fn slots(&self) -> Option<Finding> {
+        let left = self.info.connections_left?;
+        let max = self.info.max_connections.unwrap_or_default();
+        let threads = u64::try_from(self.threads).unwrap_or(u64::MAX);
+        if threads > max {
+            return self.warn(
+                "more_threads_than_connections",
+                format!(
+                    "{threads} threads use this alias, and the server takes {max} connections (max_connections); use \
+                     fewer threads, raise the limit, or put a pooler before the server"
+                ),
+            );
+        }
+        // This connection is counted as used already.
+        if left < (max / 10).max(1) {
+            return self.warn(
+                "few_connections_left",
+                format!(
+                    "the server takes {max} connections (max_connections), and {left} are left; close what is not \
+                     needed, or raise the limit"
+                ),
+            );
+        }
+        None
+    }
+
+    fn strictness(&self) -> Option<Finding> {
+        (self.info.strict == Some(false)).then_some(())?;
+        self.warn(
+            "not_strict",
+            "the server cuts values that do not fit, instead of refusing them; add STRICT_TRANS_TABLES to sql_mode, on \
+             the server or by init_sql"
+                .to_owned(),
+        )
+    }
+
+    fn charset(&self) -> Option<Finding> {
+        let charset = self.info.charset.as_deref()?;
+        // What MySQL calls utf8 holds three bytes a character; on PostgreSQL it is all of Unicode.
+        let good = if self.info.product == "PostgreSQL" { "utf8" } else { "utf8mb4" };
+        if charset.eq_ignore_ascii_case(good) {
+            return None;
+        }
+        self.warn(
+            "charset",
+            format!(
+                "the character set of the database is {charset}, which does not hold every character; make it utf8mb4 on \
+                 MySQL and MariaDB, UTF8 on PostgreSQL"
+            ),
+        )
+    }
+
+    fn encryption(&self) -> Option<Finding> {
+        (self.info.encrypted == Some(false) && self.info.over_network).then_some(())?;
+        self.warn(
+            "plain_text",
+            format!(
+                "the connection crosses a network without encryption (tls is {}); set tls to verify-full, or at least to \
+                 require",
+                self.settings.get_tls()
+            ),
+        )
+    }
+
+    /// The driver of MySQL trusts the authorities that browsers trust, whatever the settings say.
+    fn authorities(&self) -> Option<Finding> {
+        let trusts_all = ["MySQL", "MariaDB"].contains(&self.info.product.as_str());
+        (self.settings.get_tls() == Tls::VerifyCa && trusts_all).then_some(())?;
+        self.warn(
+            "verify_ca_trusts_everybody",
+            "with tls = verify-ca the driver takes a certificate that any public authority has signed, for any name; set tls \
+             to verify-full"
+                .to_owned(),
+        )
+    }
+
+    fn password_file(&self) -> Option<Finding> {
+        let path = self.settings.get_password_file()?;
+        let mode = permissions(path)?;
+        (mode & 0o004 != 0).then_some(())?;
+        self.warn(
+            "password_file_readable",
+            format!("the password file {path:?} can be read by every user (mode {mode:o}); chmod 600 it"),
+        )
+    }
+
+    fn version(&self) -> Option<Finding> {
+        let oldest = self.info.older_than?;
+        self.warn(
+            "server_too_old",
+            format!(
+                "{} {} is older than {oldest}, the oldest that Dockline is made for; update the server",
+                self.info.product, self.info.version
+            ),
+        )
+    }
+}
+
+#[cfg(unix)]
+fn permissions(path: &str) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt;
+    Some(std::fs::metadata(path).ok()?.permissions().mode() & 0o777)
+}
+
+#[cfg(not(unix))]
+fn permissions(_: &str) -> Option<u32> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn ids(settings: &Settings, info: &ServerInfo, threads: usize) -> Vec<&'static str> {
+        let checked = Checked { alias: "default", settings, info, threads };
+        checked.findings().iter().map(|finding| finding.id).collect()
+    }
+
+    fn healthy() -> ServerInfo {
+        ServerInfo {
+            wait_timeout: Some(Duration::from_secs(28_800)),
+            max_connections: Some(100),
+            connections_in_use: Some(3),
+            connections_left: Some(97),
+            strict: Some(true),
+            charset: Some("utf8mb4".to_owned()),
+            encrypted: Some(false),
+            ..ServerInfo::new("MySQL", "9.7.4")
+        }
+    }
+
+    #[test]
+    fn a_healthy_server_has_no_findings() {
+        assert!(ids(&Settings::new(), &healthy(), 10).is_empty());
+        let postgres = ServerInfo { charset: Some("UTF8".to_owned()), ..ServerInfo::new("PostgreSQL", "15.20") };
+        assert!(ids(&Settings::new(), &postgres, 10).is_empty());
+    }
+
+    #[test]
+    fn each_fault_has_its_id_and_its_numbers() {
+        let limits = ServerInfo { wait_timeout: Some(Duration::from_secs(60)), ..healthy() };
+        assert_eq!(ids(&Settings::new(), &limits, 1), ["conn_max_age_too_long"]);
+        assert_eq!(ids(&Settings::new().conn_max_age(None), &limits, 1), ["conn_max_age_too_long"]);
+        assert!(ids(&Settings::new().conn_max_idle(Some(Duration::from_secs(30))), &limits, 1).is_empty());
+        assert_eq!(ids(&Settings::new(), &healthy(), 101), ["more_threads_than_connections"]);
+        let full = ServerInfo { connections_left: Some(9), ..healthy() };
+        assert_eq!(ids(&Settings::new(), &full, 1), ["few_connections_left"]);
+        let loose = ServerInfo { strict: Some(false), ..healthy() };
+        assert_eq!(ids(&Settings::new(), &loose, 1), ["not_strict"]);
+        for charset in ["latin1", "utf8", "utf8mb3"] {
+            let info = ServerInfo { charset: Some(charset.to_owned()), ..healthy() };
+            assert_eq!(ids(&Settings::new(), &info, 1), ["charset"], "{charset}");
+        }
+        let far = ServerInfo { over_network: true, ..healthy() };
+        assert_eq!(ids(&Settings::new(), &far, 1), ["plain_text"]);
+        assert_eq!(ids(&Settings::new().tls(Tls::VerifyCa), &healthy(), 1), ["verify_ca_trusts_everybody"]);
+        let old = ServerInfo { older_than: Some("8.0"), ..healthy() };
+        assert_eq!(ids(&Settings::new(), &old, 1), ["server_too_old"]);
+        let message =
+            Checked { alias: "a", settings: &Settings::new(), info: &limits, threads: 1 }.findings().remove(0);
+        assert!(message.to_string().contains("60s") && message.to_string().contains("600s"), "{message}");
+    }
+}

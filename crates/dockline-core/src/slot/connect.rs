@@ -1,0 +1,106 @@
+//! How a connection is opened.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::logging::say;
+use crate::config::findings::warn_once;
+use crate::link::seat::Link;
+use crate::slot::Slot;
+
+/// Enough for receivers that use the connection that they are told of.
+const TELLING: u32 = 4;
+
+/// How a connection is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// As the settings say.
+    Fresh,
+    /// In place of one that had this autocommit.
+    Instead { autocommit: bool },
+    /// In place of one on which an atomic block had been entered, and nothing been done.
+    InsteadInBlock,
+}
+
+impl Slot {
+    /// Makes sure that there is a connection, without a statement.
+    pub(crate) fn ensure_connection(self: &Rc<Self>) -> Result<()> {
+        let open = self.turn()?.link().is_some();
+        // As in Django, a connection that was closed in a block stays closed until its end, without an error here.
+        if open || self.transaction.in_atomic_block() { Ok(()) } else { self.connect(Opening::Fresh) }
+    }
+
+    /// Opens a connection, where none is (Django's `connect`).
+    pub(crate) fn connect(self: &Rc<Self>, opening: Opening) -> Result<()> {
+        let started = Instant::now();
+        let mut turn = self.turn()?;
+        if turn.link().is_some() {
+            return Ok(());
+        }
+        // A receiver that opens what it was told of is told of that, and so on.
+        if self.telling.get() > TELLING {
+            return Err(self.reopened_for_ever());
+        }
+        let link = self.open(started, opening).map_err(|error| error.with_alias(self.alias_arc()))?;
+        let serial = link.serial;
+        turn.put(link);
+        drop(turn);
+        let elapsed = started.elapsed();
+        say!(debug, "alias {:?}: opened connection {serial} ({}) in {elapsed:.1?}", self.alias(), self.vendor());
+        self.tell_of(|| self.desk.opened(self, serial, elapsed));
+        // Either this sees that the registry was closed meanwhile, or who closed it sees the link.
+        if self.close_after_shutdown() { Err(self.shut_down()) } else { Ok(()) }
+    }
+
+    fn open(&self, started: Instant, opening: Opening) -> Result<Link> {
+        if self.is_shut_down() {
+            return Err(self.shut_down());
+        }
+        self.holds.refuse_another()?;
+        let newest = self.desk.newest(self.alias());
+        self.set_target(newest.as_ref().ok().cloned());
+        let config = newest?;
+        // Django sets the flags before it connects; that connecting failed is an error that occurred.
+        self.flags.errors_occurred.set(true);
+        self.flags.health_check_done.set(true);
+        let mut session = config.backend.connect()?;
+        if !warn_once(&config, &mut *session, self.desk.threads_of(self.alias())) {
+            let _ = session.close();
+            session = config.backend.connect()?;
+        }
+        let setting = config.settings.get_autocommit();
+        let autocommit = match opening {
+            Opening::Fresh => {
+                self.transaction.reset(setting);
+                if !setting {
+                    // As Django, which switches it off where a new connection has it on.
+                    self.tell("BEGIN", Duration::ZERO, None);
+                }
+                setting
+            }
+            Opening::Instead { autocommit } => {
+                if autocommit != setting {
+                    session.set_autocommit(autocommit)?;
+                }
+                autocommit
+            }
+            Opening::InsteadInBlock => {
+                session.begin(self.transaction.options())?;
+                false
+            }
+        };
+        self.flags.errors_occurred.set(false);
+        self.flags.autocommit.set(autocommit);
+        let mut link = Link::new(session, config, started);
+        link.in_block = opening == Opening::InsteadInBlock && !link.session.begins_lazily();
+        self.holds.bind(link.serial);
+        Ok(link)
+    }
+
+    pub(crate) fn reopened_for_ever(&self) -> Error {
+        let message = "the connection is closed again each time that it is opened, by a receiver of connection_created \
+                       or connection_closed";
+        Error::new(ErrorKind::Interface, message).with_alias(self.alias_arc())
+    }
+}

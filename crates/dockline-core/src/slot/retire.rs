@@ -1,0 +1,128 @@
+//! How a connection is closed, and who is told.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
+use crate::base::logging::{panic_text, say};
+use crate::link::seat::Link;
+use crate::slot::reason::{CloseReason, ConnectionClosed};
+use crate::slot::{Desk, Slot};
+
+impl Slot {
+    /// Tells of a connection that was taken out of its seat, and closes it.
+    pub(crate) fn retire(&self, link: Option<Link>, reason: CloseReason) {
+        if let Some(link) = link {
+            self.tell_of(|| retire(&*self.desk, link, reason));
+        }
+    }
+
+    /// Takes the connection out and closes it; in the middle of a statement, when that is over.
+    pub(crate) fn close(&self, reason: CloseReason) {
+        self.notice_fork();
+        if self.is_busy() {
+            self.close_when_free.set(Some(reason));
+            return;
+        }
+        // One that is being replaced in a block leaves it its hooks.
+        if self.serial().is_some() || !self.transaction.in_atomic_block() {
+            self.transaction.hooks.clear();
+        }
+        if self.serial().is_some() {
+            let link = self.seat().lock().take();
+            self.transaction.closed(reason);
+            self.retire(link, reason);
+        }
+    }
+
+    /// After shutdown, closes what is in no transaction. Whether the registry is shut down.
+    pub(crate) fn close_after_shutdown(&self) -> bool {
+        if !self.is_shut_down() {
+            return false;
+        }
+        if let Ok(mut turn) = self.turn() {
+            let idles = turn.link().is_some_and(|link| !link.in_transaction());
+            let link = if idles { turn.take() } else { None };
+            drop(turn);
+            if link.is_some() {
+                self.transaction.closed(CloseReason::Shutdown);
+            }
+            self.retire(link, CloseReason::Shutdown);
+        }
+        true
+    }
+
+    /// Closes the connection for good: nothing opens one here again.
+    pub(crate) fn end(&self, reason: CloseReason) {
+        if let Some(began_at) = self.transaction.began_at() {
+            let alias = self.alias();
+            say!(
+                warn,
+                "alias {alias:?}: an atomic block is open on a thread that ends ({reason}); it is rolled back (it began at {began_at})"
+            );
+        }
+        self.ended.set(Some(reason));
+        self.close(reason);
+        // They may hold this connection, and so keep the slot alive for ever.
+        self.wrappers.clear();
+    }
+
+    /// As [`end`](Slot::end), where all that was open is the parent's: in silence, for a logger's locks are the parent's too.
+    pub(crate) fn end_in_child(&self, reason: CloseReason) {
+        self.ended.set(Some(reason));
+        self.wrappers.clear();
+    }
+
+    /// Receivers do not panic out of a signal, but loggers may: then it is as if they had not been told.
+    pub(super) fn tell_of(&self, send: impl FnOnce()) {
+        let outer = self.telling.get();
+        self.telling.set(outer + 1);
+        let told = catch_unwind(AssertUnwindSafe(send));
+        self.telling.set(outer);
+        if let Err(panic) = told {
+            resume_unwind(panic);
+        }
+    }
+}
+
+/// Closes a connection, and tells of it. Never under a lock.
+pub(crate) fn retire(desk: &dyn Desk, link: Link, reason: CloseReason) {
+    // It lives on in the parent.
+    if link.is_left() {
+        return;
+    }
+    // Whoever took it out was on the way to close it when the process was forked, as in a receiver.
+    if link.is_inherited() {
+        return link.session.abandon();
+    }
+    let alias = Arc::clone(&link.config.alias);
+    let event = ConnectionClosed {
+        alias: Arc::clone(&alias),
+        serial: link.serial,
+        reason,
+        age: link.age(),
+        statements: link.statements,
+    };
+    // A driver that panics here may be on a thread that is ending, where that would end the process.
+    let Link { session, departing, .. } = link;
+    let closed = catch_unwind(AssertUnwindSafe(|| session.close()));
+    // Receivers may wait for the end of the registry.
+    drop(departing);
+    match closed {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            say!(warn, "alias {alias:?}: closing connection {}: {error}", event.serial);
+        }
+        Err(panic) => {
+            let text = panic_text(&*panic);
+            say!(error, "alias {alias:?}: closing connection {}: the driver panicked: {text}", event.serial);
+        }
+    }
+    say!(
+        debug,
+        "alias {alias:?}: closed connection {} ({reason}) after {:.1?} and {} statements",
+        event.serial,
+        event.age,
+        event.statements
+    );
+    desk.closed(&event);
+}
