@@ -46,7 +46,6 @@
 
 #![forbid(unsafe_code)]
 
-mod ask;
 mod backend;
 mod cancel;
 mod error;

@@ -68,7 +68,6 @@ mod protocol;
 mod rows;
 mod runtime;
 mod session;
-mod syntax;
 mod tls;
 mod transport;
 mod value;

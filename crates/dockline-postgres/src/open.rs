@@ -3,18 +3,20 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::sleep;
 use std::time::Duration;
 
+use dockline_core::backend::is_out_of_descriptors;
 use dockline_core::{Error, ErrorKind, ExposeSecret, Fact, Result, SecretString};
 use dockline_net::{Deadline, Stamp, Wire, addresses};
 use postgres::config::{SslMode, SslNegotiation};
 use postgres::{Client, Config, NoTls};
 
 use crate::connector::{Connector, Found};
-use crate::error::{self, Doing, out_of_descriptors};
+use crate::error::{self, Doing};
 use crate::pgpass;
 use crate::plan::{Place, Plan};
 use crate::watch::Watch;
@@ -89,7 +91,8 @@ fn attempt(plan: &Plan, password: Option<&SecretString>, deadline: Deadline) -> 
     }
     match &plan.place {
         Place::Folder(folder) => {
-            config.host_path(folder).ssl_mode(SslMode::Disable).connect_timeout(plan.connect_timeout);
+            set_folder(&mut config, folder);
+            config.ssl_mode(SslMode::Disable).connect_timeout(plan.connect_timeout);
             let stamp = plan.server.stamp();
             let client = guarded(plan, || connect_elsewhere(config, deadline))?;
             Ok(Opened { client, watch: None, wire: None, stamp, deadline })
@@ -109,6 +112,15 @@ fn attempt(plan: &Plan, password: Option<&SecretString>, deadline: Deadline) -> 
         }
     }
 }
+
+#[cfg(unix)]
+fn set_folder(config: &mut Config, folder: &Path) {
+    config.host_path(folder);
+}
+
+/// A plan names no folder here.
+#[cfg(not(unix))]
+fn set_folder(_: &mut Config, _: &Path) {}
 
 fn each_address(plan: &Plan, host: &str, config: &Config, deadline: Deadline) -> Result<Opened> {
     let found = addresses(host, plan.port).map_err(|error| {
@@ -203,4 +215,8 @@ fn descriptors_left() -> Result<()> {
         }
     }
     Ok(())
+}
+
+pub(crate) fn out_of_descriptors(error: &std::io::Error, mapped: Error) -> Error {
+    if is_out_of_descriptors(error) { mapped.with_fact(Fact::Exhausted) } else { mapped }
 }

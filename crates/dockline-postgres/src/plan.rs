@@ -46,6 +46,9 @@ impl Plan {
         let host = settings.get_host().unwrap_or("localhost");
         let port = settings.get_port().unwrap_or(5432);
         let place = if host.starts_with('/') { Place::Folder(host.into()) } else { Place::Host(host.to_owned()) };
+        if cfg!(not(unix)) && matches!(place, Place::Folder(_)) {
+            return Err(Error::config(format!("setting host: {host:?} is a Unix socket, which this system has not")));
+        }
         if let (Place::Folder(_), Tls::Require | Tls::VerifyCa | Tls::VerifyFull) = (&place, settings.get_tls()) {
             let message = format!("setting tls: a Unix socket has no encryption, so {} cannot be", settings.get_tls());
             return Err(Error::config(message));
@@ -144,6 +147,7 @@ mod tests {
         assert_eq!(literal("a\\'b"), " E'a\\\\''b'");
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_host_may_be_a_folder() {
         let plan = Plan::new("default", &Settings::from_url("postgres://%2Frun%2Fpg/app").unwrap()).unwrap();

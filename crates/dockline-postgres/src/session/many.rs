@@ -4,8 +4,7 @@ use dockline_core::backend::ParamRows;
 use dockline_core::batch::{Batch, Many};
 use dockline_core::{Result, Value};
 
-use super::PostgresSession;
-use crate::syntax::SYNTAX;
+use super::{PostgresSession, SYNTAX};
 
 /// The server takes more, but until a statement goes out its rows are in memory.
 const MOST_BYTES: usize = 1 << 20;

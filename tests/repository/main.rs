@@ -1,0 +1,6 @@
+//! What holds of the repository itself: of its files, and of its documents.
+
+mod documents;
+mod files;
+mod markdown;
+mod tree;
