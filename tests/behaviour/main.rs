@@ -25,5 +25,6 @@ mod statements;
 mod tasks;
 mod testing_support;
 mod threads;
+mod unrestored;
 mod values;
 mod wrappers;

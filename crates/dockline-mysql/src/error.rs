@@ -101,6 +101,7 @@ fn facts(code: u16) -> &'static [Fact] {
         1205 | 3572 => &[Fact::LockTimeout, Fact::Retryable],
         1213 | 1614 | 1020 => &[Fact::Retryable],
         1317 | 1969 | 3024 => &[Fact::Cancelled],
+        1305 => &[Fact::SavepointMissing],
         1792 => &[Fact::ReadOnly],
         code if ends_session(code) => &[Fact::Disconnect],
         _ => &[],

@@ -124,6 +124,7 @@ fn facts(sqlstate: &str) -> &'static [Fact] {
         "55P03" => &[Fact::LockTimeout, Fact::Retryable],
         "57014" => &[Fact::Cancelled],
         "25006" => &[Fact::ReadOnly],
+        "3B001" | "25P01" => &[Fact::SavepointMissing],
         _ if sqlstate.starts_with("53") => &[Fact::Exhausted],
         // Not 08: a server that lives says it of connections of its own, to a foreign one.
         _ => &[],

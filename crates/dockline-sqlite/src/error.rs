@@ -38,6 +38,10 @@ fn of_code(extended: c_int, message: String) -> Error {
     for fact in facts(extended) {
         error = error.with_fact(*fact);
     }
+    // SQLite has no code of its own for it.
+    if extended == ffi::SQLITE_ERROR && error.message().starts_with("no such savepoint") {
+        error = error.with_fact(Fact::SavepointMissing);
+    }
     match constraint {
         Some(constraint) => error.with_constraint(constraint),
         None => error,

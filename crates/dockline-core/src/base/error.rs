@@ -90,6 +90,8 @@ pub enum Fact {
     AfterCommit,
     /// A durable block was to stand inside another.
     NestedDurable,
+    /// The savepoint that the statement names does not exist, or no transaction is open that could have one.
+    SavepointMissing,
 }
 
 /// The constraint that a statement violated.
@@ -283,6 +285,11 @@ impl Error {
         self.has(Fact::NestedDurable)
     }
 
+    /// Whether the statement names a savepoint that does not exist.
+    pub(crate) fn is_savepoint_missing(&self) -> bool {
+        self.has(Fact::SavepointMissing)
+    }
+
     /// Whether the configuration is at fault: [`ErrorKind::ImproperlyConfigured`] or
     /// [`ErrorKind::ConnectionDoesNotExist`].
     pub fn is_config(&self) -> bool {
@@ -314,7 +321,7 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const FACTS: [Fact; 11] = [
+        const FACTS: [Fact; 12] = [
             Fact::Disconnect,
             Fact::Retryable,
             Fact::Exhausted,
@@ -326,6 +333,7 @@ impl fmt::Debug for Error {
             Fact::ReadOnly,
             Fact::AfterCommit,
             Fact::NestedDurable,
+            Fact::SavepointMissing,
         ];
         let facts: Vec<Fact> = FACTS.into_iter().filter(|fact| self.has(*fact)).collect();
         f.debug_struct("Error")

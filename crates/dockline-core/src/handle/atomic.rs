@@ -1,6 +1,5 @@
 //! Atomic blocks (Django's `transaction.atomic`).
 
-use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
@@ -11,7 +10,8 @@ use crate::config::backend::TransactionOptions;
 use crate::config::settings::IsolationLevel;
 use crate::handle::connection::Connection;
 use crate::slot::Slot;
-use crate::slot::blocks::{Entry, Exit};
+use crate::slot::blocks::Entry;
+use crate::slot::standing::Exit;
 
 /// How an atomic block is entered (the arguments of Django's `atomic`).
 ///
@@ -155,7 +155,7 @@ impl Connection {
     ///
     /// [`TransactionManagement`](crate::ErrorKind::TransactionManagement) where no block is open.
     pub fn get_rollback(&self) -> Result<bool> {
-        self.slot().rollback_flag().map(Cell::get)
+        self.slot().is_marked()
     }
 
     /// Marks the innermost block for rollback, so that it rolls back without an error, or clears the mark (Django's
@@ -169,7 +169,7 @@ impl Connection {
     ///
     /// [`TransactionManagement`](crate::ErrorKind::TransactionManagement) where no block is open.
     pub fn set_rollback(&self, rollback: bool) -> Result<()> {
-        self.slot().rollback_flag().map(|flag| flag.set(rollback))
+        self.slot().mark(rollback)
     }
 }
 

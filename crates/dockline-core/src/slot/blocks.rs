@@ -3,10 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
 
-use crate::base::error::{Error, Fact, Result, misuse};
+use crate::base::error::{Error, Result, misuse};
 use crate::config::backend::TransactionOptions;
 use crate::slot::hooks::CommitHooks;
 use crate::slot::reason::CloseReason;
+use crate::slot::standing::{Cause, Event, Level, Loss, Next, Standing};
 
 /// What a slot knows of its transactions. Most of it outlives the physical connection, as in Django, and is set anew by
 /// the next one.
@@ -14,11 +15,7 @@ use crate::slot::reason::CloseReason;
 pub(crate) struct Transaction {
     /// The blocks that are open, the outermost first.
     pub(super) blocks: RefCell<Vec<Block>>,
-    /// Django's `in_atomic_block`. Off already while the outermost block ends.
-    pub(super) in_atomic_block: Cell<bool>,
-    /// Django's `needs_rollback`.
-    pub(super) needs_rollback: Cell<bool>,
-    pub(super) lost: RefCell<Option<Lost>>,
+    standing: RefCell<Standing>,
     /// Something was committed inside the outermost block already.
     pub(crate) committed_inside: Cell<bool>,
     /// That of the outermost block that has ended last.
@@ -47,24 +44,6 @@ pub(super) struct Block {
     pub(super) is_test: bool,
 }
 
-/// What a block is to the server.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Level {
-    Transaction,
-    Savepoint,
-    /// It was asked for no savepoint, or could not have one.
-    Nothing,
-}
-
-/// Why the work of the outermost block is gone.
-pub(super) struct Lost {
-    reason: String,
-    /// The same work may succeed when it is tried again.
-    is_retryable: bool,
-    /// The server has rolled it back, and the connection is well: a commit would succeed, and say nothing.
-    by_server: bool,
-}
-
 /// How a block is entered: see [`Atomic`](crate::Atomic).
 #[derive(Clone, Copy)]
 pub(crate) struct Entry {
@@ -76,23 +55,44 @@ pub(crate) struct Entry {
     pub(crate) at: &'static Location<'static>,
 }
 
-/// How a block ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
-    Commit,
-    /// Django's end by an exception.
-    RollBack,
-}
-
 impl Transaction {
+    /// Django's `in_atomic_block`. It is off already while the outermost block ends.
     #[inline]
     pub(crate) fn in_atomic_block(&self) -> bool {
-        self.in_atomic_block.get()
+        self.standing.borrow().in_atomic_block()
     }
 
+    /// Django's `needs_rollback`.
     #[inline]
     pub(crate) fn needs_rollback(&self) -> bool {
-        self.needs_rollback.get()
+        self.standing.borrow().needs_rollback()
+    }
+
+    /// Whether the work of the block is known to be gone.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(*self.standing.borrow(), Standing::Lost(_))
+    }
+
+    /// What a block that is entered now is to the database.
+    pub(super) fn level(&self, autocommit: bool, savepoint: bool) -> Level {
+        self.standing.borrow().level(autocommit, savepoint)
+    }
+
+    /// Why no statement runs; `None` if one may.
+    #[inline]
+    pub(super) fn refusal(&self, connected: bool) -> Option<Error> {
+        self.standing.borrow().refusal(connected)
+    }
+
+    /// Takes an event. What has to be done about hooks is done; the rest is the caller's.
+    pub(super) fn on(&self, event: Event) -> Next {
+        let next = self.standing.borrow_mut().on(event);
+        match next {
+            Next::DropHooks | Next::Tell(_) => self.hooks.clear(),
+            Next::DisownHooks => self.hooks.disown(),
+            _ => {}
+        }
+        next
     }
 
     /// Where the outermost block was begun.
@@ -120,10 +120,8 @@ impl Transaction {
     }
 
     /// A new connection begins anew.
-    pub(crate) fn reset(&self, autocommit: bool) {
-        self.needs_rollback.set(false);
-        self.lost.take();
-        self.hooks.clear();
+    pub(crate) fn connected(&self, autocommit: bool) {
+        self.on(Event::Connected);
         if autocommit {
             self.runs_hooks.set(false);
         }
@@ -131,48 +129,22 @@ impl Transaction {
 
     /// The connection was closed.
     pub(crate) fn closed(&self, reason: CloseReason) {
-        self.hooks.clear();
-        if self.in_atomic_block() {
-            self.needs_rollback.set(true);
-            self.lose(|| format!("its connection was closed ({reason})"));
-        }
+        self.on(Event::Closed(Loss::new(Cause::Connection, format!("its connection was closed ({reason})"))));
     }
 
-    /// The work of the block is gone. The first reason is the one that is told.
-    pub(crate) fn lose(&self, reason: impl FnOnce() -> String) {
-        let lost = || Lost { reason: reason(), is_retryable: false, by_server: false };
-        self.lost.borrow_mut().get_or_insert_with(lost);
+    /// The process was forked: the transaction is the parent's.
+    pub(crate) fn forked(&self, reason: String) {
+        self.on(Event::Forked(Loss::new(Cause::Connection, reason)));
     }
 
-    /// The same, by an error of a statement.
-    pub(crate) fn lose_by(&self, by_server: bool, error: &Error) {
-        let is_retryable = error.is_retryable();
-        let lost = || Lost { reason: error.message().to_owned(), is_retryable, by_server };
-        self.lost.borrow_mut().get_or_insert_with(lost);
-        if by_server {
-            // What would run now would not be part of it.
-            self.needs_rollback.set(true);
-        }
+    /// The work of the transaction is gone by the failure of a statement.
+    pub(super) fn lose_by(&self, cause: Cause, error: &Error) {
+        self.on(Event::Lose(Loss::by(cause, error)));
     }
 
     pub(crate) fn next_number(&self) -> u64 {
         self.last_number.set(self.last_number.get() + 1);
         self.last_number.get()
-    }
-
-    pub(super) fn was_lost_by_server(&self) -> bool {
-        self.lost.borrow().as_ref().is_some_and(|lost| lost.by_server)
-    }
-
-    /// The end of a block that would say nothing.
-    pub(super) fn not_in_silence(&self, exit: Exit) -> Result<()> {
-        match self.lost.take() {
-            Some(lost) if exit == Exit::Commit => {
-                self.hooks.clear();
-                Err(lost.error("and was not committed"))
-            }
-            _ => Ok(()),
-        }
     }
 
     pub(super) fn refuse_in_block(&self, call: &str) -> Result<()> {
@@ -185,23 +157,18 @@ impl Transaction {
         )))
     }
 
-    pub(super) fn flag(&self) -> Result<&Cell<bool>> {
+    /// Marks the block for rollback, or takes the mark away.
+    pub(super) fn mark(&self, marked: bool) -> Result<()> {
+        self.refuse_outside_of_blocks()?;
+        self.on(if marked { Event::Mark } else { Event::Unmark });
+        Ok(())
+    }
+
+    pub(super) fn refuse_outside_of_blocks(&self) -> Result<()> {
         if self.in_atomic_block() {
-            Ok(&self.needs_rollback)
+            Ok(())
         } else {
             Err(misuse("the rollback flag is that of an atomic block, and none is open"))
         }
     }
-}
-
-impl Lost {
-    pub(super) fn error(&self, and: &str) -> Error {
-        let error = misuse(format!("the work of the atomic block is lost, {and}: {}", self.reason));
-        let error = if self.is_retryable { error.with_fact(Fact::Retryable) } else { error };
-        error.with_fact(Fact::WorkLost)
-    }
-}
-
-pub(super) fn closed_elsewhere() -> String {
-    "its connection was closed".to_owned()
 }

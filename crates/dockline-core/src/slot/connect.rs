@@ -72,7 +72,7 @@ impl Slot {
         let setting = config.settings.get_autocommit();
         let autocommit = match opening {
             Opening::Fresh => {
-                self.transaction.reset(setting);
+                self.transaction.connected(setting);
                 if !setting {
                     // As Django, which switches it off where a new connection has it on.
                     self.tell("BEGIN", Duration::ZERO, None);

@@ -52,10 +52,7 @@ impl Slot {
         self.renew_seat();
         self.close_when_free.set(None);
         // They are dropped later: that is the program's code.
-        self.transaction.hooks.disown();
-        if self.transaction.in_atomic_block() {
-            self.transaction.lose(|| format!("{FORKED}, and the transaction is the parent's"));
-        }
+        self.transaction.forked(format!("{FORKED}, and the transaction is the parent's"));
         let in_transaction = left.in_transaction || self.transaction.in_atomic_block();
         if in_transaction || !left.state.is_empty() {
             self.flags.errors_occurred.set(true);

@@ -16,6 +16,7 @@ use crate::link::seat::Link;
 use crate::slot::Slot;
 use crate::slot::connect::Opening;
 use crate::slot::reason::{CloseReason, LeftOpen};
+use crate::slot::standing::Cause;
 use crate::slot::turn::Turn;
 
 /// Receivers of `connection_created` and `connection_closed` may close and open what they are told of; not for ever.
@@ -275,7 +276,7 @@ impl Slot {
         if let Health::Gone(error) = link.session.probe() {
             let in_transaction = link.in_transaction();
             if in_transaction && self.transaction.in_atomic_block() {
-                self.transaction.lose_by(false, &error);
+                self.transaction.lose_by(Cause::Connection, &error);
             }
             link.poison(error.message().to_owned(), error.code(), in_transaction);
         }

@@ -18,6 +18,7 @@ pub(crate) mod query_log;
 pub(crate) mod reason;
 pub(crate) mod retire;
 pub(crate) mod savepoint_sql;
+pub(crate) mod standing;
 pub(crate) mod transaction;
 pub(crate) mod turn;
 pub(crate) mod wrappers;

@@ -1,10 +1,9 @@
 //! What begins and ends atomic blocks and manual transactions.
 //!
-//! It is Django's state machine (`Atomic.__enter__` and `__exit__` in `django/db/transaction.py`, and the methods of
-//! `BaseDatabaseWrapper` that they call), with one thing added: a block whose work is gone does not end without an
-//! error.
+//! Where a transaction stands, and what follows from that, is the state machine in `standing`. This file does what it says:
+//! Django's `Atomic.__enter__` and `__exit__` (`django/db/transaction.py`), and the methods of `BaseDatabaseWrapper` that
+//! they call.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,10 +12,11 @@ use crate::base::logging::say;
 use crate::config::backend::TransactionOptions;
 use crate::config::settings::Liveness;
 use crate::slot::Slot;
-use crate::slot::blocks::{Block, Entry, Exit, Level, Transaction, closed_elsewhere};
+use crate::slot::blocks::{Block, Entry, Transaction};
 use crate::slot::connect::Opening;
 use crate::slot::reason::CloseReason;
 use crate::slot::savepoint_sql::SavepointSql;
+use crate::slot::standing::{Cause, Event, Exit, Level, Loss, Next};
 use crate::slot::turn::Work;
 
 /// Blocks.
@@ -44,28 +44,26 @@ impl Slot {
                  them, with autocommit on",
             ));
         }
+        transaction.on(Event::Enters);
         if outermost {
-            transaction.needs_rollback.set(false);
-            transaction.lost.take();
             transaction.committed_inside.set(false);
         }
         let number = transaction.next_number();
-        let level = if outermost && autocommit {
-            self.begin(entry.options)?;
-            transaction.options.set(entry.options);
-            Level::Transaction
-        } else if entry.savepoint && !transaction.needs_rollback() {
-            // Where Django would stay inside a block that was never entered, this leaves none.
-            self.run_savepoint(&SavepointSql::create(number))?;
-            Level::Savepoint
-        } else {
-            Level::Nothing
-        };
+        let level = transaction.level(autocommit, entry.savepoint);
+        match level {
+            Level::Transaction => {
+                self.begin(entry.options)?;
+                transaction.options.set(entry.options);
+            }
+            // If it cannot be made, the block is not entered. (Django stays inside one that was never entered.)
+            Level::Savepoint => self.run_savepoint(&SavepointSql::create(number))?,
+            Level::Joined => {}
+        }
         if outermost && !autocommit {
             // No statement may have begun the transaction yet; but it is one, and ends with its connection.
             self.set_in_block(true)?;
         }
-        transaction.in_atomic_block.set(true);
+        transaction.on(Event::Entered);
         let block = Block {
             number,
             level,
@@ -104,7 +102,8 @@ impl Slot {
             (Some(0), _) => {
                 if self.is_busy() {
                     // It can neither be committed nor rolled back alone.
-                    transaction.lose(|| "a block was ended in the middle of a statement".to_owned());
+                    let reason = "a block was ended in the middle of a statement";
+                    transaction.on(Event::Lose(Loss::new(Cause::Connection, reason)));
                 }
                 self.leave(exit)
             }
@@ -149,87 +148,90 @@ impl Slot {
             return self.leave_inner(&block, exit);
         }
         // The outermost one, with autocommit off.
-        let outside = Outside(self);
+        let outside = Outside { slot: self, exit, next: Next::Nothing };
         let result = self.leave_inner(&block, exit);
-        drop(outside);
-        let gone = transaction.not_in_silence(exit);
+        let gone = match outside.leave() {
+            Next::Tell(loss) => Err(not_committed(&loss)),
+            _ => Ok(()),
+        };
         result.and(gone)
     }
 
     fn leave_inner(self: &Rc<Self>, block: &Block, exit: Exit) -> Result<()> {
         let transaction = &self.transaction;
-        if self.serial().is_none() {
-            // The outermost block says what became of it.
-            transaction.lose(closed_elsewhere);
-            return Ok(());
-        }
-        if exit == Exit::Commit && !transaction.needs_rollback() {
-            if block.level == Level::Nothing {
-                return Ok(());
-            }
-            let marks = MarkUnlessDone::new(transaction);
-            let released = self.run_savepoint(&SavepointSql::release(block.number));
-            if released.is_ok() || self.undo(block).is_ok() {
-                marks.done();
-            }
-            return released;
-        }
-        transaction.needs_rollback.set(false);
+        let connected = self.serial().is_some();
+        let next = transaction.on(Event::LeavesInner { exit, level: block.level, connected });
+        // A wrapper that panics leaves the savepoint as it is.
         let marks = MarkUnlessDone::new(transaction);
-        if block.level == Level::Savepoint && self.undo(block).is_ok() {
-            marks.done();
+        match next {
+            Next::Release => {
+                let released = self.run_savepoint(&SavepointSql::release(block.number));
+                if released.is_err() {
+                    self.undo(block);
+                }
+                marks.done();
+                released
+            }
+            Next::Undo => {
+                self.undo(block);
+                marks.done();
+                Ok(())
+            }
+            Next::UndoAndTell(loss) => {
+                self.undo(block);
+                marks.done();
+                Err(not_committed(&loss))
+            }
+            _ => {
+                marks.done();
+                Ok(())
+            }
         }
-        Ok(())
     }
 
-    /// Rolls back to the savepoint of a block. It is not needed any more, and released.
-    fn undo(self: &Rc<Self>, block: &Block) -> Result<()> {
-        self.run_savepoint(&SavepointSql::roll_back(block.number))?;
-        self.transaction.hooks.forget_from(block.first_hook);
-        self.run_savepoint(&SavepointSql::release(block.number))
+    /// Rolls back to the savepoint of a block. The savepoint is not needed any more, and released.
+    fn undo(self: &Rc<Self>, block: &Block) {
+        let rolled_back = self.run_savepoint(&SavepointSql::roll_back(block.number));
+        let undone = rolled_back.and_then(|()| {
+            self.transaction.hooks.forget_from(block.first_hook);
+            self.run_savepoint(&SavepointSql::release(block.number))
+        });
+        let Err(error) = undone else { return };
+        // A savepoint is missing if the program ended the transaction by a text, or rolled back to an earlier savepoint:
+        // then the block around is marked, as in Django. Else nobody asked for what is lost.
+        let was_asked_for = error.is_savepoint_missing() || error.is_disconnect();
+        self.transaction.on(if was_asked_for {
+            Event::NotUndone
+        } else {
+            Event::Unrestored(Loss::by(Cause::Savepoint, &error))
+        });
     }
 
     fn leave_transaction(self: &Rc<Self>, exit: Exit) -> Result<()> {
         let transaction = &self.transaction;
-        transaction.in_atomic_block.set(false);
-        if self.serial().is_none() {
-            // As Django, the mark and the flag of autocommit stay as they are until the next connection.
-            transaction.hooks.clear();
-            transaction.lose(closed_elsewhere);
-            return transaction.not_in_silence(exit);
+        let was_lost = transaction.is_lost();
+        let connected = self.serial().is_some();
+        let next = transaction.on(Event::LeavesTransaction { exit, connected });
+        if !connected {
+            return match next {
+                Next::Tell(loss) => Err(not_committed(&loss)),
+                _ => Ok(()),
+            };
         }
         let committed_inside = transaction.committed_inside.take();
-        let was_lost = transaction.lost.borrow().is_some();
-        let commits = exit == Exit::Commit && !transaction.needs_rollback() && !transaction.was_lost_by_server();
-        transaction.needs_rollback.set(false);
-        let mut result = if commits { self.end_transaction(Exit::Commit) } else { Ok(()) };
-        let ended = commits && result.as_ref().map_or_else(was_rolled_back, |()| true);
+        let mut result = if next == Next::Commit { self.end_transaction(Exit::Commit) } else { Ok(()) };
+        let ended = next == Next::Commit && result.as_ref().map_or_else(was_rolled_back, |()| true);
         if ended {
-            self.flags.autocommit.set(true);
-            self.flags.errors_occurred.set(false);
+            self.has_ended();
             transaction.runs_hooks.set(true);
         }
-        if result.is_err() || !commits {
+        if result.is_err() || next != Next::Commit {
             transaction.hooks.clear();
         }
         if !ended {
-            match self.end_transaction(Exit::RollBack) {
-                Ok(()) => {
-                    self.flags.autocommit.set(true);
-                    self.flags.errors_occurred.set(false);
-                    result = result.and(transaction.not_in_silence(exit));
-                }
-                Err(error) => {
-                    transaction.lose_by(false, &error);
-                    result = result.and(transaction.not_in_silence(exit));
-                    self.close(CloseReason::Unusable);
-                    // Django connects at once; else the next statement does.
-                    if self.liveness() == Liveness::Off {
-                        result = result.and(self.reconnect_as_django());
-                    }
-                }
-            }
+            result = result.and(self.roll_back_transaction(exit, next));
         }
+        transaction.on(Event::Ended);
         // A receiver of reconnecting may have had blocks of its own.
         transaction.last_committed_inside.set(committed_inside);
         let result = match result {
@@ -239,6 +241,31 @@ impl Slot {
         };
         self.close_after_shutdown();
         result
+    }
+
+    /// Rolls back the transaction of a block that cannot be committed, or was not to be. `next`: what the state machine
+    /// said.
+    fn roll_back_transaction(self: &Rc<Self>, exit: Exit, next: Next) -> Result<()> {
+        let rolled_back = self.end_transaction(Exit::RollBack);
+        let loss = match (next, &rolled_back) {
+            (Next::RollBackAndTell(loss), _) => Some(loss),
+            (_, Err(error)) if exit == Exit::Commit => Some(Loss::by(Cause::Connection, error)),
+            _ => None,
+        };
+        let told = loss.map_or(Ok(()), |loss| Err(not_committed(&loss)));
+        if rolled_back.is_ok() {
+            self.has_ended();
+            return told;
+        }
+        self.close(CloseReason::Unusable);
+        // Django connects at once; else the next statement does.
+        if self.liveness() == Liveness::Off { told.and(self.reconnect_as_django()) } else { told }
+    }
+
+    /// The transaction of the outermost block was ended by the database's word.
+    fn has_ended(&self) {
+        self.flags.autocommit.set(true);
+        self.flags.errors_occurred.set(false);
     }
 
     /// Where it connects is in switching autocommit on.
@@ -263,27 +290,18 @@ impl Slot {
         Ok(())
     }
 
-    /// Why no statement runs, where the block, or the manual transaction after one, can only be rolled back.
+    /// Why no statement runs: the block, or the manual transaction after one, can only be rolled back.
     pub(crate) fn refusal(&self) -> Option<Error> {
-        let transaction = &self.transaction;
-        // Elsewhere a new connection makes all well.
-        let stays = transaction.in_atomic_block() || self.serial().is_some();
-        let refuses = transaction.needs_rollback() || transaction.was_lost_by_server();
-        if !refuses || !stays {
-            return None;
-        }
-        let until = if transaction.in_atomic_block() { "the end of the atomic block" } else { "rollback or close" };
-        let error = match &*transaction.lost.borrow() {
-            Some(lost) => lost.error(&format!("and no statement runs until {until}")),
-            None => misuse(format!(
-                "the transaction is marked for rollback, as after an error that left a block; no statement runs until {until}"
-            )),
-        };
+        let error = self.transaction.refusal(self.serial().is_some())?;
         Some(error.with_alias(self.alias_arc()))
     }
 }
 
-/// Marks the block around for rollback, unless what was to be done was done; also where a wrapper panics.
+fn not_committed(loss: &Loss) -> Error {
+    loss.error("and was not committed")
+}
+
+/// Marks the block around for rollback if a wrapper panics before what was to be done was done.
 struct MarkUnlessDone<'a>(Option<&'a Transaction>);
 
 impl<'a> MarkUnlessDone<'a> {
@@ -299,20 +317,39 @@ impl<'a> MarkUnlessDone<'a> {
 impl Drop for MarkUnlessDone<'_> {
     fn drop(&mut self) {
         if let Some(transaction) = self.0 {
-            transaction.needs_rollback.set(true);
+            transaction.on(Event::NotUndone);
         }
     }
 }
 
-/// When this is dropped, no block is open any more; also by the panic of a wrapper.
-struct Outside<'a>(&'a Slot);
+/// The outermost block that is no transaction of its own is left when this is dropped, also by the panic of a wrapper.
+struct Outside<'a> {
+    slot: &'a Slot,
+    exit: Exit,
+    next: Next,
+}
+
+impl Outside<'_> {
+    fn leave(mut self) -> Next {
+        self.do_leave();
+        std::mem::replace(&mut self.next, Next::Nothing)
+    }
+
+    fn do_leave(&mut self) {
+        let transaction = &self.slot.transaction;
+        if !transaction.in_atomic_block() {
+            return;
+        }
+        self.next = transaction.on(Event::LeftManual { exit: self.exit });
+        if self.slot.set_in_block(false).is_err() {
+            transaction.has_left.set(true);
+        }
+    }
+}
 
 impl Drop for Outside<'_> {
     fn drop(&mut self) {
-        self.0.transaction.in_atomic_block.set(false);
-        if self.0.set_in_block(false).is_err() {
-            self.0.transaction.has_left.set(true);
-        }
+        self.do_leave();
     }
 }
 
@@ -364,9 +401,7 @@ impl Slot {
         self.outside_of_blocks("rollback")?;
         self.run_if_open(Work::Rollback, |session| session.rollback())?;
         self.flags.errors_occurred.set(false);
-        self.transaction.needs_rollback.set(false);
-        self.transaction.lost.take();
-        self.transaction.hooks.clear();
+        self.transaction.on(Event::RolledBack);
         self.close_after_shutdown();
         Ok(())
     }
@@ -382,8 +417,15 @@ impl Slot {
         self.transaction.refuse_in_block(call).map_err(|error| error.with_alias(self.alias_arc()))
     }
 
-    pub(crate) fn rollback_flag(&self) -> Result<&Cell<bool>> {
-        self.transaction.flag().map_err(|error| error.with_alias(self.alias_arc()))
+    /// Django's `get_rollback`.
+    pub(crate) fn is_marked(&self) -> Result<bool> {
+        self.transaction.refuse_outside_of_blocks().map_err(|error| error.with_alias(self.alias_arc()))?;
+        Ok(self.transaction.needs_rollback())
+    }
+
+    /// Django's `set_rollback`.
+    pub(crate) fn mark(&self, marked: bool) -> Result<()> {
+        self.transaction.mark(marked).map_err(|error| error.with_alias(self.alias_arc()))
     }
 
     /// Runs a savepoint's statement, through wrappers and query log.

@@ -10,6 +10,7 @@ use crate::config::backend::{Backend, Outcome, Rest, Session, TransactionState};
 use crate::link::seat::{Link, LinkGuard};
 use crate::slot::Slot;
 use crate::slot::reason::CloseReason;
+use crate::slot::standing::Cause;
 
 /// The slot, busy, with its link locked.
 pub(crate) struct Turn<'a> {
@@ -356,11 +357,9 @@ impl Slot {
             && after.rolled_back
             && after.transaction == TransactionState::None;
         let gone = ended_by_server || (in_transaction && error.is_disconnect());
-        if gone && self.transaction.in_atomic_block() {
-            self.transaction.lose_by(ended_by_server, &error);
-        } else if gone {
-            // Of blocks in a manual transaction, or of the one that is ending.
-            self.transaction.hooks.disown();
+        if gone {
+            let cause = if ended_by_server { Cause::Database } else { Cause::Connection };
+            self.transaction.lose_by(cause, &error);
         }
         if gone && work.commits() && error.may_have_executed() {
             error = error.with_fact(Fact::CommitUnknown);
