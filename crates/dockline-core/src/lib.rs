@@ -15,6 +15,7 @@
 //! | `execute_wrapper`, `query_log`, [`testing`] | watching statements |
 //! | `connection`, `row`, `value`, `params` | the handle, and what goes in and out |
 //! | [`placeholder`] | `?` on every backend |
+//! | [`statement`] | what a text does: one tokenizer, one outline |
 //! | [`settings`](Settings) | URL, environment, TOML, builder |
 //! | [`signals`], `scope`, `task` | hooks; requests and tasks |
 //! | [`backend`] | what a driver implements |
@@ -42,7 +43,7 @@ mod shared;
 mod slot;
 mod thread;
 
-pub use config::{backend, batch, placeholder};
+pub use config::{backend, batch, placeholder, statement};
 pub use registry::testing;
 pub use shared::signals;
 

@@ -12,3 +12,4 @@ pub mod placeholder;
 pub(crate) mod server_info;
 pub(crate) mod session_state;
 pub(crate) mod settings;
+pub mod statement;

@@ -53,6 +53,14 @@ pub enum StateKind {
     Cursor,
     /// An attached database.
     AttachedDatabase,
+    /// A table that is open for reading by `HANDLER`.
+    Handler,
+    /// A library that was loaded.
+    Library,
+    /// A resource group other than the server's choice.
+    ResourceGroup,
+    /// The value that `LAST_INSERT_ID` gives to the next statement.
+    LastInsertId,
     /// Something that is known to be there, but not what it is.
     Unknown,
 }
@@ -149,6 +157,10 @@ impl fmt::Display for StateKind {
             Self::PreparedStatement => "the prepared statement",
             Self::Cursor => "the cursor",
             Self::AttachedDatabase => "the attached database",
+            Self::Handler => "the handler",
+            Self::Library => "the library",
+            Self::ResourceGroup => "the resource group",
+            Self::LastInsertId => "the value for LAST_INSERT_ID",
             Self::Unknown => "state of a kind that is not known",
         })
     }
