@@ -11,8 +11,8 @@ use dockline_core::{Error, ErrorKind, Result};
 use dockline_net::Deadline;
 use mysql::prelude::Queryable;
 
+use crate::ask::ask;
 use crate::error::{Phase, map};
-use crate::info::ask;
 use crate::open::{self, Opened};
 use crate::plan::{IDENTITY, Plan};
 

@@ -2,39 +2,13 @@
 
 use std::time::Duration;
 
-use dockline_core::{Result, ServerInfo};
+use dockline_core::ServerInfo;
 use mysql::Conn;
-use mysql::prelude::Queryable;
 
-use crate::error::Phase;
-use crate::session::MysqlSession;
-
-/// Asks what has one row, and answers its columns as text; of several results, the last.
-pub(crate) fn ask(conn: &mut Conn, sql: &str) -> mysql::Result<Vec<Option<String>>> {
-    let mut columns = Vec::new();
-    let mut result = conn.query_iter(sql)?;
-    while let Some(set) = result.iter() {
-        for row in set {
-            let values = row?.unwrap().into_iter();
-            columns = values
-                .map(|value| match value {
-                    mysql::Value::NULL => None,
-                    mysql::Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-                    other => Some(other.as_sql(true)),
-                })
-                .collect();
-        }
-    }
-    Ok(columns)
-}
-
-/// A system variable that is a flag, or one of several words of which one is for off.
-pub(crate) fn is_on(text: &str) -> bool {
-    !matches!(text, "" | "0" | "OFF")
-}
+use crate::ask::{ask, is_on};
 
 /// Two round trips at the most.
-pub(crate) fn server_info(session: &mut MysqlSession) -> Result<ServerInfo> {
+pub(crate) fn server_info(conn: &mut Conn, mariadb: bool) -> mysql::Result<ServerInfo> {
     const LIMITS: &str = "SELECT @@version, @@wait_timeout, @@interactive_timeout, @@max_connections, \
                           @@session.max_user_connections, @@global.read_only, @@sql_mode, @@character_set_database";
     // Its own threads every user sees, which is what the limit of a user is about.
@@ -42,9 +16,8 @@ pub(crate) fn server_info(session: &mut MysqlSession) -> Result<ServerInfo> {
     const OF_USER: &str = "SELECT COUNT(*), COUNT(*) FROM information_schema.PROCESSLIST \
                            WHERE USER = SUBSTRING_INDEX(USER(), '@', 1)";
 
-    let mut told = |sql: &str| ask(&mut session.conn, sql);
-    let asked = told(LIMITS).and_then(|limits| Ok((limits, told(IN_USE)?)));
-    let (limits, in_use) = asked.map_err(|error| session.failed(error, Phase::Before))?;
+    let limits = ask(conn, LIMITS)?;
+    let in_use = ask(conn, IN_USE)?;
     let text = |at: usize| limits.get(at).and_then(Option::as_deref).unwrap_or_default();
     let number = |at: usize| text(at).parse::<u64>().ok();
     let second =
@@ -54,18 +27,17 @@ pub(crate) fn server_info(session: &mut MysqlSession) -> Result<ServerInfo> {
     let max = number(3);
     let mut left = max.zip(in_use).map(|(max, in_use)| max.saturating_sub(in_use));
     if let Some(of_user) = number(4).filter(|limit| *limit > 0) {
-        let used = match ask(&mut session.conn, OF_USER) {
+        let used = match ask(conn, OF_USER) {
             // MySQL cannot list its threads while one runs a statement with certain characters (3854).
             Err(mysql::Error::MySqlError(_)) => Vec::new(),
-            used => used.map_err(|error| session.failed(error, Phase::Before))?,
+            used => used?,
         };
         let left_to_user = of_user.saturating_sub(second(&used).unwrap_or_default());
         left = Some(left.map_or(left_to_user, |left| left.min(left_to_user)));
     }
 
     let version = text(0).to_owned();
-    let (product, oldest, oldest_text) =
-        if session.mariadb { ("MariaDB", (10, 6), "10.6") } else { ("MySQL", (8, 0), "8.0") };
+    let (product, oldest, oldest_text) = if mariadb { ("MariaDB", (10, 6), "10.6") } else { ("MySQL", (8, 0), "8.0") };
     let mut info = ServerInfo::new(product, version.clone());
     info.older_than = major_minor(&version).is_some_and(|version| version < oldest).then_some(oldest_text);
     info.wait_timeout = number(1).map(Duration::from_secs);
@@ -76,8 +48,6 @@ pub(crate) fn server_info(session: &mut MysqlSession) -> Result<ServerInfo> {
     info.read_only = Some(is_on(text(5)));
     info.strict = Some(text(6).split(',').any(|mode| mode == "STRICT_TRANS_TABLES" || mode == "STRICT_ALL_TABLES"));
     info.charset = Some(text(7).to_owned()).filter(|charset| !charset.is_empty());
-    info.encrypted = Some(session.encrypted);
-    info.over_network = session.wire.as_ref().is_some_and(dockline_net::Wire::leaves_this_machine);
     Ok(info)
 }
 
@@ -96,11 +66,5 @@ mod tests {
         assert_eq!(major_minor("9.7.4-2"), Some((9, 7)));
         assert!(major_minor("5.7.44-log") < Some((8, 0)));
         assert_eq!(major_minor("unknown"), None);
-    }
-
-    #[test]
-    fn flags_have_several_words() {
-        assert!(is_on("1") && is_on("ON") && is_on("NO_LOCK"));
-        assert!(!is_on("0") && !is_on("OFF") && !is_on(""));
     }
 }

@@ -46,6 +46,7 @@
 
 #![forbid(unsafe_code)]
 
+mod ask;
 mod backend;
 mod cancel;
 mod error;

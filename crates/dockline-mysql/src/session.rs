@@ -14,9 +14,9 @@ use dockline_net::{Server, Stamp, StatementCache, Wire};
 use mysql::prelude::Queryable;
 use mysql::{Conn, Params};
 
+use crate::ask::{ask, is_on};
 use crate::cancel::Gate;
 use crate::error::{Phase, ends_transaction, gone, keeps_step, map, of_init_sql, spares_transaction, too_large};
-use crate::info::{ask, is_on};
 use crate::liveness::look;
 use crate::open::{Opened, wire_of};
 use crate::plan::Plan;
@@ -396,6 +396,14 @@ impl MysqlSession {
         Ok(())
     }
 
+    fn ask_server_info(&mut self) -> Result<ServerInfo> {
+        let asked = info::server_info(&mut self.conn, self.mariadb);
+        let mut info = asked.map_err(|error| self.failed(error, Phase::Before))?;
+        info.encrypted = Some(self.encrypted);
+        info.over_network = self.wire.as_ref().is_some_and(Wire::leaves_this_machine);
+        Ok(info)
+    }
+
     pub(crate) fn syntax(&self) -> dockline_core::placeholder::Syntax {
         syntax(self.backslash_escapes)
     }
@@ -434,7 +442,13 @@ impl Session for MysqlSession {
     }
 
     fn execute_many(&mut self, sql: &str, rows: &mut dyn ParamRows) -> Result<u64> {
-        self.statement(|session| many::execute(session, sql, rows))
+        self.statement(|session| {
+            let commits_each = session.tracking.autocommit && !session.tracking.in_transaction();
+            let syntax = session.syntax();
+            let mut run =
+                |sql: &str, params: &[Value]| session.run(sql, params, None).map(|received| received.affected);
+            many::execute(sql, &syntax, commits_each, rows, &mut run)
+        })
     }
 
     fn run_own(&mut self, sql: &str) -> Result<()> {
@@ -534,7 +548,7 @@ impl Session for MysqlSession {
 
     fn server_info(&mut self) -> Result<ServerInfo> {
         let limit = self.plan.short();
-        self.statement(|session| session.within(limit, info::server_info))
+        self.statement(|session| session.within(limit, Self::ask_server_info))
     }
 
     fn state(&mut self) -> SessionState {

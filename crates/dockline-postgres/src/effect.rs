@@ -2,7 +2,7 @@
 
 use dockline_core::placeholder::Scanner;
 
-use crate::session::SYNTAX;
+use crate::syntax::SYNTAX;
 
 /// What is known of a statement before it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

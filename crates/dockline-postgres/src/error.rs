@@ -3,10 +3,10 @@
 use std::error::Error as StdError;
 use std::io;
 
+use dockline_core::backend::is_out_of_descriptors;
 use dockline_core::{Constraint, ConstraintKind, Error, ErrorKind, Fact};
 use postgres::error::DbError;
 
-use crate::open::out_of_descriptors;
 use crate::protocol::Fatal;
 
 /// What the driver was doing when it failed.
@@ -206,6 +206,10 @@ impl std::fmt::Display for Passed {
 }
 
 impl StdError for Passed {}
+
+pub(crate) fn out_of_descriptors(error: &io::Error, mapped: Error) -> Error {
+    if is_out_of_descriptors(error) { mapped.with_fact(Fact::Exhausted) } else { mapped }
+}
 
 #[cfg(test)]
 mod tests {

@@ -68,6 +68,7 @@ mod protocol;
 mod rows;
 mod runtime;
 mod session;
+mod syntax;
 mod tls;
 mod transport;
 mod value;

@@ -9,14 +9,13 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::sleep;
 use std::time::Duration;
 
-use dockline_core::backend::is_out_of_descriptors;
 use dockline_core::{Error, ErrorKind, ExposeSecret, Fact, Result, SecretString};
 use dockline_net::{Deadline, Stamp, Wire, addresses};
 use postgres::config::{SslMode, SslNegotiation};
 use postgres::{Client, Config, NoTls};
 
 use crate::connector::{Connector, Found};
-use crate::error::{self, Doing};
+use crate::error::{self, Doing, out_of_descriptors};
 use crate::pgpass;
 use crate::plan::{Place, Plan};
 use crate::watch::Watch;
@@ -215,8 +214,4 @@ fn descriptors_left() -> Result<()> {
         }
     }
     Ok(())
-}
-
-pub(crate) fn out_of_descriptors(error: &std::io::Error, mapped: Error) -> Error {
-    if is_out_of_descriptors(error) { mapped.with_fact(Fact::Exhausted) } else { mapped }
 }

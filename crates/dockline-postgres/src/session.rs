@@ -3,6 +3,7 @@
 mod fetch;
 mod liveness;
 mod many;
+mod prepared;
 mod statement;
 mod transaction;
 
@@ -15,7 +16,6 @@ use dockline_core::backend::{
     Cancel, Health, Outcome, ParamRows, Rest, RowSink, Session, SessionState, StateKind, TransactionOptions,
     TransactionState,
 };
-use dockline_core::placeholder::Syntax;
 use dockline_core::{Error, ErrorKind, Fact, Result, ServerInfo, Value};
 use dockline_net::{Deadline, SHORT, Stamp, StatementCache, Wire};
 use postgres::{Client, SimpleQueryMessage};
@@ -28,17 +28,7 @@ use crate::plan::Plan;
 use crate::protocol::{Fatal, Status};
 use crate::runtime;
 use crate::watch::Watch;
-use statement::Prepared;
-
-pub(crate) const SYNTAX: Syntax = Syntax {
-    numbered: true,
-    backslash_escapes: false,
-    escape_strings: true,
-    dollar_quotes: true,
-    nested_comments: true,
-    hash_comments: false,
-    bracket_names: false,
-};
+use prepared::Prepared;
 
 pub(crate) struct PostgresSession {
     /// `None` when it has been closed.

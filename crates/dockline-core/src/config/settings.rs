@@ -219,18 +219,6 @@ impl Settings {
         }
     }
 
-    /// Reads a URL: `sqlite:path`, `sqlite::memory:`, or `scheme://user:password@host:port/name`, each with settings
-    /// by name in its query: `?conn_max_age=10m&options.busy_timeout=10s`. Special characters are percent-encoded. Where
-    /// there is no host, as in `scheme:///path`, the name is the path with its slash.
-    ///
-    /// # Errors
-    ///
-    /// [`ImproperlyConfigured`](ErrorKind::ImproperlyConfigured) for what is no URL, an unknown setting (naming the
-    /// nearest), and a value that the setting cannot have. No error shows the URL, for it may hold a password.
-    pub fn from_url(url: &str) -> Result<Self> {
-        url::read(url)
-    }
-
     /// The password.
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {

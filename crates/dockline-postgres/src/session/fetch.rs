@@ -10,7 +10,7 @@ use postgres::Statement;
 use postgres::types::Type;
 
 use super::PostgresSession;
-use super::statement::Prepared;
+use super::prepared::Prepared;
 use crate::effect::Effect;
 use crate::error::{self, Doing};
 use crate::param::{Param, with_params, with_typed};

@@ -4,7 +4,8 @@ use dockline_core::backend::ParamRows;
 use dockline_core::batch::{Batch, Many};
 use dockline_core::{Result, Value};
 
-use super::{PostgresSession, SYNTAX};
+use super::PostgresSession;
+use crate::syntax::SYNTAX;
 
 /// The server takes more, but until a statement goes out its rows are in memory.
 const MOST_BYTES: usize = 1 << 20;

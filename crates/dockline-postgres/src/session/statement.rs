@@ -5,26 +5,19 @@ use std::time::Instant;
 
 use dockline_core::placeholder::translate;
 use dockline_core::{Error, ErrorKind, Result, Value};
-use postgres::{Client, Statement};
+use postgres::Client;
 
+use super::PostgresSession;
+use super::prepared::Prepared;
 use super::transaction::rolled_back;
-use super::{PostgresSession, SYNTAX};
 use crate::effect::{Effect, Transaction};
 use crate::error::Doing;
 use crate::protocol::Status;
 use crate::rows::names;
+use crate::syntax::SYNTAX;
 
 /// The protocol counts parameters with 16 bits.
 const MOST_PARAMETERS: usize = 65_535;
-
-/// A statement, ready to run.
-pub(super) struct Prepared {
-    pub(super) text: String,
-    /// `None` where poolers forbid it.
-    pub(super) statement: Option<Statement>,
-    pub(super) columns: Arc<[String]>,
-    pub(super) effect: Effect,
-}
 
 /// Why a statement has not run to its end.
 struct Failure {

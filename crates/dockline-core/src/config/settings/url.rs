@@ -11,7 +11,21 @@ use crate::base::error::{Error, Result};
 const FORM: &str = "a database URL is scheme://user:password@host:port/name, or sqlite:path; \
                     special characters in its parts are percent-encoded";
 
-pub(super) fn read(text: &str) -> Result<Settings> {
+impl Settings {
+    /// Reads a URL: `sqlite:path`, `sqlite::memory:`, or `scheme://user:password@host:port/name`, each with settings
+    /// by name in its query: `?conn_max_age=10m&options.busy_timeout=10s`. Special characters are percent-encoded. Where
+    /// there is no host, as in `scheme:///path`, the name is the path with its slash.
+    ///
+    /// # Errors
+    ///
+    /// [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured) for what is no URL, an unknown setting (naming the
+    /// nearest), and a value that the setting cannot have. No error shows the URL, for it may hold a password.
+    pub fn from_url(url: &str) -> Result<Self> {
+        read(url)
+    }
+}
+
+fn read(text: &str) -> Result<Settings> {
     // The parser would leave them out.
     if text.chars().any(char::is_control) {
         return Err(Error::config(format!("malformed URL: it has a tab, a line break or the like; {FORM}")));

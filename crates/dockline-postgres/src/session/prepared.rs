@@ -1,0 +1,16 @@
+//! A statement that was prepared for one connection.
+
+use std::sync::Arc;
+
+use postgres::Statement;
+
+use crate::effect::Effect;
+
+/// A statement, ready to run.
+pub(super) struct Prepared {
+    pub(super) text: String,
+    /// `None` where poolers forbid it.
+    pub(super) statement: Option<Statement>,
+    pub(super) columns: Arc<[String]>,
+    pub(super) effect: Effect,
+}
