@@ -8,6 +8,8 @@ pub(crate) mod canceller;
 pub(crate) mod connection;
 pub(crate) mod execute_wrapper;
 pub(crate) mod hold;
+pub(crate) mod manual;
 pub(crate) mod on_commit;
 pub(crate) mod retry;
 pub(crate) mod savepoint;
+pub(crate) mod statements;

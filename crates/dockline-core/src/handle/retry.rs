@@ -119,7 +119,7 @@ impl Retry {
             let result = db.atomic_with(self.atomic.durable(true), &mut call);
             let Err(error) = result else { return result };
             let undone = database_error(&error).is_some_and(|error| is_undone(error, db));
-            let pause = self.pause(attempt);
+            let pause = self.pause(attempt, fastrand::f64());
             let ends = self.limit.is_some_and(|limit| started.elapsed() + pause >= limit);
             // In a process that was forked by the closure: its parent goes on with it.
             let is_child = process() != started_in;
@@ -141,10 +141,11 @@ impl Retry {
         if error.is_disconnect() || error.is_exhausted() { Ok(true) } else { Err(error) }
     }
 
-    fn pause(&self, attempt: u32) -> Duration {
+    /// `fraction`, from 0 to 1, says where in the upper half of the longest pause it lies.
+    fn pause(&self, attempt: u32, fraction: f64) -> Duration {
         let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1));
         let longest = self.first_pause.saturating_mul(doubled).min(self.longest_pause);
-        longest.mul_f64(0.5 + fastrand::f64() / 2.0)
+        longest.mul_f64(0.5 + fraction / 2.0)
     }
 }
 
@@ -210,8 +211,9 @@ mod tests {
     fn pauses_grow_to_the_longest() {
         let retry = Retry::new().pauses(Duration::from_millis(10), Duration::from_millis(35));
         for (attempt, longest) in [(1, 10), (2, 20), (3, 35), (200, 35)] {
-            let (pause, longest) = (retry.pause(attempt), Duration::from_millis(longest));
-            assert!(pause <= longest && pause >= longest / 2, "attempt {attempt}: {pause:?}");
+            let longest = Duration::from_millis(longest);
+            assert_eq!(retry.pause(attempt, 0.0), longest / 2, "attempt {attempt}");
+            assert_eq!(retry.pause(attempt, 1.0), longest, "attempt {attempt}");
         }
     }
 }

@@ -3,5 +3,6 @@
 //! A seat is what other threads may see of a connection. This layer may not know blocks, hooks, wrappers or flags: what only the
 //! owner of a connection touches is the slot's.
 
+pub(crate) mod ages;
 pub(crate) mod left;
 pub(crate) mod seat;

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
 
@@ -10,7 +9,7 @@ use crate::base::error::{Error, ErrorKind, Fact, Result};
 use crate::base::process::process;
 use crate::config::backend::{Cancel, Session, SessionState};
 use crate::config::engines::AliasConfig;
-use crate::config::settings::Liveness;
+use crate::link::ages::{Ages, Birth};
 
 /// Where the physical connection of one thread and alias sits.
 ///
@@ -179,12 +178,7 @@ pub(crate) struct Link {
     pub(crate) session: Box<dyn Session>,
     pub(crate) config: Arc<AliasConfig>,
     pub(crate) serial: u64,
-    pub(crate) opened_at: Instant,
-    /// Django's `close_at`: when it is too old, on the monotonic clock.
-    pub(crate) close_at: Option<Instant>,
-    /// Kept up where somebody asks for it: see [`keeps_time`](Link::keeps_time).
-    pub(crate) last_used: Instant,
-    keeps_time: bool,
+    pub(crate) ages: Ages,
     pub(crate) statements: u64,
     /// The transaction of an atomic block has begun on it, whatever the server says of transactions since.
     pub(crate) in_block: bool,
@@ -206,24 +200,14 @@ pub(crate) struct Poison {
 }
 
 impl Link {
-    pub(crate) fn new(session: Box<dyn Session>, config: Arc<AliasConfig>, opened_at: Instant) -> Self {
+    pub(crate) fn new(session: Box<dyn Session>, config: Arc<AliasConfig>, birth: Birth) -> Self {
         static SERIAL: AtomicU64 = AtomicU64::new(1);
-        let settings = &config.settings;
-        let close_at = settings.get_conn_max_age().and_then(|age| {
-            let jitter = fastrand::f64() * f64::from(settings.get_max_age_jitter()) / 100.0;
-            let cut = Duration::try_from_secs_f64(age.as_secs_f64() * jitter).unwrap_or_default();
-            // An age beyond what the clock can tell is never reached.
-            opened_at.checked_add(age.saturating_sub(cut))
-        });
-        let pings = settings.get_liveness() != Liveness::Off && !session.can_probe();
+        let ages = Ages::new(&config.settings, session.can_probe(), birth);
         Self {
-            keeps_time: pings || settings.get_conn_max_idle().is_some(),
             session,
             config,
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
-            opened_at,
-            close_at,
-            last_used: Instant::now(),
+            ages,
             statements: 0,
             in_block: false,
             poison: None,
@@ -234,20 +218,6 @@ impl Link {
 
     pub(crate) fn is_inherited(&self) -> bool {
         self.process != process()
-    }
-
-    /// Whether `last_used` is kept up: reading the clock costs as much as the rest of the bookkeeping.
-    pub(crate) fn keeps_time(&self) -> bool {
-        self.keeps_time
-    }
-
-    pub(crate) fn is_idle_too_long(&self, now: Instant) -> bool {
-        let limit = self.config.settings.get_conn_max_idle();
-        limit.is_some_and(|limit| now.saturating_duration_since(self.last_used) >= limit)
-    }
-
-    pub(crate) fn is_too_old(&self, now: Instant) -> bool {
-        self.close_at.is_some_and(|close_at| now >= close_at)
     }
 
     /// Whether there is work that would be gone with the connection: by the server's word, or an atomic block's.
@@ -265,10 +235,6 @@ impl Link {
             let state = self.session.state();
             self.poison = Some(Poison { message: message.into(), code, in_transaction, state });
         }
-    }
-
-    pub(crate) fn age(&self) -> Duration {
-        self.opened_at.elapsed()
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::logging::say;
 use crate::config::findings::warn_once;
+use crate::link::ages::Birth;
 use crate::link::seat::Link;
 use crate::slot::Slot;
 
@@ -92,7 +93,7 @@ impl Slot {
         };
         self.flags.errors_occurred.set(false);
         self.flags.autocommit.set(autocommit);
-        let mut link = Link::new(session, config, started);
+        let mut link = Link::new(session, config, Birth::now(started));
         link.in_block = opening == Opening::InsteadInBlock && !link.session.begins_lazily();
         self.holds.bind(link.serial);
         Ok(link)

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::base::error::{Error, ErrorKind, Fact};
+use crate::link::ages::Birth;
 use crate::link::left::LeftSession;
 use crate::link::seat::{Link, Seat};
 use crate::slot::Slot;
@@ -57,7 +58,7 @@ impl Slot {
         if in_transaction || !left.state.is_empty() {
             self.flags.errors_occurred.set(true);
             let session = Box::new(LeftSession { state: left.state });
-            let mut link = Link::new(session, self.current_config(), Instant::now());
+            let mut link = Link::new(session, self.current_config(), Birth::now(Instant::now()));
             link.poison(format!("{FORKED}, and it is the parent's"), None, in_transaction);
             self.seat().lock().put(link);
         }

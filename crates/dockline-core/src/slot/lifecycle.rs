@@ -5,7 +5,6 @@
 //! what is due; it is Django's method of that name.
 
 use std::rc::Rc;
-use std::time::Instant;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::logging::say;
@@ -43,7 +42,7 @@ impl Slot {
             if opened && link.poison.is_none() {
                 return Ok(turn);
             }
-            let Some(reason) = self.examine(link)? else { return Ok(turn) };
+            let Some(reason) = self.examine(link, &Now::default())? else { return Ok(turn) };
             // What replaces it is to behave alike.
             opening = if self.transaction.in_atomic_block() {
                 Opening::InsteadInBlock
@@ -58,7 +57,7 @@ impl Slot {
     }
 
     /// Why the connection has to be replaced before a statement; `None` where it is fit.
-    fn examine(&self, link: &mut Link) -> Result<Option<CloseReason>> {
+    fn examine(&self, link: &mut Link, now: &Now) -> Result<Option<CloseReason>> {
         if self.transaction.has_left.take() {
             link.in_block = false;
         }
@@ -80,18 +79,21 @@ impl Slot {
         if self.is_shut_down() {
             return Ok(Some(CloseReason::Shutdown));
         }
-        if let Some(error) = self.looks_dead(link) {
+        if let Some(error) = self.looks_dead(link, now) {
             // Without a transaction, only state can be lost with it. Django's health check does not ask for that.
             let is_missed = link.config.settings.get_liveness() != Liveness::Off && !link.session.state().is_empty();
             if held || is_missed {
                 link.poison(error.message().to_owned(), error.code(), false);
-                return self.examine(link);
+                return self.examine(link, now);
             }
             say!(debug, "alias {:?}: connection {} is gone, and replaced: {error}", self.alias(), link.serial);
             return Ok(Some(CloseReason::Unusable));
         }
-        let asks_the_clock = link.config.settings.get_conn_max_idle().is_some();
-        if asks_the_clock && !held && link.is_idle_too_long(Instant::now()) && link.session.state().is_empty() {
+        if link.ages.has_idle_limit()
+            && !held
+            && link.ages.is_idle_too_long(now.get())
+            && link.session.state().is_empty()
+        {
             return Ok(Some(CloseReason::MaxIdle));
         }
         Ok(None)
@@ -99,7 +101,7 @@ impl Slot {
 
     /// What the socket says, without a round trip; or the server, where the socket cannot say it, and once a request where
     /// the settings ask for that. `None`: nothing speaks against the connection.
-    fn looks_dead(&self, link: &mut Link) -> Option<Error> {
+    fn looks_dead(&self, link: &mut Link, now: &Now) -> Option<Error> {
         let settings = &link.config.settings;
         let asks_once = settings.get_conn_health_checks() && !self.flags.health_check_done.replace(true);
         let mut asks = asks_once;
@@ -109,7 +111,7 @@ impl Slot {
                 Health::Ask => asks = true,
                 Health::Gone(error) => return Some(error),
             }
-            asks = asks || (!link.session.can_probe() && link.last_used.elapsed() >= settings.get_liveness_after());
+            asks = asks || link.ages.has_to_ask(|| now.get());
         }
         if !asks || link.is_usable() {
             return None;
@@ -169,7 +171,6 @@ impl Slot {
 
     fn due(&self, link: &mut Link, now: &Now) -> Option<CloseReason> {
         let settings = &link.config.settings;
-        let timed = link.close_at.is_some() || settings.get_conn_max_idle().is_some();
         let held = self.holds.any();
         self.flags.health_check_done.set(false);
         if !held {
@@ -193,13 +194,13 @@ impl Slot {
             }
             // Else it is a failed transaction on a connection that is well, and held.
         }
-        if !timed || held {
+        if !link.ages.can_expire() || held {
             return None;
         }
-        if link.is_too_old(now.get()) {
+        if link.ages.is_too_old(now.get()) {
             return Some(CloseReason::MaxAge);
         }
-        link.is_idle_too_long(now.get()).then_some(CloseReason::MaxIdle)
+        link.ages.is_idle_too_long(now.get()).then_some(CloseReason::MaxIdle)
     }
 
     /// Rolls back what a request or task left open: an atomic block that it began, or a BEGIN that was sent as text. The next

@@ -7,6 +7,7 @@ use crate::base::logging::{panic_text, say};
 use crate::link::seat::Link;
 use crate::slot::reason::{CloseReason, ConnectionClosed};
 use crate::slot::{Desk, Slot};
+use std::time::Instant;
 
 impl Slot {
     /// Tells of a connection that was taken out of its seat, and closes it.
@@ -99,7 +100,7 @@ pub(crate) fn retire(desk: &dyn Desk, link: Link, reason: CloseReason) {
         alias: Arc::clone(&alias),
         serial: link.serial,
         reason,
-        age: link.age(),
+        age: link.ages.age(Instant::now()),
         statements: link.statements,
     };
     // A driver that panics here may be on a thread that is ending, where that would end the process.

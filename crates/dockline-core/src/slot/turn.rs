@@ -88,7 +88,7 @@ impl<'a> Turn<'a> {
         self.unfinished = true;
         let Some(link) = self.link.as_mut().and_then(LinkGuard::get) else { return Err(slot.shut_down()) };
         let settings = &link.config.settings;
-        let (slow, keeps_time) = (settings.get_slow_statement(), link.keeps_time());
+        let (slow, keeps_time) = (settings.get_slow_statement(), link.ages.are_kept());
         let told = work.sql().filter(|_| slow.is_some() || slot.log().is_on() || is_query_log_enabled());
         let started = told.map(|sql| (sql, Instant::now()));
         let before = Before { transaction: link.session.outcome().transaction, block: link.in_block };
@@ -104,7 +104,7 @@ impl<'a> Turn<'a> {
         let ran = started.map(|(sql, started)| (sql, started.elapsed()));
         link.statements += 1;
         if keeps_time {
-            link.last_used = Instant::now();
+            link.ages.used(Instant::now());
         }
         let outcome = link.session.outcome();
         let result = result.and_then(|(value, rest)| slot.refuse_loss(link, rest, before).map(|()| (value, rest)));

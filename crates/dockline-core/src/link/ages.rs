@@ -1,0 +1,174 @@
+//! How old a connection is, and how long it has been unused.
+//!
+//! It reads no clock and draws no random number: moments and the fraction for the jitter are handed in.
+
+use std::time::{Duration, Instant};
+
+use crate::config::settings::{Liveness, Settings};
+
+/// The moments of a connection, and the limits that its settings gave it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ages {
+    opened_at: Instant,
+    /// Django's `close_at`: when it is too old, on the monotonic clock.
+    close_at: Option<Instant>,
+    /// Kept up only if somebody asks for it: see [`are_kept`](Ages::are_kept).
+    last_used: Instant,
+    max_idle: Option<Duration>,
+    /// The pause after which only a round trip can tell whether the server is there.
+    asks_after: Option<Duration>,
+}
+
+/// What chance and the clock say when a connection is opened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Birth {
+    /// When opening began.
+    pub(crate) began: Instant,
+    /// When it was over.
+    pub(crate) now: Instant,
+    /// Which part of the jitter its age is cut by, from 0 to 1.
+    pub(crate) fraction: f64,
+}
+
+impl Birth {
+    /// Reads the clock, and draws.
+    pub(crate) fn now(began: Instant) -> Self {
+        Self { began, now: Instant::now(), fraction: fastrand::f64() }
+    }
+}
+
+impl Ages {
+    /// `can_probe` says whether the connection's socket can be looked at, so that nothing needs to be asked.
+    pub(crate) fn new(settings: &Settings, can_probe: bool, birth: Birth) -> Self {
+        let close_at = settings.get_conn_max_age().and_then(|age| {
+            let jitter = birth.fraction * f64::from(settings.get_max_age_jitter()) / 100.0;
+            let cut = Duration::try_from_secs_f64(age.as_secs_f64() * jitter).unwrap_or_default();
+            // An age beyond what the clock can tell is never reached.
+            birth.began.checked_add(age.saturating_sub(cut))
+        });
+        let asks = settings.get_liveness() != Liveness::Off && !can_probe;
+        Self {
+            opened_at: birth.began,
+            close_at,
+            last_used: birth.now,
+            max_idle: settings.get_conn_max_idle(),
+            asks_after: asks.then(|| settings.get_liveness_after()),
+        }
+    }
+
+    /// Whether uses have to be noted: reading the clock costs as much as the rest of the bookkeeping.
+    #[inline]
+    pub(crate) fn are_kept(&self) -> bool {
+        self.asks_after.is_some() || self.max_idle.is_some()
+    }
+
+    /// Whether time alone can make it due.
+    pub(crate) fn can_expire(&self) -> bool {
+        self.close_at.is_some() || self.max_idle.is_some()
+    }
+
+    pub(crate) fn has_idle_limit(&self) -> bool {
+        self.max_idle.is_some()
+    }
+
+    /// It was used.
+    pub(crate) fn used(&mut self, now: Instant) {
+        self.last_used = now;
+    }
+
+    /// Whether it is older than `conn_max_age`, cut by its part of the jitter.
+    pub(crate) fn is_too_old(&self, now: Instant) -> bool {
+        self.close_at.is_some_and(|close_at| now >= close_at)
+    }
+
+    /// Whether it has been unused for `conn_max_idle`.
+    pub(crate) fn is_idle_too_long(&self, now: Instant) -> bool {
+        self.max_idle.is_some_and(|limit| self.pause(now) >= limit)
+    }
+
+    /// Whether it has been unused for so long that the server has to be asked whether it is there: `liveness_after`, if its socket cannot
+    /// be looked at. The clock is read only then.
+    pub(crate) fn has_to_ask(&self, now: impl FnOnce() -> Instant) -> bool {
+        self.asks_after.is_some_and(|after| self.pause(now()) >= after)
+    }
+
+    /// How long ago it was opened.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.opened_at)
+    }
+
+    fn pause(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last_used)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NANOSECOND: Duration = Duration::from_nanos(1);
+
+    /// Opening began at `began`, and took a second.
+    fn ages(settings: &Settings, can_probe: bool, fraction: f64) -> (Instant, Ages) {
+        let began = Instant::now();
+        let now = began + Duration::from_secs(1);
+        (began, Ages::new(settings, can_probe, Birth { began, now, fraction }))
+    }
+
+    #[test]
+    fn too_old_begins_at_conn_max_age_minus_jitter() {
+        let settings = Settings::new().conn_max_age(Some(Duration::from_secs(600))).max_age_jitter(10);
+        for (fraction, seconds) in [(0.0, 600), (0.5, 570), (1.0, 540)] {
+            let (began, ages) = ages(&settings, true, fraction);
+            let limit = began + Duration::from_secs(seconds);
+            assert!(!ages.is_too_old(limit - NANOSECOND), "fraction {fraction}");
+            assert!(ages.is_too_old(limit), "fraction {fraction}");
+        }
+    }
+
+    #[test]
+    fn an_age_of_zero_is_too_old_at_once_and_none_never() {
+        let (began, zero) = ages(&Settings::new().conn_max_age(Some(Duration::ZERO)), true, 1.0);
+        assert!(zero.is_too_old(began));
+        let far = Duration::from_secs(100 * 365 * 86_400);
+        for age in [None, Some(Duration::MAX)] {
+            let (began, never) = ages(&Settings::new().conn_max_age(age).max_age_jitter(0), true, 0.5);
+            assert!(!never.is_too_old(began + far), "{age:?}");
+            assert!(!never.can_expire(), "{age:?}");
+        }
+    }
+
+    #[test]
+    fn idle_too_long_begins_at_conn_max_idle_after_the_last_use() {
+        let settings = Settings::new().conn_max_idle(Some(Duration::from_secs(30)));
+        let (began, mut ages) = ages(&settings, true, 0.0);
+        assert!(ages.are_kept() && ages.has_idle_limit());
+        // What was opened was in use until it was open.
+        let limit = began + Duration::from_secs(31);
+        assert!(!ages.is_idle_too_long(limit - NANOSECOND) && ages.is_idle_too_long(limit));
+        ages.used(limit);
+        let next = limit + Duration::from_secs(30);
+        assert!(!ages.is_idle_too_long(next - NANOSECOND) && ages.is_idle_too_long(next));
+    }
+
+    #[test]
+    fn the_server_is_asked_from_liveness_after_on_if_the_socket_is_out_of_reach() {
+        let settings = Settings::new().liveness_after(Duration::from_millis(250));
+        let (began, mut asking) = ages(&settings, false, 0.0);
+        assert!(asking.are_kept());
+        asking.used(began);
+        let limit = began + Duration::from_millis(250);
+        assert!(!asking.has_to_ask(|| limit - NANOSECOND) && asking.has_to_ask(|| limit));
+        for (settings, can_probe) in [(settings.clone(), true), (settings.liveness(Liveness::Off), false)] {
+            let (_, silent) = ages(&settings, can_probe, 0.0);
+            assert!(!silent.has_to_ask(|| unreachable!("the clock is not read")) && !silent.are_kept());
+        }
+    }
+
+    #[test]
+    fn a_moment_before_the_opening_is_no_age() {
+        let (began, ages) = ages(&Settings::new(), true, 0.0);
+        assert_eq!(ages.age(began.checked_sub(NANOSECOND).unwrap_or(began)), Duration::ZERO);
+        assert_eq!(ages.age(began + NANOSECOND), NANOSECOND);
+    }
+}
