@@ -20,6 +20,7 @@ use crate::config::settings::{Databases, Settings};
 use crate::handle::connection::Connection;
 use crate::shared::signals::Signals;
 use crate::shared::{Shared, does_not_exist, inherit};
+use crate::thread::desk::RECEIVERS;
 use crate::thread::local::{self, ThreadRegistry};
 
 /// A registry of per-thread connections (Django's `ConnectionHandler`).
@@ -81,7 +82,7 @@ impl RegistryBuilder {
     ///
     /// A `load` that uses the registry that it loads gets an error from it. It must not wait for another thread that does.
     pub fn build_lazily(self, load: impl Fn() -> Result<Databases> + Send + Sync + 'static) -> Registry {
-        let shared = Arc::new(Shared::new(self.engines, self.task_policy, local::RECEIVERS, load));
+        let shared = Arc::new(Shared::new(self.engines, self.task_policy, RECEIVERS, load));
         inherit::register(&shared);
         Registry { owner: Arc::new(Owner { shared }) }
     }

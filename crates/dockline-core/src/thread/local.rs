@@ -18,14 +18,11 @@ use crate::base::logging::say;
 use crate::base::now::Now;
 use crate::base::process::process;
 use crate::config::engines::AliasConfig;
-use crate::handle::connection::Connection;
 use crate::link::seat::{Bucket, Seat};
-use crate::shared::signals::{ConnectionCreated, OwnReceivers};
 use crate::shared::{Shared, inherit};
-use crate::slot::reason::{CloseReason, ConnectionClosed, LeftOpen};
+use crate::slot::reason::{CloseReason, LeftOpen};
 use crate::slot::{Desk, Slot};
 use crate::thread::names::Names;
-use std::time::Duration;
 
 thread_local! {
     static LOCAL: Local = Local::new();
@@ -145,55 +142,6 @@ pub(crate) fn forget_registry(id: RegistryId) {
     }
 }
 
-/// What a registry's own receivers do on this thread. One that has never used the registry has nothing to clean up.
-pub(crate) const RECEIVERS: OwnReceivers = OwnReceivers {
-    reset_queries: |id| with(id, ThreadRegistry::reset_queries),
-    close_before_request: |id| with(id, ThreadRegistry::close_before_request),
-    close_after_request: |id| with(id, ThreadRegistry::close_after_request),
-    close_after_task: |id| with(id, ThreadRegistry::close_after_task),
-};
-
-fn with(id: RegistryId, call: impl FnOnce(&ThreadRegistry)) {
-    if let Some(registry) = find(id) {
-        call(&registry);
-    }
-}
-
-impl Desk for Shared {
-    fn newest(&self, alias: &str) -> Result<Arc<AliasConfig>> {
-        self.config(alias)
-    }
-
-    fn threads_of(&self, alias: &str) -> usize {
-        Self::threads_of(self, alias)
-    }
-
-    fn opened(&self, slot: &Rc<Slot>, serial: u64, elapsed: Duration) {
-        let event = ConnectionCreated { connection: Connection::new(Rc::clone(slot)), serial, elapsed };
-        self.signals.connection_created.send(&event);
-    }
-
-    fn closed(&self, event: &ConnectionClosed) {
-        self.signals.connection_closed.send(event);
-    }
-
-    fn depth(&self) -> u32 {
-        find(self.hot.id).map_or(0, |registry| registry.depth.get() + registry.ending.get())
-    }
-
-    #[cold]
-    fn leave_to_parent(&self, slot: &Slot) {
-        if let Some(registry) = find(self.hot.id) {
-            registry.leave_to_parent();
-        }
-        // One that its registry does not have any more, or a thread that is ending.
-        if slot.is_inherited() {
-            drop(self.state());
-            slot.leave_to_parent();
-        }
-    }
-}
-
 /// What one thread has of one registry.
 pub(crate) struct ThreadRegistry {
     pub(crate) shared: Arc<Shared>,
@@ -256,7 +204,7 @@ impl ThreadRegistry {
     }
 
     #[cold]
-    fn leave_to_parent(&self) {
+    pub(super) fn leave_to_parent(&self) {
         let state = self.shared.state();
         let process = process();
         if self.process.replace(process) != process {
@@ -333,6 +281,11 @@ impl ThreadRegistry {
                 .find(|at| slots.get(*at).is_some_and(|other| Rc::ptr_eq(other, &slot)))
                 .map_or(at, |at| at + 1);
         }
+    }
+
+    /// Returns in how many requests and tasks of the registry this thread is, one inside the other; one that is ending counts.
+    pub(super) fn depth(&self) -> u32 {
+        self.depth.get() + self.ending.get()
     }
 
     /// A request or a task has begun.

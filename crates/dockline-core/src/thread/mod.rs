@@ -3,5 +3,6 @@
 //! It knows the slots of its thread and what registries share. It may not know the registry's own interface: requests, tasks,
 //! checks, shutdown.
 
+pub(crate) mod desk;
 pub(crate) mod local;
 pub(crate) mod names;

@@ -1,0 +1,64 @@
+//! What a slot asks of its registry and tells it, and what a registry does when it sends: the pointers that the layers below are given.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::error::Result;
+use crate::base::ids::RegistryId;
+use crate::config::engines::AliasConfig;
+use crate::handle::connection::Connection;
+use crate::shared::Shared;
+use crate::shared::signals::{ConnectionCreated, OwnReceivers};
+use crate::slot::reason::ConnectionClosed;
+use crate::slot::{Desk, Slot};
+use crate::thread::local::{ThreadRegistry, find};
+
+/// What a registry's own receivers do on this thread. One that has never used the registry has nothing to clean up.
+pub(crate) const RECEIVERS: OwnReceivers = OwnReceivers {
+    reset_queries: |id| with(id, ThreadRegistry::reset_queries),
+    close_before_request: |id| with(id, ThreadRegistry::close_before_request),
+    close_after_request: |id| with(id, ThreadRegistry::close_after_request),
+    close_after_task: |id| with(id, ThreadRegistry::close_after_task),
+};
+
+fn with(id: RegistryId, call: impl FnOnce(&ThreadRegistry)) {
+    if let Some(registry) = find(id) {
+        call(&registry);
+    }
+}
+
+impl Desk for Shared {
+    fn newest(&self, alias: &str) -> Result<Arc<AliasConfig>> {
+        self.config(alias)
+    }
+
+    fn threads_of(&self, alias: &str) -> usize {
+        Self::threads_of(self, alias)
+    }
+
+    fn opened(&self, slot: &Rc<Slot>, serial: u64, elapsed: Duration) {
+        let event = ConnectionCreated { connection: Connection::new(Rc::clone(slot)), serial, elapsed };
+        self.signals.connection_created.send(&event);
+    }
+
+    fn closed(&self, event: &ConnectionClosed) {
+        self.signals.connection_closed.send(event);
+    }
+
+    fn depth(&self) -> u32 {
+        find(self.hot.id).map_or(0, |registry| registry.depth())
+    }
+
+    #[cold]
+    fn leave_to_parent(&self, slot: &Slot) {
+        if let Some(registry) = find(self.hot.id) {
+            registry.leave_to_parent();
+        }
+        // One that its registry does not have any more, or a thread that is ending.
+        if slot.is_inherited() {
+            drop(self.state());
+            slot.leave_to_parent();
+        }
+    }
+}
