@@ -4,21 +4,18 @@
 //! Programs use the crate `dockline`, which adds the drivers and re-exports what is here. Use this one to write a
 //! backend (see [`backend`]), or an adapter that needs none.
 //!
-//! | module | what is in it |
+//! The folders are layers; each names only itself and those below it, and its first lines say what it may not know:
+//!
+//! | layer | what is in it |
 //! |---|---|
-//! | `registry`, `shared`, `engines` | aliases and their settings, shared by all threads |
-//! | `thread`, `names` | what one thread has of a registry, and its end |
-//! | `slot`, `seat` | one thread and one alias: what the thread alone touches, and what others may see |
-//! | `turn` | one statement: what runs while a connection is locked |
-//! | `lifecycle` | when a connection is checked, replaced and closed |
-//! | `transaction`, `atomic`, `savepoint`, `commit_hook`, `retry` | blocks and what hangs on them |
-//! | `execute_wrapper`, `query_log`, [`testing`] | watching statements |
-//! | `connection`, `row`, `value`, `params` | the handle, and what goes in and out |
-//! | [`placeholder`] | `?` on every backend |
-//! | [`statement`] | what a text does: one tokenizer, one outline |
-//! | [`settings`](Settings) | URL, environment, TOML, builder |
-//! | [`signals`], `scope`, `task` | hooks; requests and tasks |
-//! | [`backend`] | what a driver implements |
+//! | `registry` | the registry, requests, tasks, checks, shutdown, [`testing`] |
+//! | `thread` | what one thread has of a registry, and its end |
+//! | `shared` | what threads share: the table of aliases, [`signals`] |
+//! | `handle` | what a program holds: the connection, blocks, savepoints, hooks, holds, wrappers |
+//! | `slot` | one thread and one alias: statements, opening, replacing, closing, transactions |
+//! | `link` | one physical connection, its ages, and its seat |
+//! | `config` | [`settings`](Settings), what a driver implements ([`backend`]), what a text does ([`statement`], [`placeholder`], [`batch`]) |
+//! | `base` | errors, values, rows, parameters |
 //!
 //! # Features
 //!
