@@ -1,7 +1,6 @@
 //! The handle that programs use: one thread's connection for one alias.
 
 use std::fmt;
-use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -62,7 +61,7 @@ impl Connection {
     #[track_caller]
     #[inline]
     pub(crate) fn slot_here(&self) -> &Rc<Slot> {
-        self.slot.called_from.set(Location::caller());
+        self.slot.trace.called();
         &self.slot
     }
 
@@ -141,7 +140,7 @@ impl Connection {
     /// Whether an error has occurred that makes the next boundary check the connection: any but
     /// [`Data`](crate::ErrorKind::Data) and [`Integrity`](crate::ErrorKind::Integrity).
     pub fn errors_occurred(&self) -> bool {
-        self.slot.flags.errors_occurred.get()
+        self.slot.flags.errors_occurred()
     }
 
     /// Reads the flags as they stand, and what the session holds. Opens nothing, and asks no server.
@@ -151,7 +150,7 @@ impl Connection {
             in_atomic_block: self.in_atomic_block(),
             needs_rollback: self.slot.transaction.needs_rollback(),
             errors_occurred: self.errors_occurred(),
-            autocommit: self.slot.flags.autocommit.get(),
+            autocommit: self.slot.flags.autocommit(),
             held: self.slot.held_state(),
         }
     }

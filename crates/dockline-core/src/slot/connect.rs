@@ -63,8 +63,8 @@ impl Slot {
         self.set_target(newest.as_ref().ok().cloned());
         let config = newest?;
         // Django sets the flags before it connects; that connecting failed is an error that occurred.
-        self.flags.errors_occurred.set(true);
-        self.flags.health_check_done.set(true);
+        self.flags.note_error();
+        self.flags.take_health_check();
         let mut session = config.backend.connect()?;
         if !warn_once(&config, &mut *session, self.desk.threads_of(self.alias())) {
             let _ = session.close();
@@ -91,8 +91,8 @@ impl Slot {
                 false
             }
         };
-        self.flags.errors_occurred.set(false);
-        self.flags.autocommit.set(autocommit);
+        self.flags.forget_errors();
+        self.flags.set_autocommit(autocommit);
         let mut link = Link::new(session, config, Birth::now(started));
         link.in_block = opening == Opening::InsteadInBlock && !link.session.begins_lazily();
         self.holds.bind(link.serial);

@@ -51,12 +51,12 @@ impl Slot {
         // Where it was in the middle of a statement when the state was left, that has ended by now.
         let left = self.seat().leave_to_parent(false).unwrap_or_default();
         self.renew_seat();
-        self.close_when_free.set(None);
+        self.occupancy.forget_close();
         // They are dropped later: that is the program's code.
         self.transaction.forked(format!("{FORKED}, and the transaction is the parent's"));
         let in_transaction = left.in_transaction || self.transaction.in_atomic_block();
         if in_transaction || !left.state.is_empty() {
-            self.flags.errors_occurred.set(true);
+            self.flags.note_error();
             let session = Box::new(LeftSession { state: left.state });
             let mut link = Link::new(session, self.current_config(), Birth::now(Instant::now()));
             link.poison(format!("{FORKED}, and it is the parent's"), None, in_transaction);

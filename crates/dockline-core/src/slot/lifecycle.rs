@@ -47,7 +47,7 @@ impl Slot {
             opening = if self.transaction.in_atomic_block() {
                 Opening::InsteadInBlock
             } else {
-                Opening::Instead { autocommit: self.flags.autocommit.get() }
+                Opening::Instead { autocommit: self.flags.autocommit() }
             };
             let link = turn.take();
             drop(turn);
@@ -67,7 +67,7 @@ impl Slot {
             return if replaces && !held && !poison.took_something() {
                 Ok(Some(CloseReason::Unusable))
             } else {
-                self.flags.errors_occurred.set(true);
+                self.flags.note_error();
                 Err(poison.error().with_alias(self.alias_arc()))
             };
         }
@@ -103,7 +103,7 @@ impl Slot {
     /// the settings ask for that. `None`: nothing speaks against the connection.
     fn looks_dead(&self, link: &mut Link, now: &Now) -> Option<Error> {
         let settings = &link.config.settings;
-        let asks_once = settings.get_conn_health_checks() && !self.flags.health_check_done.replace(true);
+        let asks_once = settings.get_conn_health_checks() && self.flags.take_health_check();
         let mut asks = asks_once;
         if settings.get_liveness() != Liveness::Off {
             match link.session.probe() {
@@ -128,7 +128,7 @@ impl Slot {
             return;
         }
         // Then the server may be asked. Else the look changes nothing, also where the connection is a parent's.
-        if self.flags.errors_occurred.get() {
+        if self.flags.errors_occurred() {
             self.notice_fork();
         }
         let Ok(mut turn) = self.boundary_turn() else { return };
@@ -144,7 +144,7 @@ impl Slot {
         let in_transaction = link.in_transaction();
         let link = turn.take();
         drop(turn);
-        let began_at = self.transaction.began_at().unwrap_or(self.began_at.get());
+        let began_at = self.transaction.began_at().unwrap_or(self.trace.began_at());
         self.transaction.closed(reason);
         if in_transaction {
             let alias = self.alias();
@@ -163,7 +163,7 @@ impl Slot {
             Some(poison) => poison.took_something(),
             None => {
                 link.in_transaction()
-                    || self.flags.autocommit.get() != link.config.settings.get_autocommit()
+                    || self.flags.autocommit() != link.config.settings.get_autocommit()
                     || !link.session.state().is_empty()
             }
         }
@@ -172,12 +172,12 @@ impl Slot {
     fn due(&self, link: &mut Link, now: &Now) -> Option<CloseReason> {
         let settings = &link.config.settings;
         let held = self.holds.any();
-        self.flags.health_check_done.set(false);
+        self.flags.renew_health_check();
         if !held {
             if let Some(reason) = self.outdated(&link.config) {
                 return Some(reason);
             }
-            if self.flags.autocommit.get() != settings.get_autocommit() {
+            if self.flags.autocommit() != settings.get_autocommit() {
                 return Some(CloseReason::Autocommit);
             }
         }
@@ -185,10 +185,10 @@ impl Slot {
         if link.poison.is_some() && settings.get_liveness() != Liveness::Off {
             return Some(CloseReason::Unusable);
         }
-        if self.flags.errors_occurred.get() {
+        if self.flags.errors_occurred() {
             if self.answers(link) {
-                self.flags.errors_occurred.set(false);
-                self.flags.health_check_done.set(true);
+                self.flags.forget_errors();
+                self.flags.take_health_check();
             } else if !held || link.poison.is_some() {
                 return Some(CloseReason::Unusable);
             }
@@ -218,8 +218,8 @@ impl Slot {
         }
         // A block that is still there is around the request or task.
         let by_hand = left_open == LeftOpen::All && !self.transaction.in_atomic_block();
-        let is_looked_at = self.flags.autocommit.get() || by_hand;
-        if !self.used.take() || self.is_busy() || self.serial().is_none() || !is_looked_at {
+        let is_looked_at = self.flags.autocommit() || by_hand;
+        if !self.trace.take_used() || self.is_busy() || self.serial().is_none() || !is_looked_at {
             return;
         }
         let Ok(mut turn) = self.turn() else { return };
@@ -238,7 +238,7 @@ impl Slot {
         say!(
             warn,
             "alias {alias:?}: a transaction was left open at the end of a request or task; it is rolled back (it began at {})",
-            self.began_at.get()
+            self.trace.began_at()
         );
         if let Err(error) = result {
             say!(warn, "alias {alias:?}: rolling back: {error}");

@@ -1,6 +1,6 @@
 //! One thread and one alias: the flags that Django keeps on a connection, and how it is opened, used and closed.
 //!
-//! [`Slot`] is made of parts that do not know it (`flags`, `holds`, `hooks`, `blocks`, `wrappers`, `query_log`, `hot`). What is done with
+//! [`Slot`] is made of parts that do not know it (`flags`, `occupancy`, `trace`, `holds`, `hooks`, `standing`, `blocks`, `wrappers`, `query_log`, `hot`). What is done with
 //! them stands in files of its own: a statement (`turn`), opening (`connect`), checking and replacing (`lifecycle`), closing
 //! (`retire`), blocks (`transaction`), a fork (`forked`). The physical connection itself sits in the slot's [`Seat`].
 //!
@@ -14,18 +14,19 @@ pub(crate) mod holds;
 pub(crate) mod hooks;
 pub(crate) mod hot;
 pub(crate) mod lifecycle;
+pub(crate) mod occupancy;
 pub(crate) mod query_log;
 pub(crate) mod reason;
 pub(crate) mod retire;
 pub(crate) mod savepoint_sql;
 pub(crate) mod standing;
+pub(crate) mod trace;
 pub(crate) mod transaction;
 pub(crate) mod turn;
 pub(crate) mod wrappers;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +41,10 @@ use crate::slot::blocks::Transaction;
 use crate::slot::flags::Flags;
 use crate::slot::holds::Holds;
 use crate::slot::hot::Hot;
+use crate::slot::occupancy::Occupancy;
 use crate::slot::query_log::QueryLog;
 use crate::slot::reason::{CloseReason, ConnectionClosed};
+use crate::slot::trace::Trace;
 use crate::slot::wrappers::Wrappers;
 
 /// What one thread has for one alias. Only that thread touches it.
@@ -63,18 +66,8 @@ pub(crate) struct Slot {
     log: QueryLog,
     /// That of the last result.
     heading: RefCell<Arc<Heading>>,
-    /// A statement is running, or the connection is being opened or checked.
-    pub(crate) busy: Cell<bool>,
-    /// The connection was to be closed in the middle of a statement.
-    pub(crate) close_when_free: Cell<Option<CloseReason>>,
-    /// Something has run since it was last looked whether a transaction was left open.
-    pub(crate) used: Cell<bool>,
-    /// How many statements have run, on whichever connection.
-    pub(crate) statements: Cell<u64>,
-    /// Where the program has called last.
-    pub(crate) called_from: Cell<&'static Location<'static>>,
-    /// Where the transaction began that is open, or was last.
-    pub(crate) began_at: Cell<&'static Location<'static>>,
+    pub(crate) occupancy: Occupancy,
+    pub(crate) trace: Trace,
     /// How many receivers are being told of this slot's connections, one inside the other.
     telling: Cell<u32>,
     /// The thread is ending, or the registry has gone.
@@ -119,12 +112,8 @@ impl Slot {
             transaction: Transaction::default(),
             wrappers: Wrappers::default(),
             log: QueryLog::default(),
-            busy: Cell::new(false),
-            close_when_free: Cell::new(None),
-            used: Cell::new(false),
-            statements: Cell::new(0),
-            called_from: Cell::new(Location::caller()),
-            began_at: Cell::new(Location::caller()),
+            occupancy: Occupancy::default(),
+            trace: Trace::new(),
             telling: Cell::new(0),
             ended: Cell::new(None),
         }
@@ -195,7 +184,7 @@ impl Slot {
     }
 
     pub(crate) fn is_busy(&self) -> bool {
-        self.busy.get()
+        self.occupancy.is_busy()
     }
 
     pub(crate) fn is_removed(&self) -> bool {
@@ -224,7 +213,7 @@ impl Slot {
 
     /// A statement in a block whose connection was closed.
     pub(crate) fn closed_in_block(&self) -> Error {
-        self.flags.errors_occurred.set(true);
+        self.flags.note_error();
         let error = self.backend(Backend::closed).with_context("inside an atomic block");
         error.with_fact(Fact::Disconnect).with_fact(Fact::WorkLost).with_alias(self.alias_arc())
     }

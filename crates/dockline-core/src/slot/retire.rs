@@ -21,7 +21,7 @@ impl Slot {
     pub(crate) fn close(&self, reason: CloseReason) {
         self.notice_fork();
         if self.is_busy() {
-            self.close_when_free.set(Some(reason));
+            self.occupancy.close_after(reason);
             return;
         }
         // One that is being replaced in a block leaves it its hooks.

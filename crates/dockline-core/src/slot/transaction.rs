@@ -86,7 +86,7 @@ impl Slot {
     fn begin(self: &Rc<Self>, options: TransactionOptions) -> Result<()> {
         let turn = self.ready().inspect_err(|error| self.tell_where_there(Work::Begin, error))?;
         turn.run(Work::Begin, |session| session.begin(options))?;
-        self.flags.autocommit.set(false);
+        self.flags.set_autocommit(false);
         Ok(())
     }
 
@@ -264,14 +264,14 @@ impl Slot {
 
     /// The transaction of the outermost block was ended by the database's word.
     fn has_ended(&self) {
-        self.flags.autocommit.set(true);
-        self.flags.errors_occurred.set(false);
+        self.flags.set_autocommit(true);
+        self.flags.forget_errors();
     }
 
     /// Where it connects is in switching autocommit on.
     fn reconnect_as_django(self: &Rc<Self>) -> Result<()> {
         self.connect(Opening::Fresh)?;
-        if self.flags.autocommit.get() { Ok(()) } else { self.set_autocommit(true) }
+        if self.flags.autocommit() { Ok(()) } else { self.set_autocommit(true) }
     }
 
     /// Ends the transaction of an outermost block, and switches autocommit on.
@@ -283,7 +283,7 @@ impl Slot {
 
     fn run_hooks(&self) -> Result<()> {
         let transaction = &self.transaction;
-        if transaction.runs_hooks.get() && self.flags.autocommit.get() {
+        if transaction.runs_hooks.get() && self.flags.autocommit() {
             transaction.hooks.run(self.alias())?;
             transaction.runs_hooks.set(false);
         }
@@ -358,7 +358,7 @@ impl Slot {
     /// Whether autocommit is on. It opens a connection where none is.
     pub(crate) fn autocommit(self: &Rc<Self>) -> Result<bool> {
         self.ensure_connection()?;
-        Ok(self.flags.autocommit.get())
+        Ok(self.flags.autocommit())
     }
 
     pub(crate) fn set_autocommit(self: &Rc<Self>, on: bool) -> Result<()> {
@@ -368,13 +368,13 @@ impl Slot {
             Ok(turn) => turn.run(work, |session| session.set_autocommit(on))?,
             Err(error) => {
                 self.tell_where_there(work, &error);
-                let sends_nothing = on == self.flags.autocommit.get() && self.counts(&error);
+                let sends_nothing = on == self.flags.autocommit() && self.counts(&error);
                 if !sends_nothing {
                     return Err(error);
                 }
             }
         }
-        self.flags.autocommit.set(on);
+        self.flags.set_autocommit(on);
         let ran = self.run_hooks();
         self.close_after_shutdown();
         ran
@@ -391,7 +391,7 @@ impl Slot {
             }
             result => result?,
         }
-        self.flags.errors_occurred.set(false);
+        self.flags.forget_errors();
         self.transaction.runs_hooks.set(true);
         self.close_after_shutdown();
         Ok(())
@@ -400,7 +400,7 @@ impl Slot {
     pub(crate) fn rollback(&self) -> Result<()> {
         self.outside_of_blocks("rollback")?;
         self.run_if_open(Work::Rollback, |session| session.rollback())?;
-        self.flags.errors_occurred.set(false);
+        self.flags.forget_errors();
         self.transaction.on(Event::RolledBack);
         self.close_after_shutdown();
         Ok(())

@@ -71,7 +71,7 @@ impl<'a> Turn<'a> {
 
     pub(crate) fn put(&mut self, link: Link) {
         // What was asked while there was no connection is not asked of this one.
-        self.slot.close_when_free.set(None);
+        self.slot.occupancy.forget_close();
         if let Some(guard) = &mut self.link {
             guard.put(link);
         }
@@ -98,8 +98,7 @@ impl<'a> Turn<'a> {
         let result = call(&mut *link.session);
         slot.seat().set_running(false);
         self.unfinished = false;
-        slot.used.set(true);
-        slot.statements.set(slot.statements.get().wrapping_add(1));
+        slot.trace.count();
 
         let ran = started.map(|(sql, started)| (sql, started.elapsed()));
         link.statements += 1;
@@ -113,10 +112,10 @@ impl<'a> Turn<'a> {
         let unread = matches!(result, Ok((_, Rest::Unread))).then_some(CloseReason::Unread);
         if slot.seat().was_forked_inside() {
             // It is the parent's, to judge and to close. What comes next leaves it alone.
-            slot.close_when_free.set(None);
+            slot.occupancy.forget_close();
             return result.map(|(value, _)| value);
         }
-        let closing = slot.close_when_free.take().or(unread).map(|reason| (self.take(), reason));
+        let closing = slot.occupancy.take_close().or(unread).map(|reason| (self.take(), reason));
         drop(self);
 
         // From here on nothing is locked: loggers and receivers are the program's code.
@@ -145,15 +144,15 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if self.unfinished {
             self.slot.seat().set_running(false);
-            self.slot.close_when_free.set(None);
-            self.slot.flags.errors_occurred.set(true);
+            self.slot.occupancy.forget_close();
+            self.slot.flags.note_error();
             if let Some(link) = self.link() {
                 let in_transaction = link.in_transaction();
                 link.poison("a statement panicked", None, in_transaction);
             }
         }
         self.link = None;
-        self.slot.busy.set(false);
+        self.slot.occupancy.end();
     }
 }
 
@@ -200,7 +199,7 @@ impl Slot {
             if lost_work {
                 self.transaction.hooks.clear();
             }
-            self.flags.errors_occurred.set(true);
+            self.flags.note_error();
             let error = error.with_alias(self.alias_arc());
             if let Some(sql) = work.sql() {
                 self.tell(sql, Duration::ZERO, Some(&error));
@@ -225,7 +224,7 @@ impl Slot {
         if let Some(guard) = self.seat().try_lock() {
             return Ok(Turn::new(self, guard));
         }
-        self.busy.set(false);
+        self.occupancy.end();
         self.turn()
     }
 
@@ -235,7 +234,7 @@ impl Slot {
             Some(CloseReason::ThreadExit) => return Err(ending(self.alias())),
             Some(_) => return Err(self.shut_down()),
         }
-        if self.busy.replace(true) {
+        if !self.occupancy.begin() {
             let message = "the connection is in the middle of a statement: a row callback, an iterator of parameters or \
                            a closure of native cannot use it";
             return Err(Error::new(ErrorKind::Programming, message).with_alias(self.alias_arc()));
@@ -349,7 +348,7 @@ impl Slot {
     /// What an error of the session says of the connection, and of the transaction that was open before.
     fn judge(&self, mut error: Error, link: &mut Link, work: Work<'_>, before: Before, after: Outcome) -> Error {
         if error.questions_the_connection() {
-            self.flags.errors_occurred.set(true);
+            self.flags.note_error();
         }
         let in_transaction = before.in_transaction();
         let ended_by_server = in_transaction
@@ -389,7 +388,7 @@ impl Slot {
             _ => {}
         }
         if in_transaction && !before.transaction.may_be_open() {
-            self.began_at.set(self.called_from.get());
+            self.trace.begun();
         }
     }
 

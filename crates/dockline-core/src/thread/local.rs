@@ -360,7 +360,7 @@ impl ThreadRegistry {
     /// How many statements have run here in all.
     pub(crate) fn statements(&self) -> u64 {
         let slots = self.slots.borrow();
-        slots.iter().map(|slot| slot.statements.get()).sum::<u64>().wrapping_add(self.earlier_statements.get())
+        slots.iter().map(|slot| slot.trace.statements()).sum::<u64>().wrapping_add(self.earlier_statements.get())
     }
 
     fn roll_back_left_open(&self, left_open: LeftOpen) {
@@ -396,7 +396,7 @@ impl ThreadRegistry {
     }
 
     fn keep_count(&self, slot: &Slot) {
-        self.earlier_statements.set(self.earlier_statements.get().wrapping_add(slot.statements.get()));
+        self.earlier_statements.set(self.earlier_statements.get().wrapping_add(slot.trace.statements()));
     }
 
     /// No connection is open here, and none is being opened.

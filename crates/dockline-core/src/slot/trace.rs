@@ -1,0 +1,59 @@
+//! What a slot remembers of its statements: how many there were, and where the program called.
+
+use std::cell::Cell;
+use std::panic::Location;
+
+/// What a slot remembers of its statements, on whichever connection.
+pub(crate) struct Trace {
+    statements: Cell<u64>,
+    /// Something has run since it was last looked whether a transaction was left open.
+    used: Cell<bool>,
+    called_from: Cell<&'static Location<'static>>,
+    began_at: Cell<&'static Location<'static>>,
+}
+
+impl Trace {
+    #[track_caller]
+    pub(crate) fn new() -> Self {
+        Self {
+            statements: Cell::new(0),
+            used: Cell::new(false),
+            called_from: Cell::new(Location::caller()),
+            began_at: Cell::new(Location::caller()),
+        }
+    }
+
+    /// A statement has run.
+    #[inline]
+    pub(crate) fn count(&self) {
+        self.used.set(true);
+        self.statements.set(self.statements.get().wrapping_add(1));
+    }
+
+    /// Returns how many statements have run.
+    pub(crate) fn statements(&self) -> u64 {
+        self.statements.get()
+    }
+
+    /// Returns whether a statement has run since this was last asked.
+    pub(crate) fn take_used(&self) -> bool {
+        self.used.take()
+    }
+
+    /// Notes where the program calls.
+    #[track_caller]
+    #[inline]
+    pub(crate) fn called(&self) {
+        self.called_from.set(Location::caller());
+    }
+
+    /// Notes that what was called last has begun a transaction.
+    pub(crate) fn begun(&self) {
+        self.began_at.set(self.called_from.get());
+    }
+
+    /// Returns where the transaction began that is open, or was last.
+    pub(crate) fn began_at(&self) -> &'static Location<'static> {
+        self.began_at.get()
+    }
+}
