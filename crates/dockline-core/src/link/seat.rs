@@ -240,7 +240,7 @@ impl Link {
 
 impl Poison {
     /// Whether something went with the connection, so that another in its place would hide it.
-    pub(crate) fn took_something(&self) -> bool {
+    pub(crate) fn lost_something(&self) -> bool {
         self.in_transaction || !self.state.is_empty()
     }
 

@@ -19,9 +19,9 @@ pub(crate) enum Opening {
     /// As the settings say.
     Fresh,
     /// In place of one that had this autocommit.
-    Instead { autocommit: bool },
+    Replacement { autocommit: bool },
     /// In place of one on which an atomic block had been entered, and nothing been done.
-    InsteadInBlock,
+    ReplacementInBlock,
 }
 
 impl Slot {
@@ -76,17 +76,17 @@ impl Slot {
                 self.transaction.connected(setting);
                 if !setting {
                     // As Django, which switches it off where a new connection has it on.
-                    self.tell("BEGIN", Duration::ZERO, None);
+                    self.log_statement("BEGIN", Duration::ZERO, None);
                 }
                 setting
             }
-            Opening::Instead { autocommit } => {
+            Opening::Replacement { autocommit } => {
                 if autocommit != setting {
                     session.set_autocommit(autocommit)?;
                 }
                 autocommit
             }
-            Opening::InsteadInBlock => {
+            Opening::ReplacementInBlock => {
                 session.begin(self.transaction.options())?;
                 false
             }
@@ -94,7 +94,7 @@ impl Slot {
         self.flags.forget_errors();
         self.flags.set_autocommit(autocommit);
         let mut link = Link::new(session, config, Birth::now(started));
-        link.in_block = opening == Opening::InsteadInBlock && !link.session.begins_lazily();
+        link.in_block = opening == Opening::ReplacementInBlock && !link.session.begins_lazily();
         self.holds.bind(link.serial);
         Ok(link)
     }

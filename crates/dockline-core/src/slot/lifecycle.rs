@@ -31,7 +31,7 @@ impl Slot {
             let Some(link) = turn.link() else {
                 drop(turn);
                 let in_block = self.transaction.in_atomic_block();
-                if in_block && opening != Opening::InsteadInBlock {
+                if in_block && opening != Opening::ReplacementInBlock {
                     return Err(if self.is_shut_down() { self.shut_down() } else { self.closed_in_block() });
                 }
                 self.connect(opening).inspect_err(|_| self.transaction.closed(CloseReason::Unusable))?;
@@ -45,9 +45,9 @@ impl Slot {
             let Some(reason) = self.examine(link, &Now::default())? else { return Ok(turn) };
             // What replaces it is to behave alike.
             opening = if self.transaction.in_atomic_block() {
-                Opening::InsteadInBlock
+                Opening::ReplacementInBlock
             } else {
-                Opening::Instead { autocommit: self.flags.autocommit() }
+                Opening::Replacement { autocommit: self.flags.autocommit() }
             };
             let link = turn.take();
             drop(turn);
@@ -64,7 +64,7 @@ impl Slot {
         let held = self.holds.any();
         if let Some(poison) = &link.poison {
             let replaces = link.config.settings.get_liveness() != Liveness::Off;
-            return if replaces && !held && !poison.took_something() {
+            return if replaces && !held && !poison.lost_something() {
                 Ok(Some(CloseReason::Unusable))
             } else {
                 self.flags.note_error();
@@ -160,7 +160,7 @@ impl Slot {
     /// Whether a new connection in its place would be another one for who uses it.
     fn would_be_missed(&self, link: &mut Link) -> bool {
         match &link.poison {
-            Some(poison) => poison.took_something(),
+            Some(poison) => poison.lost_something(),
             None => {
                 link.in_transaction()
                     || self.flags.autocommit() != link.config.settings.get_autocommit()

@@ -84,7 +84,7 @@ impl Slot {
     }
 
     fn begin(self: &Rc<Self>, options: TransactionOptions) -> Result<()> {
-        let turn = self.ready().inspect_err(|error| self.tell_where_there(Work::Begin, error))?;
+        let turn = self.ready().inspect_err(|error| self.log_unsent(Work::Begin, error))?;
         turn.run(Work::Begin, |session| session.begin(options))?;
         self.flags.set_autocommit(false);
         Ok(())
@@ -367,8 +367,8 @@ impl Slot {
         match self.ready() {
             Ok(turn) => turn.run(work, |session| session.set_autocommit(on))?,
             Err(error) => {
-                self.tell_where_there(work, &error);
-                let sends_nothing = on == self.flags.autocommit() && self.counts(&error);
+                self.log_unsent(work, &error);
+                let sends_nothing = on == self.flags.autocommit() && self.counts_as_failed_statement(&error);
                 if !sends_nothing {
                     return Err(error);
                 }
@@ -407,9 +407,9 @@ impl Slot {
     }
 
     /// Logs what was not sent, for the connection was lost before.
-    fn tell_where_there(&self, work: Work<'_>, error: &Error) {
+    fn log_unsent(&self, work: Work<'_>, error: &Error) {
         if let (Some(sql), true) = (work.sql(), self.serial().is_some()) {
-            self.tell(sql, Duration::ZERO, Some(error));
+            self.log_statement(sql, Duration::ZERO, Some(error));
         }
     }
 

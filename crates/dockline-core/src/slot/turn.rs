@@ -108,7 +108,7 @@ impl<'a> Turn<'a> {
         let outcome = link.session.outcome();
         let result = result.and_then(|(value, rest)| slot.refuse_loss(link, rest, before).map(|()| (value, rest)));
         let result = result.map_err(|error| slot.judge(error, link, work, before, outcome));
-        slot.follow(link, work, before, outcome, result.is_ok());
+        slot.note_transaction(link, work, before, outcome, result.is_ok());
         let unread = matches!(result, Ok((_, Rest::Unread))).then_some(CloseReason::Unread);
         if slot.seat().was_forked_inside() {
             // It is the parent's, to judge and to close. What comes next leaves it alone.
@@ -127,14 +127,14 @@ impl<'a> Turn<'a> {
             // Its hooks come first, and it closes after them. A logger that panics must not come between.
             let _ = catch_unwind(AssertUnwindSafe(|| {
                 if let Some((sql, elapsed)) = ran {
-                    slot.tell(sql, elapsed, result.as_ref().err());
+                    slot.log_statement(sql, elapsed, result.as_ref().err());
                 }
             }));
             return result.map(|(value, _)| value);
         }
         slot.close_after_shutdown();
         if let Some((sql, elapsed)) = ran {
-            slot.tell(sql, elapsed, result.as_ref().err());
+            slot.log_statement(sql, elapsed, result.as_ref().err());
         }
         result.map(|(value, _)| value)
     }
@@ -202,7 +202,7 @@ impl Slot {
             self.flags.note_error();
             let error = error.with_alias(self.alias_arc());
             if let Some(sql) = work.sql() {
-                self.tell(sql, Duration::ZERO, Some(&error));
+                self.log_statement(sql, Duration::ZERO, Some(&error));
             }
             return Err(error);
         }
@@ -270,12 +270,12 @@ impl Slot {
             return self.stream_wrapped(sql, params, many, call);
         }
         if let Some(error) = self.refusal() {
-            self.tell(sql, Duration::ZERO, Some(&error));
+            self.log_statement(sql, Duration::ZERO, Some(&error));
             return Err(error);
         }
         let turn = self.ready().inspect_err(|error| {
-            if self.counts(error) {
-                self.tell(sql, Duration::ZERO, Some(error));
+            if self.counts_as_failed_statement(error) {
+                self.log_statement(sql, Duration::ZERO, Some(error));
             }
         })?;
         turn.stream(Work::Statement(sql), |session| call(session, sql, params))
@@ -292,7 +292,7 @@ impl Slot {
         // As in Django, wrappers see what has a connection, and what is refused.
         if self.refusal().is_none() {
             match self.ready() {
-                Err(error) if !self.counts(&error) => return Err(error),
+                Err(error) if !self.counts_as_failed_statement(&error) => return Err(error),
                 ready => drop(ready),
             }
         }
@@ -317,13 +317,13 @@ impl Slot {
             (Err(error), Some(_)) => Err(error.with_fact(Fact::MayHaveExecuted).with_alias(self.alias_arc())),
             (Err(error), None) => Err(error.with_alias(self.alias_arc())),
         };
-        self.tell(sql, started.elapsed(), result.as_ref().err());
+        self.log_statement(sql, started.elapsed(), result.as_ref().err());
         result
     }
 
     /// Whether the error is of a connection that was lost or closed before, and counts as one of a statement.
     #[cold]
-    pub(crate) fn counts(&self, error: &Error) -> bool {
+    pub(crate) fn counts_as_failed_statement(&self, error: &Error) -> bool {
         let was_there = self.serial().is_some() || self.transaction.in_atomic_block();
         error.is_disconnect() && was_there && self.backend(Backend::notices_loss_by_sending)
     }
@@ -372,7 +372,7 @@ impl Slot {
     }
 
     /// Keeps the books of transactions, after something has run.
-    fn follow(&self, link: &mut Link, work: Work<'_>, before: Before, after: Outcome, ran: bool) {
+    fn note_transaction(&self, link: &mut Link, work: Work<'_>, before: Before, after: Outcome, ran: bool) {
         let in_transaction = after.transaction.may_be_open();
         match work {
             Work::Begin => link.in_block = ran && !link.session.begins_lazily(),
@@ -393,7 +393,7 @@ impl Slot {
     }
 
     /// Logs a statement that has run. Parameters are not logged: they may be secret.
-    pub(crate) fn tell(&self, sql: &str, elapsed: Duration, error: Option<&Error>) {
+    pub(crate) fn log_statement(&self, sql: &str, elapsed: Duration, error: Option<&Error>) {
         let slow = self.slow_statement();
         if !self.log().is_on() && slow.is_none() && !is_query_log_enabled() {
             return;
