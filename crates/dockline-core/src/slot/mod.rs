@@ -1,8 +1,9 @@
 //! One thread and one alias: the flags that Django keeps on a connection, and how it is opened, used and closed.
 //!
-//! [`Slot`] is made of parts that do not know it (`flags`, `occupancy`, `trace`, `holds`, `hooks`, `standing`, `blocks`, `wrappers`, `query_log`, `hot`). What is done with
-//! them stands in files of its own: a statement (`turn`), opening (`connect`), checking and replacing (`lifecycle`), closing
-//! (`retire`), blocks (`transaction`), a fork (`forked`). The physical connection itself sits in the slot's [`Seat`].
+//! [`Slot`] is made of parts that do not know it (`flags`, `occupancy`, `trace`, `holds`, `hooks`, `standing`, `blocks`, `wrappers`,
+//! `query_log`, `hot`). What is done with them stands in files of its own: a statement (`turn`), opening (`connect`), checking and
+//! replacing (`lifecycle`), closing (`retire`), blocks (`transaction`), a fork (`forked`). The physical connection itself sits in the
+//! slot's [`Seat`].
 //!
 //! This layer may not know handles, signals, the thread's other slots or the registry: what it needs of them is [`Desk`].
 
