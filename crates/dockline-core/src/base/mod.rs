@@ -3,6 +3,7 @@
 //! Errors, values and rows, which process this is, and how to log where nothing may go wrong. It may not know settings,
 //! drivers, connections, threads or registries.
 
+pub(crate) mod ending;
 pub(crate) mod error;
 pub(crate) mod ids;
 pub(crate) mod logging;
@@ -11,4 +12,5 @@ pub(crate) mod params;
 pub(crate) mod per_process;
 pub(crate) mod process;
 pub(crate) mod row;
+pub(crate) mod teller;
 pub(crate) mod value;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::link::seat::Seat;
 use crate::registry::Registry;
 use crate::shared::Shared;
+use crate::slot::Desk;
 use crate::slot::reason::CloseReason;
 use crate::slot::retire::retire;
 
@@ -60,13 +61,14 @@ impl Registry {
 
 impl Shared {
     /// Shuts down without waiting.
-    pub(crate) fn close_idle(&self) {
+    pub(crate) fn close_idle(self: &Arc<Self>) {
         self.hot.close();
         self.sweep(&mut 0);
     }
 
     /// Closes what is idle, in every thread; what is not is the answer.
-    fn sweep(&self, closed: &mut usize) -> Vec<Arc<Seat>> {
+    fn sweep(self: &Arc<Self>, closed: &mut usize) -> Vec<Arc<Seat>> {
+        let desk = Arc::clone(self) as Arc<dyn Desk>;
         let mut busy = Vec::new();
         for seat in self.state().buckets.iter().flat_map(|bucket| bucket.seats()) {
             // Not `seat.serial()`: only the lock orders this with a thread that is connecting.
@@ -86,7 +88,7 @@ impl Shared {
                 // Its owner is closing it.
                 busy.push(seat);
             } else if let Some(link) = link {
-                retire(self, link, CloseReason::Shutdown);
+                retire(&desk, link, CloseReason::Shutdown);
                 *closed += 1;
             }
         }

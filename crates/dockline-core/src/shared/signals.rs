@@ -33,7 +33,8 @@ pub struct Signals {
     pub task_done: Signal<TaskReport>,
     /// A connection was opened (Django's `connection_created`).
     pub connection_created: Signal<ConnectionCreated>,
-    /// A connection was closed.
+    /// A connection was closed. For one that was closed because its thread ended, receivers are called on another thread: see
+    /// [`ConnectionClosed::thread`].
     pub connection_closed: Signal<ConnectionClosed>,
 }
 
@@ -126,6 +127,11 @@ impl<E: 'static> Signal<E> {
             receivers
         });
         before.ids().any(|known| known == id)
+    }
+
+    /// Returns whether anybody listens.
+    pub(crate) fn has_receivers(&self) -> bool {
+        self.receivers.load().ids().next().is_some()
     }
 
     /// Calls the receivers, on this thread, one after the other.

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use crate::base::ending::drop_or_leak;
 use crate::base::error::{Error, Fact, Result};
 use crate::base::logging::{panic_text, say};
 use crate::base::process::process;
@@ -56,7 +57,7 @@ impl CommitHooks {
 
     pub(crate) fn clear(&self) {
         if !self.waiting.borrow().is_empty() {
-            drop(self.waiting.take());
+            drop_or_leak(self.waiting.take());
         }
     }
 

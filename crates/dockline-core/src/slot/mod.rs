@@ -90,6 +90,9 @@ pub(crate) trait Desk: Send + Sync {
     /// Tells of a connection that was closed.
     fn closed(&self, event: &ConnectionClosed);
 
+    /// Returns whether anybody is told of connections that are closed.
+    fn is_told_of_closing(&self) -> bool;
+
     /// Returns in how many requests and tasks of the registry this thread is, one inside the other; one that is ending counts.
     fn depth(&self) -> u32;
 
@@ -151,6 +154,11 @@ impl Slot {
 
     pub(crate) fn current_config(&self) -> Arc<AliasConfig> {
         Arc::clone(&self.config.borrow())
+    }
+
+    /// The configurations that it holds.
+    pub(crate) fn configs(&self) -> impl Iterator<Item = Arc<AliasConfig>> + use<> {
+        self.target.borrow().clone().into_iter().chain([self.current_config()])
     }
 
     pub(crate) fn log(&self) -> &QueryLog {

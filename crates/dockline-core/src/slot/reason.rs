@@ -10,6 +10,7 @@ pub struct ConnectionClosed {
     pub(crate) alias: Arc<str>,
     pub(crate) serial: u64,
     pub(crate) reason: CloseReason,
+    pub(crate) thread: String,
     pub(crate) age: Duration,
     pub(crate) statements: u64,
 }
@@ -28,6 +29,12 @@ impl ConnectionClosed {
     /// Why it was closed.
     pub fn reason(&self) -> CloseReason {
         self.reason
+    }
+
+    /// The name of the thread that closed it, in quotes, or its id if it has none. For [`CloseReason::ThreadExit`] that is the
+    /// thread that ended; receivers are then told on another one.
+    pub fn thread(&self) -> &str {
+        &self.thread
     }
 
     /// How long it was open.

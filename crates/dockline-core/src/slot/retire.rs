@@ -3,7 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
-use crate::base::logging::{panic_text, say};
+use crate::base::ending::is_ending;
+use crate::base::logging::{panic_text, say, thread_name};
+use crate::base::teller;
 use crate::link::seat::Link;
 use crate::slot::reason::{CloseReason, ConnectionClosed};
 use crate::slot::{Desk, Slot};
@@ -13,7 +15,7 @@ impl Slot {
     /// Tells of a connection that was taken out of its seat, and closes it.
     pub(crate) fn retire(&self, link: Option<Link>, reason: CloseReason) {
         if let Some(link) = link {
-            self.tell_of(|| retire(&*self.desk, link, reason));
+            self.tell_of(|| retire(&self.desk, link, reason));
         }
     }
 
@@ -63,6 +65,10 @@ impl Slot {
         }
         self.ended.set(Some(reason));
         self.close(reason);
+        if is_ending() {
+            // Those of a block that is still open, and those whose work is gone.
+            self.transaction.hooks.clear();
+        }
         // They may hold this connection, and so keep the slot alive for ever.
         self.wrappers.clear();
     }
@@ -86,7 +92,7 @@ impl Slot {
 }
 
 /// Closes a connection, and tells of it. Never under a lock.
-pub(crate) fn retire(desk: &dyn Desk, link: Link, reason: CloseReason) {
+pub(crate) fn retire(desk: &Arc<dyn Desk>, link: Link, reason: CloseReason) {
     // It lives on in the parent.
     if link.is_left() {
         return;
@@ -100,6 +106,7 @@ pub(crate) fn retire(desk: &dyn Desk, link: Link, reason: CloseReason) {
         alias: Arc::clone(&alias),
         serial: link.serial,
         reason,
+        thread: thread_name(),
         age: link.ages.age(Instant::now()),
         statements: link.statements,
     };
@@ -125,5 +132,10 @@ pub(crate) fn retire(desk: &dyn Desk, link: Link, reason: CloseReason) {
         event.age,
         event.statements
     );
-    desk.closed(&event);
+    if !is_ending() {
+        desk.closed(&event);
+    } else if desk.is_told_of_closing() {
+        let desk = Arc::clone(desk);
+        teller::tell(move || desk.closed(&event));
+    }
 }

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::base::ending::drop_or_leak;
 use crate::base::error::Result;
 use crate::base::value::Value;
 
@@ -88,6 +89,6 @@ impl Wrappers {
     }
 
     pub(crate) fn clear(&self) {
-        drop(self.stack.take());
+        drop_or_leak(self.stack.take());
     }
 }

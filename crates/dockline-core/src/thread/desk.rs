@@ -46,6 +46,10 @@ impl Desk for Shared {
         self.signals.connection_closed.send(event);
     }
 
+    fn is_told_of_closing(&self) -> bool {
+        self.signals.connection_closed.has_receivers()
+    }
+
     fn depth(&self) -> u32 {
         find(self.hot.id).map_or(0, |registry| registry.depth())
     }

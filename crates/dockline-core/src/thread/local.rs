@@ -9,14 +9,17 @@ use std::mem::forget;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thread_local::ThreadLocal;
 
+use crate::base::ending::begin_ending;
 use crate::base::error::{Result, ending};
 use crate::base::ids::{RegistryId, TaskPolicy};
 use crate::base::logging::say;
 use crate::base::now::Now;
 use crate::base::process::process;
+use crate::base::teller;
 use crate::config::engines::AliasConfig;
 use crate::link::seat::{Bucket, Seat};
 use crate::shared::{Shared, inherit};
@@ -73,14 +76,31 @@ impl Local {
 
 impl Drop for Local {
     fn drop(&mut self) {
-        // No `ThreadLocal::get` from here on: this thread's id may be another's already.
+        // No `ThreadLocal::get` from here on: this thread's id may be another's already. And no code of the program.
+        begin_ending();
         for entry in self.registries.take() {
-            // A panic that leaves a destructor of a thread-local ends the process; a logger may well panic here, and so
-            // may what the program gave to a registry of which this is the last.
-            let _ = catch_unwind(AssertUnwindSafe(move || entry.registry.leave(CloseReason::ThreadExit)));
+            let (shared, configs) = entry.registry.held_by_this_thread();
+            // A panic that leaves a destructor of a thread-local ends the process.
+            let left = catch_unwind(AssertUnwindSafe(move || {
+                entry.registry.leave(CloseReason::ThreadExit);
+                drop(entry);
+            }));
+            if let Err(panic) = left {
+                forget(panic);
+            }
+            // If this thread was the last to hold them, another one drops them: they have closures of the program.
+            let configs: Vec<AliasConfig> = configs.into_iter().filter_map(Arc::into_inner).collect();
+            match (Arc::into_inner(shared), configs) {
+                (None, configs) if configs.is_empty() => {}
+                last => teller::tell(move || drop(last)),
+            }
         }
+        teller::settle(TELLING_TAKES);
     }
 }
+
+/// How long a thread that ends waits for receivers and loggers to be told of it.
+const TELLING_TAKES: Duration = Duration::from_millis(500);
 
 /// This thread's slot for an alias.
 #[inline]
@@ -393,6 +413,12 @@ impl ThreadRegistry {
             self.keep_count(&slot);
             self.bucket().remove(slot.seat());
         }
+    }
+
+    /// What this thread holds together with others.
+    fn held_by_this_thread(&self) -> (Arc<Shared>, Vec<Arc<AliasConfig>>) {
+        let slots = self.slots.borrow();
+        (Arc::clone(&self.shared), slots.iter().flat_map(|slot| slot.configs()).collect())
     }
 
     fn keep_count(&self, slot: &Slot) {
