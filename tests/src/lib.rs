@@ -21,6 +21,8 @@ mod documents {
     struct Readme;
     #[doc = include_str!("../../docs/guide.md")]
     struct Guide;
+    #[doc = include_str!("../../docs/backend.md")]
+    struct Backend;
     #[doc = include_str!("../../docs/threads.md")]
     struct Threads;
 }
