@@ -40,7 +40,7 @@ impl Connection {
     /// # Errors
     ///
     /// [`TransactionManagement`](crate::ErrorKind::TransactionManagement) inside an atomic block; else those of the database;
-    /// [`is_commit_unknown`](Error::is_commit_unknown) where the connection was lost by it, so that nobody can say if it took
+    /// [`is_commit_unknown`](crate::Error::is_commit_unknown) where the connection was lost by it, so that nobody can say if it took
     /// effect.
     #[track_caller]
     pub fn commit(&self) -> Result<()> {
