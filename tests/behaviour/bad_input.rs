@@ -50,6 +50,24 @@ fn an_unknown_scheme_suggests_the_nearest() {
 }
 
 #[test]
+fn a_url_that_lacks_its_slashes_or_colons_is_refused_with_what_was_meant() {
+    for url in ["postgres:localhost/x", "postgresql:localhost/x"] {
+        assert_config(&refused(Settings::from_url(url).unwrap()), &["setting name", "is // missing"]);
+    }
+    assert_config(&refused(Settings::from_url("mysql:localhost/x").unwrap()), &["setting name", "is // missing"]);
+    assert_config(&refused(Settings::from_url("sqlite::memory").unwrap()), &["setting name", "sqlite::memory:"]);
+}
+
+#[test]
+fn a_variable_of_the_environment_that_is_meant_for_another_library_stops_nothing() {
+    let variables = [("DATABASE_URL", "sqlite::memory:"), ("DATABASE_URL_CACHE", "sqlish://cache")];
+    let connections = Connections::new(Databases::from_vars(variables).unwrap()).unwrap();
+    assert_eq!(connections.aliases().unwrap(), ["default"]);
+    let error = Connections::new(Databases::from_vars([("DATABASE_URL", "sqlish://cache")]).unwrap()).unwrap_err();
+    assert_config(&error, &["default", "sqlish"]);
+}
+
+#[test]
 fn a_missing_default_alias_is_named_with_what_there_is() {
     let error = Connections::new(Databases::new().with("other", memory())).unwrap_err();
     assert_config(&error, &["\"default\" is missing", "other"]);

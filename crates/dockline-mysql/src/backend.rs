@@ -17,7 +17,7 @@ const OPTIONS: &[&str] = &["socket", "read_default_file", "read_default_group", 
 
 impl Engine for Mysql {
     fn schemes(&self) -> &'static [&'static str] {
-        &["mysql", "mariadb"]
+        &["mysql", "mariadb", "mysql2"]
     }
 
     fn options(&self) -> &'static [&'static str] {

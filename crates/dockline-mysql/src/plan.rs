@@ -142,6 +142,11 @@ fn database(settings: &Settings) -> Result<Option<String>> {
     let name = settings.get_name().unwrap_or_default();
     // Where a URL has no host, its path stands as it was written.
     let name = if settings.get_host().is_none() { name.strip_prefix('/').unwrap_or(name) } else { name };
+    if settings.get_host().is_none() && name.contains('/') {
+        return Err(Error::config(
+            "setting name: it has a / and there is no host; is // missing? Write mysql://host/name, and a / of the name as %2F",
+        ));
+    }
     // In the handshake, a NUL is the end of it.
     for (setting, text) in [("name", name), ("user", settings.get_user().unwrap_or_default())] {
         if text.contains('\0') {

@@ -17,7 +17,7 @@ pub struct Postgres;
 
 impl Engine for Postgres {
     fn schemes(&self) -> &'static [&'static str] {
-        &["postgres", "postgresql"]
+        &["postgres", "postgresql", "pgsql", "psql"]
     }
 
     fn open(&self, alias: &str, settings: &Settings) -> Result<Box<dyn Backend>> {

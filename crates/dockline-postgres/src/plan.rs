@@ -55,6 +55,11 @@ impl Plan {
         }
         // A URL without a host leaves the slash with the name.
         let name = settings.get_name().map(|name| name.trim_start_matches('/')).filter(|name| !name.is_empty());
+        if settings.get_host().is_none() && name.is_some_and(|name| name.contains('/')) {
+            return Err(Error::config(
+                "setting name: it has a / and there is no host; is // missing? Write postgres://host/name, and a / of the name as %2F",
+            ));
+        }
         for (setting, value) in [("name", name), ("user", settings.get_user()), ("host", Some(host))] {
             if value.is_some_and(|value| value.contains('\0')) {
                 return Err(Error::config(format!("setting {setting}: it has a NUL character")));

@@ -22,7 +22,7 @@ const OPTIONS: &[&str] = &["busy_timeout", "foreign_keys", "journal_mode", "sync
 
 impl Engine for Sqlite {
     fn schemes(&self) -> &'static [&'static str] {
-        &["sqlite"]
+        &["sqlite", "sqlite3"]
     }
 
     fn options(&self) -> &'static [&'static str] {
@@ -40,6 +40,13 @@ impl Engine for Sqlite {
                 return Err(Error::config("setting name: write the path alone, without file: before it"));
             }
             Some(":memory:") => Place::memory(),
+            // It would be a file of that name.
+            Some(name) if name.starts_with(':') => {
+                return Err(Error::config(format!(
+                    "setting name: {name:?} is neither a database in memory nor a likely file; write sqlite::memory: for one \
+                     in memory, or sqlite:./{name} for the file"
+                )));
+            }
             Some(path) => Place::File(PathBuf::from(path)),
         };
         let statement_timeout = settings.get_statement_timeout();

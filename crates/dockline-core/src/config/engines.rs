@@ -65,6 +65,12 @@ impl Engines {
         engine.open(alias, settings)
     }
 
+    /// Whether a scheme is that of a backend, also of one that is not compiled in.
+    pub(crate) fn knows(&self, scheme: &str) -> bool {
+        let absent = self.absent.iter().map(|(schemes, _)| *schemes);
+        self.present.iter().map(|engine| engine.schemes()).chain(absent).any(|schemes| schemes.contains(&scheme))
+    }
+
     fn find(&self, scheme: &str) -> Result<&dyn Engine> {
         if let Some(engine) = self.present.iter().find(|engine| engine.schemes().contains(&scheme)) {
             return Ok(&**engine);

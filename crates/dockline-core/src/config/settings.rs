@@ -3,6 +3,7 @@
 mod databases;
 mod file;
 mod parse;
+mod spellings;
 mod url;
 mod words;
 
@@ -42,6 +43,8 @@ pub struct Settings {
     password: Option<SecretString>,
     password_provider: Option<PasswordProvider>,
     options: BTreeMap<String, String>,
+    /// The variable of the environment that named the alias, unless it is that of the alias default.
+    variable: Option<String>,
 }
 
 type PasswordProvider = Arc<dyn Fn() -> Result<SecretString, BoxError> + Send + Sync>;
@@ -216,7 +219,13 @@ impl Settings {
             password: None,
             password_provider: None,
             options: BTreeMap::new(),
+            variable: None,
         }
+    }
+
+    /// The variable of the environment that named the alias: it may be meant for another program, or another library.
+    pub(crate) fn variable(&self) -> Option<&str> {
+        self.variable.as_deref()
     }
 
     /// The password.

@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::ids::{DEFAULT_ALIAS, RegistryId, TaskPolicy};
+use crate::base::logging::say;
 use crate::config::engines::{AliasConfig, Engines};
 use crate::config::settings::{Databases, Settings};
 use crate::shared::signals::{OwnReceivers, Signals};
@@ -116,6 +117,13 @@ impl Shared {
     fn table_of(&self, databases: Databases) -> Result<ArcSwap<Table>> {
         let mut table = Table::new();
         for (alias, settings) in databases.into_iter() {
+            // `DATABASE_URL_CACHE=redis://…` is meant for somebody else.
+            if let (Some(variable), Some(scheme)) = (settings.variable(), settings.get_engine())
+                && !self.engines.knows(scheme)
+            {
+                say!(info, "{variable} is ignored: no backend has the scheme {scheme:?}");
+                continue;
+            }
             let config = self.configured(&alias, settings)?;
             table.insert(Arc::clone(&config.alias), config);
         }

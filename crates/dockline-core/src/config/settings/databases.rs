@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::{Settings, file};
 use crate::base::error::{Error, Result};
+use crate::base::logging::say;
 
 /// The settings of every alias: what Django's `DATABASES` is.
 ///
@@ -25,6 +26,8 @@ pub struct Databases {
 }
 
 const VARIABLE: &str = "DATABASE_URL";
+/// The end of a variable that names a file with the URL.
+const OF_FILE: &str = "_FILE";
 const FILE: &str = "dockline.toml";
 
 impl Databases {
@@ -42,7 +45,9 @@ impl Databases {
     }
 
     /// Reads the environment: `DATABASE_URL` is the alias default, `DATABASE_URL_REPLICA` the alias replica, and so
-    /// on. Where the working directory has a `dockline.toml`, its aliases are there too; a variable goes before the
+    /// on. `DATABASE_URL_FILE` and `DATABASE_URL_REPLICA_FILE` name files that hold the URL, as Docker's secrets do. A variable
+    /// of another alias whose scheme no backend has, such as `DATABASE_URL_CACHE=redis://…`, is ignored; the log says so at
+    /// info. Where the working directory has a `dockline.toml`, its aliases are there too; a variable goes before the
     /// file's alias of that name. An empty variable counts as none.
     ///
     /// # Errors
@@ -82,12 +87,20 @@ impl Databases {
             if value.is_empty() {
                 continue;
             }
-            let settings = match value.to_str() {
-                Some(url) => Settings::from_url(url),
+            let about = |error: Error| error.with_context(key.to_string_lossy()).with_alias(alias.as_str());
+            let url = match value.to_str() {
+                Some(path) if is_of_file(&key) => read_url(path),
+                Some(url) => Ok(url.to_owned()),
                 None => Err(Error::config("it is not UTF-8")),
             };
-            let about = |error: Error| error.with_context(key.to_string_lossy()).with_alias(alias.as_str());
-            let settings = settings.map_err(about)?;
+            let url = url.map_err(about)?;
+            let is_default = alias == crate::base::ids::DEFAULT_ALIAS;
+            if !is_default && is_no_database(&url) {
+                say!(info, "{} is ignored: its URL is not that of a database", key.to_string_lossy());
+                continue;
+            }
+            let mut settings = Settings::from_url(&url).map_err(about)?;
+            settings.variable = (!is_default).then(|| key.to_string_lossy().into_owned());
             if let Some(other) = named.insert(alias.clone(), key.clone()) {
                 let other = other.to_string_lossy().into_owned();
                 return Err(about(Error::config(format!("{other} is this alias too; set one of them"))));
@@ -146,8 +159,43 @@ impl Databases {
     }
 }
 
+/// Names a file that holds the URL.
+fn is_of_file(variable: &OsString) -> bool {
+    variable.to_str().is_some_and(|variable| variable.ends_with(OF_FILE))
+}
+
+fn read_url(path: &str) -> Result<String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::config(format!("the file {path:?} cannot be read: {error}")).with_source(error))?;
+    Ok(text.trim().to_owned())
+}
+
+/// Whether a URL is that of a system that no backend is for, so that its query is not read.
+fn is_no_database(url: &str) -> bool {
+    const OTHERS: [&str; 15] = [
+        "amqp",
+        "amqps",
+        "bolt",
+        "http",
+        "https",
+        "kafka",
+        "memcached",
+        "mongodb",
+        "mongodb+srv",
+        "nats",
+        "neo4j",
+        "redis",
+        "rediss",
+        "s3",
+        "valkey",
+    ];
+    let scheme = url.split(':').next().unwrap_or_default();
+    OTHERS.iter().any(|other| scheme.eq_ignore_ascii_case(other))
+}
+
 fn alias_of(variable: &str) -> Option<String> {
     let rest = variable.strip_prefix(VARIABLE)?;
+    let rest = rest.strip_suffix(OF_FILE).unwrap_or(rest);
     if rest.is_empty() {
         return Some(crate::base::ids::DEFAULT_ALIAS.to_owned());
     }
@@ -189,6 +237,37 @@ mod tests {
             let error = Databases::from_vars([("DATABASE_URL", "sqlite:a.db"), (other, "sqlite:b.db")]).unwrap_err();
             assert!(error.is_config() && error.message().contains("DATABASE_URL is this alias too"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_variable_may_name_a_file_that_holds_the_url() {
+        let folder = std::env::temp_dir().join(format!("dockline-url-{}", std::process::id()));
+        std::fs::write(&folder, "sqlite:a.db\n").unwrap();
+        let path = folder.to_str().unwrap();
+        let databases =
+            Databases::from_vars([("DATABASE_URL_FILE", path), ("DATABASE_URL_REPLICA_FILE", path)]).unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!(databases.aliases().collect::<Vec<_>>(), ["default", "replica"]);
+        assert_eq!(databases.settings("replica").unwrap().get_name(), Some("a.db"));
+
+        let error = Databases::from_vars([("DATABASE_URL_FILE", "/nowhere/url")]).unwrap_err();
+        assert!(error.message().contains("DATABASE_URL_FILE") && error.message().contains("/nowhere/url"), "{error}");
+        let error =
+            Databases::from_vars([("DATABASE_URL", "sqlite:a.db"), ("DATABASE_URL_FILE", "/dev/null")]).unwrap_err();
+        assert!(error.is_config(), "{error}");
+    }
+
+    #[test]
+    fn what_is_meant_for_another_library_is_ignored() {
+        let databases = Databases::from_vars([
+            ("DATABASE_URL", "sqlite:a.db"),
+            ("DATABASE_URL_CACHE", "redis://:pw@cache:6379/0?ssl_cert_reqs=none"),
+            ("DATABASE_URL_QUEUE", "amqp://user:pw@queue"),
+        ])
+        .unwrap();
+        assert_eq!(databases.aliases().collect::<Vec<_>>(), ["default"]);
+        let error = Databases::from_vars([("DATABASE_URL", "redis://cache?x=1")]).unwrap_err();
+        assert!(error.is_config(), "the default is never ignored: {error}");
     }
 
     #[cfg(unix)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::Settings;
+use super::{Settings, spellings, unknown_setting};
 use crate::base::error::{Error, Result};
 
 const FORM: &str = "a database URL is scheme://user:password@host:port/name, or sqlite:path; \
@@ -30,7 +30,10 @@ fn read(text: &str) -> Result<Settings> {
     if text.chars().any(char::is_control) {
         return Err(Error::config(format!("malformed URL: it has a tab, a line break or the like; {FORM}")));
     }
-    let url = Url::parse(text).map_err(|error| Error::config(format!("malformed URL: {error}; {FORM}")))?;
+    refuse_several_hosts(text)?;
+    let hostless = without_host(text);
+    let parsed = Url::parse(hostless.as_deref().unwrap_or(text));
+    let url = parsed.map_err(|error| Error::config(format!("malformed URL: {error}; {FORM}")))?;
     if url.fragment().is_some() {
         return Err(Error::config(format!("malformed URL: it has a #, which is written %23; {FORM}")));
     }
@@ -46,25 +49,60 @@ fn read(text: &str) -> Result<Settings> {
     if let Some(password) = url.password() {
         settings = settings.password(decode("password", password)?);
     }
-    if let Some(host) = url.host_str() {
+    if let (Some(host), None) = (url.host_str(), &hostless) {
         settings.text.host = not_empty(decode("host", host)?.trim_matches(['[', ']']).to_owned());
     }
     settings.plain.port = url.port();
+    let path_is_name = settings.text.host.is_none();
     read_query(&mut settings, url.query().unwrap_or_default())?;
+    // `mysql:///app?host=db`: the path is the name behind a host that comes later.
+    if let (true, Some(_), Some(name)) = (path_is_name, &settings.text.host, &mut settings.text.name)
+        && let Some(rest) = name.strip_prefix('/')
+    {
+        *name = rest.to_owned();
+    }
     settings.check()?;
     Ok(settings)
+}
+
+/// A stand-in for a host that is not there: `postgres://user@/name?host=/run/socket`. The parser takes no user without a host.
+const NO_HOST: &str = "no-host.invalid";
+
+/// The part between `//` and the path.
+fn authority(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("://")?;
+    rest.split(['/', '?', '#']).next()
+}
+
+/// The URL with a stand-in, if it has a user and no host.
+fn without_host(text: &str) -> Option<String> {
+    let authority = authority(text).filter(|authority| authority.ends_with('@'))?;
+    let at = text.find("://")? + 3 + authority.len();
+    Some(format!("{}{NO_HOST}{}", &text[..at], &text[at..]))
+}
+
+fn refuse_several_hosts(text: &str) -> Result<()> {
+    let hosts = authority(text).map(|authority| authority.rsplit('@').next().unwrap_or_default());
+    if hosts.is_some_and(|hosts| hosts.contains(',')) {
+        return Err(Error::config(format!(
+            "malformed URL: it has several hosts, and one is taken; write the first, or a name that leads to all; {FORM}"
+        )));
+    }
+    Ok(())
 }
 
 /// `//host/name` names the database without its slash. Where there is no host, the path stands as it was written, for it
 /// may be that of a file.
 fn database_name(text: &str, url: &Url) -> Result<Option<String>> {
-    if url.host_str().is_some_and(|host| !host.is_empty()) {
+    if url.host_str().is_some_and(|host| !host.is_empty() && host != NO_HOST) {
         let path = url.path();
         return Ok(not_empty(decode("name", path.strip_prefix('/').unwrap_or(path))?));
     }
     let rest = text.split_once(':').map_or("", |(_, rest)| rest);
     let path = rest.split('?').next().unwrap_or_default();
     let path = path.strip_prefix("//").unwrap_or(path);
+    // A user stands before the path, and no host.
+    let path = authority(text).filter(|user| user.ends_with('@')).map_or(path, |user| &path[user.len()..]);
     if path.contains('@') {
         return Err(Error::config(format!(
             "malformed URL: there is an @ and no host; is // missing? {FORM} (@ as %40)"
@@ -84,12 +122,36 @@ fn read_query(settings: &mut Settings, query: &str) -> Result<()> {
             return Err(Error::config("malformed URL: settings behind the ? are written name=value, with & between"));
         };
         let (name, value) = (decode("a setting's name", name)?, decode("a setting", value)?);
-        settings.set(&name, &value)?;
-        if !seen.insert(name.clone()) {
+        match spellings::set(settings, &name, &value) {
+            Some(set) => set?,
+            None => settings.set(&name, &value).map_err(|error| suggest(error, &name))?,
+        }
+        if !seen.insert(meaning(&name)) {
             return Err(Error::config(format!("setting {name}: it is given twice; write it once")));
         }
     }
     Ok(())
+}
+
+/// The setting that a name stands for, so that it is not given twice by two names.
+fn meaning(name: &str) -> String {
+    match name.replace('_', "-").as_str() {
+        "sslmode" | "ssl-mode" | "sslaccept" => "tls".to_owned(),
+        "sslrootcert" | "ssl-ca" | "sslca" => "tls_ca_file".to_owned(),
+        "sslcert" | "ssl-cert" => "tls_client_cert".to_owned(),
+        "sslkey" | "ssl-key" => "tls_client_key".to_owned(),
+        "pgbouncer" => "prepared_statements".to_owned(),
+        "charset" => "options.charset".to_owned(),
+        "dbname" => "name".to_owned(),
+        _ => name.to_ascii_lowercase(),
+    }
+}
+
+/// An unknown name may nearly be one that settings have elsewhere.
+fn suggest(error: Error, name: &str) -> Error {
+    let unknown = error.message().starts_with("unknown setting") && !error.message().contains("did you mean");
+    let elsewhere = unknown.then(|| unknown_setting("setting", name, spellings::NAMES));
+    elsewhere.filter(|other| other.message().contains("did you mean")).unwrap_or(error)
 }
 
 fn decode(part: &str, text: &str) -> Result<String> {
@@ -145,6 +207,26 @@ mod tests {
     fn hosts_may_be_sockets_and_ipv6() {
         assert_eq!(read("postgres://%2Frun%2Fpg/app").unwrap().get_host(), Some("/run/pg"));
         assert_eq!(read("mysql://[::1]:3306/app").unwrap().get_host(), Some("::1"));
+    }
+
+    #[test]
+    fn a_host_may_come_with_the_query() {
+        for url in
+            ["postgres:///app?host=/run/pg", "postgres://ann@/app?host=/run/pg", "postgres://ann:x@/app?host=/run/pg"]
+        {
+            let settings = read(url).unwrap_or_else(|error| panic!("{url}: {error}"));
+            assert_eq!((settings.get_name(), settings.get_host()), (Some("app"), Some("/run/pg")), "{url}");
+        }
+        assert_eq!(read("postgres://ann@/app").unwrap().get_host(), None);
+        assert_eq!(read("postgres://ann@/app").unwrap().get_user(), Some("ann"));
+        let settings = read("mysql:///app?host=db.example").unwrap();
+        assert_eq!((settings.get_name(), settings.get_host()), (Some("app"), Some("db.example")));
+    }
+
+    #[test]
+    fn several_hosts_are_refused_with_what_would_be_right() {
+        let error = read("postgres://ann:hunter2@one:5432,two:5433/app").unwrap_err();
+        assert!(error.message().contains("several hosts") && !error.to_string().contains("hunter"), "{error}");
     }
 
     #[test]

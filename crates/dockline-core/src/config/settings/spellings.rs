@@ -1,0 +1,160 @@
+//! Names that settings have elsewhere: in libpq, in MySQL's programs, in Django, and in the URLs that hosting services hand out.
+//! A URL's query takes them in their own spelling, and they mean what they mean there.
+
+use super::Settings;
+use crate::base::error::{Error, Result};
+
+/// The names, for suggestions.
+pub(super) const NAMES: &[&str] = &[
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "ssl-mode",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "pgbouncer",
+    "charset",
+    "dbname",
+    "CONN_MAX_AGE",
+    "CONN_HEALTH_CHECKS",
+    "ATOMIC_REQUESTS",
+    "AUTOCOMMIT",
+    "TIME_ZONE",
+];
+
+/// Sets what a name means elsewhere; `None` if it is no such name.
+pub(super) fn set(settings: &mut Settings, name: &str, value: &str) -> Option<Result<()>> {
+    // MySQL's programs take a dash for an underscore, and libpq has neither.
+    let spelling = name.replace('_', "-");
+    Some(match (spelling.as_str(), name) {
+        ("sslmode" | "ssl-mode" | "sslaccept", _) => tls(settings, name, value),
+        // The system's list of authorities is not read: Mozilla's is, which is the default.
+        ("sslrootcert", _) if value == "system" => settings.set("tls", "verify-full"),
+        ("sslrootcert" | "ssl-ca" | "sslca", _) => settings.set("tls_ca_file", value),
+        ("sslcert" | "ssl-cert", _) => settings.set("tls_client_cert", value),
+        ("sslkey" | "ssl-key", _) => settings.set("tls_client_key", value),
+        ("pgbouncer", _) => flag(name, value)
+            .and_then(|pooled| if pooled { settings.set("prepared_statements", "false") } else { Ok(()) }),
+        ("charset" | "character-set", _) => settings.set("options.charset", value),
+        ("dbname", _) => settings.set("name", value),
+        // libpq's and MySQL's are whole seconds, without a unit.
+        ("connect-timeout", _) if is_number(value) => settings.set("connect_timeout", &format!("{value}s")),
+        (_, "CONN_MAX_AGE") if is_number(value) => settings.set("conn_max_age", &format!("{value}s")),
+        (_, "CONN_MAX_AGE") => settings.set("conn_max_age", value),
+        (_, "CONN_HEALTH_CHECKS" | "ATOMIC_REQUESTS" | "AUTOCOMMIT") => {
+            flag(name, value).and_then(|on| settings.set(&name.to_ascii_lowercase(), if on { "true" } else { "false" }))
+        }
+        (_, "TIME_ZONE") => settings.set("time_zone", value),
+        _ => return None,
+    })
+}
+
+/// The words of libpq, of MySQL's `--ssl-mode` and of Prisma.
+fn tls(settings: &mut Settings, name: &str, value: &str) -> Result<()> {
+    let word = match value.to_ascii_lowercase().replace('_', "-").as_str() {
+        "disable" | "disabled" => "disable",
+        // Without encryption if the server likes; `prefer` tries encryption first.
+        "allow" | "prefer" | "preferred" | "accept-invalid-certs" => "prefer",
+        "require" | "required" => "require",
+        "verify-ca" => "verify-ca",
+        "verify-full" | "verify-identity" | "strict" => "verify-full",
+        _ => {
+            let message = "write disable, prefer, require, verify-ca or verify-full";
+            return Err(Error::config(format!("setting {name} = {value:?}: not one of its words; {message}")));
+        }
+    };
+    settings.set("tls", word)
+}
+
+fn flag(name: &str, value: &str) -> Result<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(Error::config(format!("setting {name} = {value:?}: not a boolean; write true or false"))),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::config::settings::{Settings, Tls};
+
+    fn read(query: &str) -> Settings {
+        Settings::from_url(&format!("postgres://h/d?{query}")).unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+
+    #[test]
+    fn encryption_in_the_words_of_libpq_and_of_mysql() {
+        for (query, tls) in [
+            ("sslmode=disable", Tls::Disable),
+            ("sslmode=allow", Tls::Prefer),
+            ("sslmode=prefer", Tls::Prefer),
+            ("sslmode=require", Tls::Require),
+            ("sslmode=verify-ca", Tls::VerifyCa),
+            ("sslmode=verify-full", Tls::VerifyFull),
+            ("ssl-mode=DISABLED", Tls::Disable),
+            ("ssl-mode=PREFERRED", Tls::Prefer),
+            ("ssl_mode=REQUIRED", Tls::Require),
+            ("ssl-mode=VERIFY_CA", Tls::VerifyCa),
+            ("ssl-mode=VERIFY_IDENTITY", Tls::VerifyFull),
+            ("sslaccept=strict", Tls::VerifyFull),
+            ("sslrootcert=system", Tls::VerifyFull),
+        ] {
+            assert_eq!(read(query).get_tls(), tls, "{query}");
+        }
+        let settings = read("sslmode=verify-full&sslrootcert=/ca.pem&sslcert=/c.pem&sslkey=/k.pem");
+        assert_eq!(settings.get_tls_ca_file(), Some("/ca.pem"));
+        assert_eq!((settings.get_tls_client_cert(), settings.get_tls_client_key()), (Some("/c.pem"), Some("/k.pem")));
+        assert_eq!(read("ssl-ca=/ca.pem").get_tls_ca_file(), Some("/ca.pem"));
+    }
+
+    #[test]
+    fn seconds_without_a_unit_where_they_have_none_elsewhere() {
+        assert_eq!(read("connect_timeout=10").get_connect_timeout(), Duration::from_secs(10));
+        assert_eq!(read("connect_timeout=2500ms").get_connect_timeout(), Duration::from_millis(2500));
+        assert_eq!(read("CONN_MAX_AGE=600").get_conn_max_age(), Some(Duration::from_secs(600)));
+        assert_eq!(read("CONN_MAX_AGE=None").get_conn_max_age(), None);
+        assert_eq!(read("CONN_MAX_AGE=0").get_conn_max_age(), Some(Duration::ZERO));
+        let error = Settings::from_url("postgres://h/d?conn_max_age=600").unwrap_err();
+        assert!(error.message().contains("\"600s\""), "Dockline's own name has a unit: {error}");
+    }
+
+    #[test]
+    fn poolers_character_sets_and_djangos_flags() {
+        assert!(!read("pgbouncer=true").get_prepared_statements());
+        assert!(read("pgbouncer=false").get_prepared_statements());
+        assert_eq!(read("charset=utf8mb4").get_option("charset"), Some("utf8mb4"));
+        let settings = read("CONN_HEALTH_CHECKS=True&ATOMIC_REQUESTS=True&AUTOCOMMIT=False&TIME_ZONE=UTC");
+        assert!(settings.get_conn_health_checks() && settings.get_atomic_requests() && !settings.get_autocommit());
+        assert_eq!(settings.get_time_zone(), Some("UTC"));
+    }
+
+    #[test]
+    fn what_no_word_means_is_refused_with_its_name() {
+        for (query, name) in
+            [("sslmode=on", "sslmode"), ("pgbouncer=maybe", "pgbouncer"), ("CONN_MAX_AGE=x", "conn_max_age")]
+        {
+            let error = Settings::from_url(&format!("postgres://h/d?{query}")).unwrap_err();
+            assert!(error.is_config() && error.message().contains(name), "{query}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_nearly_one_of_theirs_is_suggested() {
+        let error = Settings::from_url("postgres://h/d?sslmod=require").unwrap_err();
+        assert!(error.message().contains("did you mean \"sslmode\""), "{error}");
+    }
+
+    #[test]
+    fn the_same_setting_by_two_names_is_refused() {
+        let error = Settings::from_url("postgres://h/d?sslmode=require&tls=disable").unwrap_err();
+        assert!(error.message().contains("twice"), "{error}");
+    }
+}
