@@ -37,6 +37,8 @@ mod statements;
 #[cfg(unix)]
 mod swap;
 #[cfg(unix)]
+mod texts;
+#[cfg(unix)]
 mod thread_exit;
 #[cfg(unix)]
 mod tls;
@@ -66,6 +68,7 @@ fn main() -> std::process::ExitCode {
         ("sessions", sessions::cases()),
         ("info", info::cases()),
         ("statements", statements::cases()),
+        ("texts", texts::cases()),
         ("thread_exit", thread_exit::cases()),
         ("tls", tls::cases()),
         ("async_runtimes", async_runtimes::cases()),

@@ -2,7 +2,7 @@
 
 use dockline_core::backend::ParamRows;
 use dockline_core::batch::{Batch, Many};
-use dockline_core::placeholder::Syntax;
+use dockline_core::statement::Dialect;
 use dockline_core::{Result, Value};
 
 use crate::value;
@@ -13,11 +13,11 @@ const MOST_BYTES: usize = 1 << 20;
 /// Runs `run` for each row; an INSERT of one row as one of several. Returns how many rows were changed in all.
 pub(crate) fn execute(
     sql: &str,
-    syntax: &Syntax,
+    dialect: Dialect,
     commits_each: bool,
     rows: &mut dyn ParamRows,
     run: &mut dyn FnMut(&str, &[Value]) -> Result<u64>,
 ) -> Result<u64> {
-    let batch = Batch::of(sql, syntax);
-    Many { sql, syntax, batch, commits_each, most_bytes: MOST_BYTES, size: value::size }.run(rows, run)
+    let batch = Batch::of(sql, dialect);
+    Many { sql, dialect, batch, commits_each, most_bytes: MOST_BYTES, size: value::size }.run(rows, run)
 }

@@ -44,7 +44,7 @@ pub(crate) fn receive<P: Protocol>(
         }
         while let Some(row) = set.next() {
             let row = row?;
-            if prepared.writes {
+            if prepared.outline.verb().changes_rows() {
                 received.affected += 1;
             }
             let Some(taker) = &mut sink else { continue };

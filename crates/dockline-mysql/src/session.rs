@@ -9,6 +9,7 @@ use dockline_core::backend::{
     Cancel, Health, Outcome, ParamRows, Rest, RowSink, Session, SessionState, TransactionOptions,
 };
 use dockline_core::placeholder::translate;
+use dockline_core::statement::{Dialect, Outline, Statements};
 use dockline_core::{Error, ErrorKind, Fact, Liveness, Result, ServerInfo, Value};
 use dockline_net::{Server, Stamp, StatementCache, Wire};
 use mysql::prelude::Queryable;
@@ -21,7 +22,7 @@ use crate::liveness::look;
 use crate::open::{Opened, wire_of};
 use crate::plan::Plan;
 use crate::receive::{Received, receive};
-use crate::statement::{Form, Prepared, Template, has_colon_name, is_empty, is_local_load, syntax};
+use crate::statement::{Form, Prepared, Template, has_colon_name};
 use crate::tracking::{Tracking, Whose};
 use crate::{info, many, value};
 
@@ -39,7 +40,7 @@ pub(crate) struct MysqlSession {
     was_read_only: bool,
     /// The largest packet that the server takes.
     max_packet: usize,
-    backslash_escapes: bool,
+    dialect: Dialect,
     /// Nobody else looks at the socket outside a transaction.
     looks: bool,
     /// After an error that leaves the connection out of step, nothing is sent any more.
@@ -79,7 +80,7 @@ impl MysqlSession {
         let session = Self {
             gate: Gate::new(plan, conn.connection_id(), wire.as_ref().and_then(Wire::peer), told(3)),
             cache: StatementCache::new(plan.settings.get_statement_cache()),
-            backslash_escapes: !conn.no_backslash_escape(),
+            dialect: dialect(told(0)),
             looks: plan.settings.get_liveness() == Liveness::Off,
             plan: Arc::clone(plan),
             conn,
@@ -161,17 +162,18 @@ impl MysqlSession {
         let mut retried = false;
         loop {
             let (prepared, kept) = self.prepared(sql, params.len())?;
-            if prepared.commits {
+            let outline = &prepared.outline;
+            if outline.may_commit() {
                 self.tracking.set_committed();
             }
             let sink = sink.as_mut().map(|sink| &mut **sink as &mut dyn RowSink);
             let result = self.send(sql, &prepared, params, sink);
             if !kept {
-                self.close_statement(&prepared);
+                self.close_statement(&prepared.form);
             }
             match result? {
                 Ok(received) => {
-                    self.answered(sql, &prepared, &received);
+                    self.answered(&prepared, &received);
                     return Ok(received);
                 }
                 // The server does not know the statement any more, as after the driver's `reset`, or wants it anew. It has
@@ -184,7 +186,9 @@ impl MysqlSession {
                 }
                 Err(Failed { error, .. }) => {
                     let error = self.failed(error, Phase::Sent);
-                    if !prepared.calls {
+                    // A text that the server cannot read is none that it has begun to run.
+                    let is_refused = !outline.is_known() && error.code().as_deref() == Some("1064");
+                    if is_refused || !outline.may_stop_half_way() {
                         return Err(error);
                     }
                     if !self.broken {
@@ -204,7 +208,7 @@ impl MysqlSession {
         params: &[Value],
         sink: Option<&mut dyn RowSink>,
     ) -> Result<Result<Received, Failed>> {
-        let leaves = prepared.reads_only() && !self.may_have_transaction() && !self.tracking.has_state();
+        let leaves = prepared.outline.reads_only() && !self.may_have_transaction() && !self.tracking.has_state();
         let wire = self.wire.as_ref();
         let later = |error| Failed { error, at_once: false };
         Ok(match &prepared.form {
@@ -214,7 +218,7 @@ impl MysqlSession {
                 match self.conn.exec_iter(statement, Params::Positional(values)) {
                     Ok(result) => receive(result, prepared, sink, wire, leaves).map_err(later),
                     // What a routine runs inside can fail in the same words.
-                    Err(error) => Err(Failed { error, at_once: !prepared.calls }),
+                    Err(error) => Err(Failed { error, at_once: !prepared.outline.may_stop_half_way() }),
                 }
             }
             Form::Text(template) => {
@@ -226,7 +230,7 @@ impl MysqlSession {
         })
     }
 
-    fn answered(&mut self, sql: &str, prepared: &Prepared, received: &Received) {
+    fn answered(&mut self, prepared: &Prepared, received: &Received) {
         if received.rest == Rest::Unread {
             self.broken = true;
             return;
@@ -236,12 +240,9 @@ impl MysqlSession {
         }
         self.tracking.read(&self.conn, Whose::Callers);
         if !received.gave_rows {
-            self.tracking.answered(sql);
+            self.tracking.answered(&prepared.outline);
         }
-        if prepared.makes_state {
-            self.tracking.set_state();
-        }
-        self.backslash_escapes = !self.conn.no_backslash_escape();
+        self.tracking.follow(&prepared.outline);
     }
 
     /// The statement from the cache, or prepared; and whether it is kept.
@@ -250,41 +251,43 @@ impl MysqlSession {
             if found.parameters() == parameters {
                 return Ok((found, true));
             }
-            translate(sql, parameters, &syntax(self.backslash_escapes))?;
+            translate(sql, parameters, self.dialect())?;
         }
-        let prepared = Arc::new(Prepared::new(sql, self.form(sql, parameters)?));
+        let outline = Outline::of(sql, self.dialect());
+        let form = self.form(sql, parameters, &outline)?;
+        let prepared = Arc::new(Prepared::new(outline, form));
         match self.cache.put(sql, Arc::clone(&prepared)) {
             Some(same) if Arc::ptr_eq(&same, &prepared) => Ok((prepared, false)),
             Some(other) => {
-                self.close_statement(&other);
+                self.close_statement(&other.form);
                 Ok((prepared, true))
             }
             None => Ok((prepared, true)),
         }
     }
 
-    fn form(&mut self, sql: &str, parameters: usize) -> Result<Form> {
-        let syntax = syntax(self.backslash_escapes);
+    fn form(&mut self, sql: &str, parameters: usize, outline: &Outline) -> Result<Form> {
+        let dialect = self.dialect();
         if sql.as_bytes().contains(&0) {
             return Err(Error::new(ErrorKind::Programming, "the statement has a NUL character"));
         }
-        if is_empty(sql, &syntax) {
+        if outline.statements() == Statements::None {
             return Err(Error::new(ErrorKind::Programming, "there is no statement in the text"));
         }
-        if is_local_load(sql) {
+        if outline.asks_for_file() {
             let message = "LOAD DATA LOCAL goes by native, with the driver's set_local_infile_handler";
             return Err(Error::new(ErrorKind::NotSupported, message));
         }
         fits(sql.len(), self.max_packet)?;
-        let text = translate(sql, parameters, &syntax)?;
+        let text = translate(sql, parameters, dialect)?;
         if !self.plan.settings.get_prepared_statements() || has_colon_name(sql) {
-            return Template::new(sql, parameters, &syntax).map(Form::Text);
+            return Template::new(sql, parameters, outline, dialect).map(Form::Text);
         }
         match self.conn.prep(&*text) {
             Ok(statement) if usize::from(statement.num_params()) == parameters => Ok(Form::Binary(statement)),
             Ok(statement) => {
                 let found = statement.num_params();
-                self.close_statement(&Prepared::new(sql, Form::Binary(statement)));
+                self.close_statement(&Form::Binary(statement));
                 let message = format!(
                     "the server found {found} placeholders in the statement, and {parameters} parameters were given"
                 );
@@ -292,15 +295,15 @@ impl MysqlSession {
             }
             // It cannot be prepared, and has not run.
             Err(mysql::Error::MySqlError(error)) if error.code == 1295 => {
-                Template::new(sql, parameters, &syntax).map(Form::Text)
+                Template::new(sql, parameters, outline, dialect).map(Form::Text)
             }
             Err(error) => Err(self.failed(error, Phase::Before)),
         }
     }
 
     /// The server does not answer to it.
-    fn close_statement(&mut self, prepared: &Prepared) {
-        if let (Form::Binary(statement), false) = (&prepared.form, self.broken) {
+    fn close_statement(&mut self, form: &Form) {
+        if let (Form::Binary(statement), false) = (form, self.broken) {
             self.broken = self.conn.close(statement.clone()).is_err();
         }
     }
@@ -404,8 +407,9 @@ impl MysqlSession {
         Ok(info)
     }
 
-    pub(crate) fn syntax(&self) -> dockline_core::placeholder::Syntax {
-        syntax(self.backslash_escapes)
+    /// How the session reads a text.
+    fn dialect(&self) -> Dialect {
+        self.dialect.with_backslash_escapes(!self.conn.no_backslash_escape())
     }
 }
 
@@ -414,6 +418,16 @@ struct Failed {
     error: mysql::Error,
     /// It is the answer to a prepared statement itself: nothing has run.
     at_once: bool,
+}
+
+/// The server's own SQL, by what it says of its version: `9.7.4`, `10.11.19-MariaDB-deb12`.
+fn dialect(version: &str) -> Dialect {
+    let dialect = if version.contains("MariaDB") { Dialect::MARIADB } else { Dialect::MYSQL };
+    let numbers: Vec<u32> = version.split(['.', '-']).take(3).filter_map(|part| part.parse().ok()).collect();
+    match numbers[..] {
+        [major, minor, patch] => dialect.with_version(major * 10_000 + minor * 100 + patch),
+        _ => dialect,
+    }
 }
 
 /// For the next transaction only.
@@ -444,10 +458,10 @@ impl Session for MysqlSession {
     fn execute_many(&mut self, sql: &str, rows: &mut dyn ParamRows) -> Result<u64> {
         self.statement(|session| {
             let commits_each = session.tracking.autocommit && !session.tracking.in_transaction();
-            let syntax = session.syntax();
+            let dialect = session.dialect();
             let mut run =
                 |sql: &str, params: &[Value]| session.run(sql, params, None).map(|received| received.affected);
-            many::execute(sql, &syntax, commits_each, rows, &mut run)
+            many::execute(sql, dialect, commits_each, rows, &mut run)
         })
     }
 

@@ -2,6 +2,7 @@
 //! state of its own.
 
 use dockline_core::backend::{SessionState, StateKind, TransactionState};
+use dockline_core::statement::{Outline, StateChange, TransactionChange};
 use mysql::Conn;
 use mysql::consts::SessionStateType;
 use mysql::session_state_change::SessionStateChange;
@@ -13,8 +14,10 @@ pub(crate) struct Tracking {
     /// With autocommit off, what reads begins a transaction too, and the end of a result has no room for that news.
     doubt: bool,
     pub(crate) autocommit: bool,
-    /// Variables, temporary tables, a chosen database.
+    /// Variables, temporary tables, a chosen database: what the server reports, without saying which.
     state: bool,
+    /// What statements made, by their text.
+    held: SessionState,
     /// LOCK TABLES.
     locks: bool,
     /// The last call committed something, or may have.
@@ -43,11 +46,20 @@ impl Tracking {
     }
 
     pub(crate) fn has_state(&self) -> bool {
-        self.state || self.locks
+        self.state || self.locks || !self.held.is_empty()
     }
 
-    pub(crate) fn set_state(&mut self) {
-        self.state = true;
+    /// A statement of the caller's has run: it may have made or ended state that the server does not report.
+    pub(crate) fn follow(&mut self, outline: &Outline) {
+        for change in outline.state() {
+            match change {
+                // The server reports them, also when they are unlocked by what is no UNLOCK.
+                StateChange::Makes(StateKind::TableLock, name) if name.is_empty() => {}
+                // It is the next transaction's.
+                StateChange::MakesLocal(..) => {}
+                change => self.held.apply(change),
+            }
+        }
     }
 
     /// What the server has said of the transaction.
@@ -61,7 +73,7 @@ impl Tracking {
 
     /// What a new session would lack.
     pub(crate) fn session_state(&self) -> SessionState {
-        let mut state = SessionState::default();
+        let mut state = self.held.clone();
         if self.state {
             state.hold(StateKind::Unknown, "");
         }
@@ -96,9 +108,9 @@ impl Tracking {
         self.doubt |= !self.autocommit;
     }
 
-    /// A statement of the caller's has been answered without rows; this is its text.
-    pub(crate) fn answered(&mut self, sql: &str) {
-        if self.doubt && ends_transaction(sql) {
+    /// A statement of the caller's has been answered without rows.
+    pub(crate) fn answered(&mut self, outline: &Outline) {
+        if self.doubt && outline.transaction().is_some_and(TransactionChange::ends) {
             self.doubt = false;
         }
     }
@@ -128,27 +140,11 @@ impl Tracking {
     }
 }
 
-/// COMMIT or ROLLBACK of a whole transaction, with none behind it.
-fn ends_transaction(sql: &str) -> bool {
-    let mut words = sql.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    let first = words.next().unwrap_or_default();
-    let ends = first.eq_ignore_ascii_case("commit") || first.eq_ignore_ascii_case("rollback");
-    ends && words.all(|word| !["to", "chain"].iter().any(|other| word.eq_ignore_ascii_case(other)))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use dockline_core::statement::Dialect;
 
-    #[test]
-    fn the_end_of_a_transaction_is_told_from_that_of_a_savepoint() {
-        for sql in ["COMMIT", "  rollback ;", "COMMIT WORK", "ROLLBACK RELEASE"] {
-            assert!(ends_transaction(sql), "{sql}");
-        }
-        for sql in ["", "ROLLBACK TO a", "rollback to savepoint a", "COMMIT AND CHAIN", "SELECT 'commit'"] {
-            assert!(!ends_transaction(sql), "{sql}");
-        }
-    }
+    use super::*;
 
     #[test]
     fn with_autocommit_off_rows_leave_a_doubt() {
@@ -158,9 +154,9 @@ mod tests {
         tracking.autocommit = false;
         tracking.doubts();
         assert!(tracking.in_transaction());
-        tracking.answered("SET @x = 1");
+        tracking.answered(&Outline::of("SET @x = 1", Dialect::MYSQL));
         assert!(tracking.in_transaction());
-        tracking.answered("COMMIT");
+        tracking.answered(&Outline::of("/* app */ COMMIT", Dialect::MYSQL));
         assert!(!tracking.in_transaction());
     }
 }

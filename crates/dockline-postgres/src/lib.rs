@@ -53,7 +53,6 @@
 mod backend;
 mod cancel;
 mod connector;
-mod effect;
 mod error;
 mod frame;
 mod info;
@@ -68,7 +67,6 @@ mod protocol;
 mod rows;
 mod runtime;
 mod session;
-mod syntax;
 mod tls;
 mod transport;
 mod value;

@@ -16,6 +16,7 @@ use dockline_core::backend::{
     Cancel, Health, Outcome, ParamRows, Rest, RowSink, Session, SessionState, StateKind, TransactionOptions,
     TransactionState,
 };
+use dockline_core::statement::Dialect;
 use dockline_core::{Error, ErrorKind, Fact, Result, ServerInfo, Value};
 use dockline_net::{Deadline, SHORT, Stamp, StatementCache, Wire};
 use postgres::{Client, SimpleQueryMessage};
@@ -52,7 +53,8 @@ pub(crate) struct PostgresSession {
     broken: bool,
     /// The transaction state where nobody watches the stream: read off the statements.
     guess: Status,
-    keeps_state: bool,
+    /// What statements made that a new session would lack.
+    held: SessionState,
     /// What the server reported of the session when it was set up.
     reported: BTreeMap<String, String>,
     was_read_only: bool,
@@ -83,7 +85,7 @@ impl PostgresSession {
             rolled_back: false,
             broken: false,
             guess: Status::Idle,
-            keeps_state: false,
+            held: SessionState::default(),
             reported: BTreeMap::new(),
             was_read_only: false,
             opened_at: Instant::now(),
@@ -219,9 +221,15 @@ impl PostgresSession {
         // What the program has set itself is not the server's doing.
         match self.parameter("in_hot_standby").as_deref() {
             Some("on") => true,
-            Some(_) => !self.keeps_state && self.says_read_only(),
-            None => !self.keeps_state && self.status() == Status::Idle,
+            Some(_) => self.held.is_empty() && self.says_read_only(),
+            None => self.held.is_empty() && self.status() == Status::Idle,
         }
+    }
+
+    /// How the session reads a text.
+    fn dialect(&self) -> Dialect {
+        let escapes = self.parameter("standard_conforming_strings").is_some_and(|value| value == "off");
+        Dialect::POSTGRES.with_backslash_escapes(escapes)
     }
 
     fn parameter(&self, name: &str) -> Option<String> {
@@ -359,10 +367,10 @@ impl Session for PostgresSession {
     }
 
     fn state(&mut self) -> SessionState {
-        let mut state = SessionState::default();
-        if self.keeps_state {
-            state.hold(StateKind::Unknown, "");
+        if self.status() == Status::Idle {
+            self.held.end_transaction();
         }
+        let mut state = self.held.clone();
         // What the server reports changes with its own settings, too; then a new connection has the same. But a program that
         // set it cannot be told from that, so it counts.
         if let Some(watch) = &self.watch {

@@ -9,7 +9,8 @@ use dockline_core::backend::{
     Cancel, Health, Outcome, ParamRows, Rest, RowSink, Session, SessionState, StateKind, TransactionOptions,
     TransactionState,
 };
-use dockline_core::placeholder::{Syntax, translate};
+use dockline_core::placeholder::translate;
+use dockline_core::statement::Dialect;
 use dockline_core::{Error, ErrorKind, Fact, IsolationLevel, Result, ServerInfo, TransactionMode, Value};
 use rusqlite::{CachedStatement, Connection, Statement};
 
@@ -18,16 +19,6 @@ use crate::opened::{self, Opened};
 use crate::plan::Plan;
 use crate::value;
 use crate::watch::Watch;
-
-const SYNTAX: Syntax = Syntax {
-    numbered: false,
-    backslash_escapes: false,
-    escape_strings: false,
-    dollar_quotes: false,
-    nested_comments: false,
-    hash_comments: false,
-    bracket_names: true,
-};
 
 pub(crate) struct SqliteSession {
     // Before what counts it: it is closed first.
@@ -128,7 +119,7 @@ fn prepare<'c>(connection: &'c Connection, sql: &str, params: &[Value]) -> Resul
     if sql.as_bytes().contains(&0) {
         return Err(Error::new(ErrorKind::Programming, "the statement has a NUL character"));
     }
-    let sql = translate(sql, params.len(), &SYNTAX)?;
+    let sql = translate(sql, params.len(), Dialect::SQLITE)?;
     let mut statement = connection.prepare_cached(&sql).map_err(map)?;
     if statement.parameter_count() != params.len() {
         let message = "the statement has placeholders of SQLite's own, as ?1 or :name; write ? for each parameter";
@@ -242,7 +233,7 @@ impl Session for SqliteSession {
                 let bound = if row.len() == width {
                     value::bind(&mut statement, row)
                 } else {
-                    translate(sql, row.len(), &SYNTAX).map(drop)
+                    translate(sql, row.len(), Dialect::SQLITE).map(drop)
                 };
                 bound.map_err(|error| failed(error, done))?;
             }

@@ -135,7 +135,7 @@ pub use dockline_core::{
     FromRow, FromValue, Hold, HookOutcome, IsolationLevel, Left, Liveness, LoggedQuery, Params, Registry,
     RegistryBuilder, Request, Result, Retry, Row, RowIndex, Savepoint, SecretString, ServerInfo, Settings, Severity,
     ShutdownReport, Signals, Task, TaskPolicy, Tls, ToValue, TransactionMode, Value, ValueError, backend, batch,
-    params, placeholder, signals, testing,
+    params, placeholder, signals, statement, testing,
 };
 #[cfg(feature = "mysql")]
 pub use dockline_mysql::{Mysql, mysql};

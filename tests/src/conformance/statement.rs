@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use dockline::placeholder::{Scanner, Syntax};
+use dockline::statement::{Dialect, TokenKind, Tokens};
 use dockline::{Connection, Value};
 use serde_json::Value as Json;
 
@@ -48,10 +48,9 @@ fn translated(sql: &str, engine: Engine, has_params: bool) -> Cow<'_, str> {
     if !sql.contains('?') && !has_params {
         return Cow::Borrowed(sql);
     }
-    let syntax = syntax(engine);
-    let mut scanner = Scanner::new(sql, &syntax);
-    let marks = std::iter::from_fn(|| scanner.next_bare()).filter(|(_, byte)| *byte == b'?').map(|(at, _)| at);
-    let mut marks = marks.peekable();
+    let is_mark = |kind| matches!(kind, TokenKind::Placeholder | TokenKind::QuestionMark);
+    let tokens = Tokens::new(sql, dialect(engine)).filter(|token| is_mark(token.kind));
+    let mut marks = tokens.flat_map(|token| token.range()).peekable();
     let mut text = String::with_capacity(sql.len() + 8);
     let mut rest = sql.char_indices().peekable();
     while let Some((at, character)) = rest.next() {
@@ -69,12 +68,11 @@ fn translated(sql: &str, engine: Engine, has_params: bool) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-fn syntax(engine: Engine) -> Syntax {
-    let plain = Syntax::default();
+fn dialect(engine: Engine) -> Dialect {
     match engine {
-        Engine::Mysql => Syntax { backslash_escapes: true, hash_comments: true, ..plain },
-        Engine::Postgres => Syntax { escape_strings: true, dollar_quotes: true, nested_comments: true, ..plain },
-        Engine::Sqlite => Syntax { bracket_names: true, ..plain },
+        Engine::Mysql => Dialect::MYSQL,
+        Engine::Postgres => Dialect::POSTGRES,
+        Engine::Sqlite => Dialect::SQLITE,
     }
 }
 

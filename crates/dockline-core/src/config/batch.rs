@@ -1,7 +1,7 @@
 //! An INSERT of one row, turned into one of several: what makes `execute_many` fast on a server, where a statement is a
 //! round trip. It is what mysqlclient's `executemany` does.
 
-use crate::config::placeholder::{Scanner, Syntax, is_name_byte};
+use crate::config::statement::{Dialect, Token, TokenKind, Tokens};
 
 mod many;
 
@@ -11,12 +11,11 @@ pub use many::Many;
 ///
 /// ```
 /// use dockline_core::batch::Batch;
-/// use dockline_core::placeholder::Syntax;
+/// use dockline_core::statement::Dialect;
 ///
-/// let mysql = Syntax { backslash_escapes: true, hash_comments: true, ..Syntax::default() };
-/// let batch = Batch::of("INSERT INTO t (a, b) VALUES (?, lower(?))", &mysql).unwrap();
+/// let batch = Batch::of("INSERT INTO t (a, b) VALUES (?, lower(?))", Dialect::MYSQL).unwrap();
 /// assert_eq!(batch.rows(2), "INSERT INTO t (a, b) VALUES (?, lower(?)), (?, lower(?))");
-/// assert!(Batch::of("UPDATE t SET a = ?", &mysql).is_none());
+/// assert!(Batch::of("UPDATE t SET a = ?", Dialect::MYSQL).is_none());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Batch<'sql> {
@@ -26,27 +25,29 @@ pub struct Batch<'sql> {
 }
 
 impl<'sql> Batch<'sql> {
-    /// Finds the row of values; `None` where the statement is something else.
-    pub fn of(sql: &'sql str, syntax: &Syntax) -> Option<Self> {
-        let mut words = Words { sql, scanner: Scanner::new(sql, syntax), depth: 0, marks: 0, pending: None };
-        let first = words.next_word()?;
-        if !["insert", "replace"].iter().any(|word| first.eq_ignore_ascii_case(word)) {
+    /// Finds the row of values; `None` if the statement is something else.
+    pub fn of(sql: &'sql str, dialect: Dialect) -> Option<Self> {
+        let mut reader = Reader { tokens: Tokens::new(sql, dialect), depth: 0, marks: 0 };
+        if !reader.next()?.is_one_of(&["insert", "replace"]) {
             return None;
         }
-        while !words.next_word()?.eq_ignore_ascii_case("values") {}
-        if words.marks > 0 {
-            return None;
-        }
-        let start = words.open()?;
-        let end = words.close()?;
-        if words.marks == 0 {
-            return None;
-        }
-        let (head, rest) = sql.split_at(start);
-        let (row, tail) = rest.split_at(end - start);
-        let in_row = words.marks;
-        // A second row, or placeholders behind the first.
-        if words.next_bare_byte() == Some(b',') || words.count_the_rest() != in_row {
+        while !reader.next()?.is_word("values") || reader.depth > 0 {}
+        let open = reader.next().filter(|open| open.kind == TokenKind::Open && reader.marks == 0)?;
+        let end = loop {
+            let token = reader.next()?;
+            if reader.depth == 0 {
+                break token.end();
+            }
+        };
+        let (head, rest) = sql.split_at(open.start);
+        let (row, tail) = rest.split_at(end - open.start);
+        let in_row = reader.marks;
+        let behind = reader.next();
+        while reader.next().is_some() {}
+        // A second row, or placeholders behind the first. What is in a comment that runs cannot be taken apart.
+        let is_more = behind.is_some_and(|token| token.kind == TokenKind::Comma) || reader.marks != in_row;
+        let runs_comment = |token: Token<'_>| token.kind == TokenKind::ExecutableStart;
+        if in_row == 0 || is_more || Tokens::new(sql, dialect).any(runs_comment) {
             return None;
         }
         Some(Self { head, row, tail })
@@ -72,87 +73,25 @@ impl<'sql> Batch<'sql> {
     }
 }
 
-/// Reads what is neither quoted nor a comment, and counts parentheses and placeholders on the way.
-struct Words<'sql, 'syntax> {
-    sql: &'sql str,
-    scanner: Scanner<'syntax>,
-    depth: u32,
-    marks: u32,
-    pending: Option<(usize, u8)>,
+/// Reads tokens, and counts parentheses and placeholders on the way.
+struct Reader<'sql> {
+    tokens: Tokens<'sql>,
+    depth: usize,
+    marks: usize,
 }
 
-impl<'sql> Words<'sql, '_> {
-    fn next(&mut self) -> Option<(usize, u8)> {
-        let next = self.pending.take().or_else(|| self.scanner.next_bare())?;
-        match next.1 {
-            b'(' => self.depth += 1,
-            b')' => self.depth = self.depth.checked_sub(1)?,
-            b'?' => match self.scanner.next_bare() {
-                // Two are one that is meant.
-                Some((at, b'?')) if at == next.0 + 1 => {}
-                other => {
-                    self.marks += 1;
-                    self.pending = other;
-                }
-            },
+impl<'sql> Iterator for Reader<'sql> {
+    type Item = Token<'sql>;
+
+    fn next(&mut self) -> Option<Token<'sql>> {
+        let token = self.tokens.find(|token| !token.is_gap())?;
+        match token.kind {
+            TokenKind::Open => self.depth += 1,
+            TokenKind::Close => self.depth = self.depth.saturating_sub(1),
+            TokenKind::Placeholder => self.marks += 1,
             _ => {}
         }
-        Some(next)
-    }
-
-    /// The next word outside parentheses.
-    fn next_word(&mut self) -> Option<&'sql str> {
-        loop {
-            let (start, byte) = self.next()?;
-            if self.depth > 0 || !is_name_byte(byte) {
-                continue;
-            }
-            let mut end = start + 1;
-            loop {
-                match self.scanner.next_bare() {
-                    Some((at, byte)) if at == end && is_name_byte(byte) => end += 1,
-                    other => {
-                        self.pending = other;
-                        return self.sql.get(start..end);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Where the parenthesis stands that comes next.
-    fn open(&mut self) -> Option<usize> {
-        loop {
-            match self.next()? {
-                (at, b'(') => return Some(at),
-                (_, byte) if byte.is_ascii_whitespace() => {}
-                _ => return None,
-            }
-        }
-    }
-
-    /// Goes on to behind the parenthesis that closes it.
-    fn close(&mut self) -> Option<usize> {
-        loop {
-            let (at, _) = self.next()?;
-            if self.depth == 0 {
-                return Some(at + 1);
-            }
-        }
-    }
-
-    fn next_bare_byte(&mut self) -> Option<u8> {
-        loop {
-            let (_, byte) = self.next()?;
-            if !byte.is_ascii_whitespace() {
-                return Some(byte);
-            }
-        }
-    }
-
-    fn count_the_rest(&mut self) -> u32 {
-        while self.next().is_some() {}
-        self.marks
+        Some(token)
     }
 }
 
@@ -161,8 +100,7 @@ mod tests {
     use super::*;
 
     fn parts(sql: &str) -> Option<(&str, &str, &str)> {
-        let mysql = Syntax { backslash_escapes: true, hash_comments: true, ..Syntax::default() };
-        Batch::of(sql, &mysql).map(|batch| (batch.head, batch.row, batch.tail))
+        Batch::of(sql, Dialect::MYSQL).map(|batch| (batch.head, batch.row, batch.tail))
     }
 
     #[test]
@@ -204,6 +142,7 @@ mod tests {
             "INSERT INTO t VALUES ?",
             "INSERT INTO t (a) SELECT a FROM u WHERE b = ?",
             "SELECT 'INSERT INTO t VALUES (?)', ?",
+            "INSERT INTO t VALUES (? /*! , 1 */)",
         ] {
             assert_eq!(parts(sql), None, "{sql}");
         }

@@ -44,5 +44,6 @@ pub use outline::{Explained, Outline, Statements};
 pub use state::StateChange;
 pub use token::{Token, TokenKind};
 pub use tokenizer::Tokens;
+pub(crate) use tokenizer::is_name_byte;
 pub use transaction::{TransactionChange, XaStep};
 pub use verb::Verb;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dockline_core::backend::{Expect, Rest, RowSink, Session as _};
+use dockline_core::statement::Outline;
 use dockline_core::{Error, ErrorKind, Fact, Result, Value};
 use dockline_net::SHORT;
 use postgres::Statement;
@@ -11,7 +12,6 @@ use postgres::types::Type;
 
 use super::PostgresSession;
 use super::prepared::Prepared;
-use crate::effect::Effect;
 use crate::error::{self, Doing};
 use crate::param::{Param, with_params, with_typed};
 use crate::rows::{names, pour, values};
@@ -29,12 +29,12 @@ impl PostgresSession {
                 self.step(Doing::Running, |client| client.execute_typed(&prepared.text, params))
             }),
         }?;
-        Ok(if self.changed_rows(prepared.effect) { count } else { 0 })
+        Ok(if self.changed_rows(&prepared.outline) { count } else { 0 })
     }
 
     /// The driver counts rows that were only read, too.
-    fn changed_rows(&self, effect: Effect) -> bool {
-        effect.changes_rows
+    fn changed_rows(&self, outline: &Outline) -> bool {
+        outline.verb().changes_rows()
             && self.watch.as_ref().is_none_or(|watch| watch.seen(|seen| !seen.tag.starts_with("SELECT")))
     }
 
@@ -115,7 +115,8 @@ impl PostgresSession {
 
     fn stream(&mut self, prepared: &Prepared, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
         let before = self.begin_step();
-        let drains = self.has_work() || !prepared.effect.reads_only || !sink.may_discard() || !self.state().is_empty();
+        let drains =
+            self.has_work() || !prepared.outline.reads_only() || !sink.may_discard() || !self.state().is_empty();
         let client = self.client()?;
         let params = params.iter().map(Param);
         let rows = match &prepared.statement {

@@ -5,7 +5,6 @@ use dockline_core::batch::{Batch, Many};
 use dockline_core::{Result, Value};
 
 use super::PostgresSession;
-use crate::syntax::SYNTAX;
 
 /// The server takes more, but until a statement goes out its rows are in memory.
 const MOST_BYTES: usize = 1 << 20;
@@ -14,8 +13,9 @@ impl PostgresSession {
     /// Runs it for each row; an INSERT of one row as one of several. The answer is how many rows were changed in all.
     pub(super) fn run_many(&mut self, sql: &str, rows: &mut dyn ParamRows) -> Result<u64> {
         // What stands behind the row can mean another thing for several: a row can be updated once in a statement.
-        let batch = Batch::of(sql, &SYNTAX).filter(|batch| batch.tail().trim_matches([' ', '\n', ';']).is_empty());
-        let many = Many { sql, syntax: &SYNTAX, batch, commits_each: !self.has_work(), most_bytes: MOST_BYTES, size };
+        let dialect = self.dialect();
+        let batch = Batch::of(sql, dialect).filter(|batch| batch.tail().trim_matches([' ', '\n', ';']).is_empty());
+        let many = Many { sql, dialect, batch, commits_each: !self.has_work(), most_bytes: MOST_BYTES, size };
         self.beginning_also_alone(|session| {
             many.run(rows, &mut |sql, params| session.statement(sql, params, Self::execute_prepared))
         })

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
+use dockline_core::statement::Outline;
 use postgres::Statement;
-
-use crate::effect::Effect;
 
 /// A statement, ready to run.
 pub(super) struct Prepared {
@@ -12,5 +11,5 @@ pub(super) struct Prepared {
     /// `None` where poolers forbid it.
     pub(super) statement: Option<Statement>,
     pub(super) columns: Arc<[String]>,
-    pub(super) effect: Effect,
+    pub(super) outline: Outline,
 }

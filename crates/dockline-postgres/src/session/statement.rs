@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use dockline_core::backend::StateKind;
 use dockline_core::placeholder::translate;
+use dockline_core::statement::{Outline, StateChange, Statements, TransactionChange};
 use dockline_core::{Error, ErrorKind, Result, Value};
 use postgres::Client;
 
 use super::PostgresSession;
 use super::prepared::Prepared;
 use super::transaction::rolled_back;
-use crate::effect::{Effect, Transaction};
 use crate::error::Doing;
 use crate::protocol::Status;
 use crate::rows::names;
-use crate::syntax::SYNTAX;
 
 /// The protocol counts parameters with 16 bits.
 const MOST_PARAMETERS: usize = 65_535;
@@ -64,25 +64,26 @@ impl PostgresSession {
         call: &mut impl FnMut(&mut Self, &Prepared, &[Value]) -> Result<R>,
     ) -> Result<R, Failure> {
         let prepared = self.prepare(sql, params.len())?;
-        let effect = prepared.effect;
+        let outline = &prepared.outline;
         let failed_before = self.status() == Status::Failed;
         let bound_before = self.bound();
         match call(self, &prepared, params) {
-            Ok(_) if failed_before && effect.commits => {
-                self.ran(effect);
+            Ok(_) if failed_before && commits(outline) => {
+                self.ran(outline);
                 Err(rolled_back().into())
             }
             Ok(value) => {
-                self.ran(effect);
+                self.ran(outline);
                 Ok(value)
             }
             Err(error) => {
-                self.keeps_state |= effect.keeps_state;
+                // It may have come that far.
+                outline.state().iter().filter(|change| makes(change)).for_each(|change| self.held.apply(change));
                 // What it knows of its types may be of yesterday: the next try finds out anew.
                 if matches!(error.kind(), ErrorKind::Data | ErrorKind::Internal | ErrorKind::NotSupported) {
                     drop(self.statements.remove(sql));
                 }
-                if effect.transaction == Some(Transaction::Ends) {
+                if outline.transaction().is_some_and(TransactionChange::ends) {
                     self.ask_where_nobody_watches();
                 }
                 let is_stale = prepared.statement.is_some() && is_stale(&error);
@@ -90,7 +91,7 @@ impl PostgresSession {
                     self.statements.clear();
                 }
                 // What was bound has begun to run; then it is something inside that says so.
-                let may_have_run = self.bound() != bound_before || (self.watch.is_none() && effect.runs_code);
+                let may_have_run = self.bound() != bound_before || (self.watch.is_none() && outline.runs_code());
                 Err(Failure { error, is_stale: is_stale && !may_have_run })
             }
         }
@@ -103,28 +104,29 @@ impl PostgresSession {
             let wanted = prepared.statement.as_ref().map_or(params, |statement| statement.params().len());
             // The translation says what is wrong.
             if wanted != params {
-                translate(sql, params, &SYNTAX)?;
+                translate(sql, params, self.dialect())?;
             }
             return Ok(prepared);
         }
         if sql.as_bytes().contains(&0) {
             return Err(Error::new(ErrorKind::Programming, "the statement has a NUL character"));
         }
-        let effect = Effect::of(sql);
-        if !effect.is_any {
+        let dialect = self.dialect();
+        let outline = Outline::of(sql, dialect);
+        if outline.statements() == Statements::None {
             return Err(Error::new(ErrorKind::Programming, "there is no statement in the text"));
         }
         if params > MOST_PARAMETERS {
             let message = format!("the statement has {params} parameters, and PostgreSQL takes {MOST_PARAMETERS}");
             return Err(Error::new(ErrorKind::Programming, message));
         }
-        if effect.copies {
+        if outline.asks_for_file() {
             let message = "COPY from and to the client goes by native, as copy_in and copy_out of the driver";
             return Err(Error::new(ErrorKind::NotSupported, message));
         }
-        let text = translate(sql, params, &SYNTAX)?.into_owned();
+        let text = translate(sql, params, dialect)?.into_owned();
         if !self.plan.prepares {
-            return Ok(Arc::new(Prepared { text, statement: None, columns: Arc::default(), effect }));
+            return Ok(Arc::new(Prepared { text, statement: None, columns: Arc::default(), outline }));
         }
         let statement = self.step(Doing::Asking, |client| client.prepare(&text))?;
         if statement.params().len() != params {
@@ -132,7 +134,7 @@ impl PostgresSession {
             return Err(Error::new(ErrorKind::Programming, message));
         }
         let columns = names(statement.columns());
-        let prepared = Arc::new(Prepared { text, statement: Some(statement), columns, effect });
+        let prepared = Arc::new(Prepared { text, statement: Some(statement), columns, outline });
         drop(self.statements.put(sql, Arc::clone(&prepared)));
         Ok(prepared)
     }
@@ -153,25 +155,49 @@ impl PostgresSession {
     }
 
     /// A statement has run.
-    fn ran(&mut self, effect: Effect) {
-        // Also where another transaction follows at once (AND CHAIN).
-        self.committed |= effect.commits;
-        match effect.transaction {
-            Some(Transaction::Begins) => self.guess = Status::InTransaction,
-            Some(Transaction::Ends) => self.guess = Status::Idle,
-            None => {}
+    fn ran(&mut self, outline: &Outline) {
+        // Also if another transaction follows at once (AND CHAIN).
+        self.committed |= outline.transaction().is_some_and(TransactionChange::commits);
+        match outline.transaction() {
+            Some(TransactionChange::Begin) => self.guess = Status::InTransaction,
+            Some(change) if change.ends() => self.guess = Status::Idle,
+            _ => {}
         }
-        if effect.keeps_state {
-            self.keeps_state = true;
+        let is_idle = self.status() == Status::Idle;
+        for change in outline.state().iter().filter(|change| is_idle || !is_undone(change)) {
+            self.held.apply(change);
         }
-        if effect.changes_schema {
-            self.statements.clear();
+        if is_idle {
+            self.held.end_transaction();
         }
-        if effect.discards {
-            self.keeps_state = false;
+        if outline.changes_schema() || outline.state().iter().any(ends_statements) {
             self.statements.clear();
         }
     }
+}
+
+/// Asks for the end of a transaction in which all stands.
+fn commits(outline: &Outline) -> bool {
+    matches!(outline.transaction(), Some(TransactionChange::Commit { .. }))
+}
+
+fn makes(change: &StateChange) -> bool {
+    matches!(change, StateChange::Makes(..) | StateChange::MakesLocal(..))
+}
+
+/// Whether a rollback of the transaction brings back what it has ended: then it still counts as held.
+fn is_undone(change: &StateChange) -> bool {
+    match change {
+        StateChange::Ends(kind, _) | StateChange::EndsAll(kind) => {
+            !matches!(kind, StateKind::Lock | StateKind::PreparedStatement | StateKind::Cursor)
+        }
+        _ => false,
+    }
+}
+
+/// Whether the server forgets statements that were prepared.
+fn ends_statements(change: &StateChange) -> bool {
+    matches!(change, StateChange::EndsEverything | StateChange::EndsAll(StateKind::PreparedStatement))
 }
 
 /// The server no longer knows a statement that was prepared, or a table under it has changed.

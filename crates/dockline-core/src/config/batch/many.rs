@@ -6,7 +6,8 @@ use crate::base::error::{Error, Fact, Result};
 use crate::base::value::Value;
 use crate::config::backend::ParamRows;
 use crate::config::batch::Batch;
-use crate::config::placeholder::{Syntax, translate};
+use crate::config::placeholder::translate;
+use crate::config::statement::Dialect;
 
 /// How many rows go into one INSERT: few sizes, so that the statements are found again among those that are prepared.
 const SIZES: [usize; 3] = [64, 8, 1];
@@ -19,7 +20,7 @@ pub struct Many<'a> {
     /// The statement, with `?` for each parameter.
     pub sql: &'a str,
     /// How the server reads it.
-    pub syntax: &'a Syntax,
+    pub dialect: Dialect,
     /// Where it is an INSERT of one row: several rows go out as one statement.
     pub batch: Option<Batch<'a>>,
     /// Each statement commits by itself: where one fails, those before it stand.
@@ -45,7 +46,7 @@ impl Many<'_> {
         while let Some(row) = rows.next_row() {
             let at = progress.done + chunk.len().checked_div(progress.width()).unwrap_or_default();
             if progress.width != Some(row.len()) {
-                if let Err(error) = translate(self.sql, row.len(), self.syntax) {
+                if let Err(error) = translate(self.sql, row.len(), self.dialect) {
                     progress.flush(&mut chunk)?;
                     return Err(progress.failed(error, at..at + 1));
                 }
@@ -155,9 +156,14 @@ mod tests {
 
     /// Runs an INSERT of these rows, and gives the number of rows of each statement.
     fn run(sql: &str, rows: Vec<Vec<Value>>, most_bytes: usize, fails_at: Option<usize>) -> (Vec<usize>, Result<u64>) {
-        let syntax = Syntax::default();
-        let many =
-            Many { sql, syntax: &syntax, batch: Batch::of(sql, &syntax), commits_each: true, most_bytes, size: |_| 1 };
+        let many = Many {
+            sql,
+            dialect: Dialect::SQLITE,
+            batch: Batch::of(sql, Dialect::SQLITE),
+            commits_each: true,
+            most_bytes,
+            size: |_| 1,
+        };
         let mut statements = Vec::new();
         let result = many.run(&mut Given(rows, Vec::new()), &mut |text, params| {
             statements.push(params.len());

@@ -176,13 +176,17 @@ fn assignment(cursor: &mut Cursor<'_>, outline: &mut Outline) {
     if cursor.eat_one_of(&["global", "persist", "persist_only"]) {
         scope = Scope::Elsewhere;
         outline.facts.writes = true;
+    } else if cursor.eat_all(&["session", "transaction"]) || cursor.eat_all(&["local", "transaction"]) {
+        outline.state.push(StateChange::Makes(StateKind::Setting, "transaction".into()));
+        return;
+    } else if cursor.eat("transaction") {
+        // Of the next one.
+        outline.state.push(StateChange::MakesLocal(StateKind::Setting, "transaction".into()));
+        return;
     } else if !cursor.second().is_some_and(|next| next.kind == TokenKind::Assign || next.text == "=") {
         cursor.eat_one_of(&["session", "local"]);
     }
     if cursor.eat("transaction") {
-        // Of the session, or of the next transaction.
-        let set = StateChange::Makes(StateKind::Setting, "transaction".into());
-        outline.state.extend((scope == Scope::Session).then_some(set));
         return;
     }
     if cursor.eat("names")
