@@ -15,7 +15,7 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder above tests/").to_path_buf()
 }
 
-/// Reads every text file of the repository, without what is built and without what git keeps.
+/// Reads every text file of the repository, but not what is built (folders whose names begin with "target") and what git keeps.
 pub fn files() -> Vec<File> {
     let mut found = Vec::new();
     collect(&root(), "", &mut found);
@@ -31,7 +31,7 @@ fn collect(folder: &Path, prefix: &str, found: &mut Vec<File>) {
         let path = format!("{prefix}{name}");
         let kind = entry.file_type().expect("a kind of file");
         if kind.is_dir() {
-            if name != "target" && name != ".git" {
+            if !name.starts_with("target") && name != ".git" {
                 collect(&entry.path(), &format!("{path}/"), found);
             }
         } else if kind.is_file() {

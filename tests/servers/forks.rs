@@ -44,6 +44,7 @@ stories!(
     a_child_cancels_nothing_of_its_parents,
     handles_and_guards_outlive_the_fork,
     aliases_change_in_the_child_alone,
+    a_child_with_its_parents_process_id,
 );
 
 fn each_story_is_told(_: &Server) {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use dockline::{Connection, Connections, Error, Retry, Settings, params};
 use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
@@ -50,6 +51,7 @@ pub const STORIES: &[(&str, Plot)] = &[
     ("a_child_cancels_nothing_of_its_parents", a_child_cancels_nothing_of_its_parents),
     ("handles_and_guards_outlive_the_fork", handles_and_guards_outlive_the_fork),
     ("aliases_change_in_the_child_alone", aliases_change_in_the_child_alone),
+    ("a_child_with_its_parents_process_id", a_child_with_its_parents_process_id),
 ];
 
 /// Plays the story of the environment, where there is one: the first call of a test's `main`, which has no threads yet.
@@ -177,6 +179,34 @@ fn a_child_opens_its_own(connections: &Connections) {
     lookup(&db, 9);
     assert_eq!((db.serial(), db.server_connection_id()), (serial, id), "the parent keeps its own");
     assert_eq!((story.opened(), story.closed()), (0, 0));
+}
+
+/// The first process of a namespace has the id 1, and so has a child of it that is the first one of a namespace within.
+fn a_child_with_its_parents_process_id(connections: &Connections) {
+    let own_ids = || unshare(CloneFlags::CLONE_NEWPID);
+    let forked = child(|| {
+        // If it is not allowed as it is, it may be with users of one's own.
+        if let Err(error) = own_ids().or_else(|_| unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID)) {
+            return eprintln!("skipped: no namespace of process ids can be made here: {error}");
+        }
+        child(|| {
+            let (db, id) = (open(connections), std::process::id());
+            lookup(&db, 1);
+            let serial = db.serial();
+            own_ids().expect("a namespace within the namespace");
+            child(|| {
+                assert_eq!(std::process::id(), id);
+                assert_eq!(db.serial(), None, "nothing is open in the child");
+                lookup(&db, 3);
+                assert_ne!(db.serial(), serial);
+            })
+            .wait();
+            lookup(&db, 5);
+            assert_eq!(db.serial(), serial, "the parent keeps its own");
+        })
+        .wait();
+    });
+    forked.wait();
 }
 
 fn a_child_that_does_nothing_says_nothing(connections: &Connections) {

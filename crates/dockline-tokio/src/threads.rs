@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dockline_core::{Error, ErrorKind, Result};
+use dockline_process::Process;
 use once_cell::sync::OnceCell;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -25,7 +26,7 @@ impl Threads {
     pub(crate) fn own(limit: usize) -> Self {
         let limit = limit.min(Semaphore::MAX_PERMITS);
         let free = Arc::new(Semaphore::new(limit));
-        Self::Own(Arc::new(Own { limit, free, process: std::process::id(), runtime: OnceCell::new() }))
+        Self::Own(Arc::new(Own { limit, free, process: Process::current(), runtime: OnceCell::new() }))
     }
 
     /// Waits for a place, and answers whose threads the section is for.
@@ -72,7 +73,7 @@ pub(crate) struct Own {
     /// Sections wait for a place before they are given to the runtime, so that one whose caller is gone never runs.
     free: Arc<Semaphore>,
     /// A process that was forked has none of the threads.
-    process: u32,
+    process: Process,
     runtime: OnceCell<Runtime>,
 }
 
@@ -81,7 +82,7 @@ const KEEP: Duration = Duration::from_secs(60);
 
 impl Own {
     async fn take(&self) -> Result<(Handle, Place)> {
-        if self.process != std::process::id() {
+        if self.process != Process::current() {
             let message =
                 "the process was forked, and these threads are its parent's; make a Blocking of its own in the child";
             return Err(Error::new(ErrorKind::Interface, message));
@@ -107,7 +108,7 @@ impl Own {
 impl Drop for Own {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            if self.process != std::process::id() {
+            if self.process != Process::current() {
                 return std::mem::forget(runtime);
             }
             // Without waiting for what runs: this may be an async task, or one of the threads.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
+use crate::base::process::{Process, process};
+
 /// A value for a static of a backend, of which a process that was forked gets a new one. The parent's may have a lock that is held for
 /// ever, by a thread that the child does not have.
 ///
@@ -19,7 +21,7 @@ pub struct PerProcess<T>(ArcSwapOption<OfProcess<T>>);
 
 /// What a process has of a [`PerProcess`].
 pub struct OfProcess<T> {
-    process: u32,
+    process: Process,
     /// The value.
     pub value: T,
     inherited: Option<Arc<Self>>,
@@ -33,7 +35,7 @@ impl<T: Default> PerProcess<T> {
 
     /// That of this process, made where it is not there yet.
     pub fn get(&self) -> Arc<OfProcess<T>> {
-        let process = std::process::id();
+        let process = process();
         loop {
             let current = self.0.load_full();
             if let Some(current) = current.as_ref().filter(|current| current.process == process) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use once_cell::sync::OnceCell;
 
 use crate::base::error::{Error, ErrorKind, Fact, Result};
-use crate::base::process::process;
+use crate::base::process::{Process, process};
 use crate::config::backend::{Cancel, Session, SessionState};
 use crate::config::engines::AliasConfig;
 use crate::link::ages::{Ages, Birth};
@@ -27,7 +27,7 @@ pub(crate) struct Seat {
     departing: Arc<AtomicUsize>,
     cancel: Mutex<Option<Arc<dyn Cancel>>>,
     /// The process in which it was made, and the only one in which its locks are waited for.
-    process: u32,
+    process: Process,
     left: OnceCell<Left>,
     /// The process was forked in the middle of a statement, and this is the child.
     forked_inside: AtomicBool,
@@ -186,7 +186,7 @@ pub(crate) struct Link {
     pub(crate) poison: Option<Poison>,
     pub(crate) departing: Option<Departing>,
     /// The process that opened it: in another one it is the parent's.
-    process: u32,
+    process: Process,
 }
 
 /// Why a connection can no longer be trusted.

@@ -30,7 +30,7 @@ pub(crate) fn register(shared: &Arc<Shared>) {
 #[cold]
 pub(crate) fn leave_all_to_parent(asks_for_state: bool) {
     // Siblings would draw the same numbers.
-    fastrand::seed(fastrand::u64(..) ^ u64::from(process()));
+    fastrand::seed(fastrand::u64(..) ^ u64::from(std::process::id()));
     let registries = REGISTRIES.load_full();
     for shared in registries.as_deref().into_iter().flatten().filter_map(Weak::upgrade) {
         let state = shared.renewed_state();

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use once_cell::sync::OnceCell;
 use thread_local::ThreadLocal;
 
-use crate::base::process::process;
+use crate::base::process::{Process, process};
 use crate::config::engines::AliasConfig;
 use crate::link::seat::Bucket;
 
@@ -17,7 +17,7 @@ pub(crate) struct State {
     /// What each thread shows the others. `thread_local` drops none of it when a thread ends, and hands it to the next
     /// thread with that id: see [`Bucket`].
     pub(crate) buckets: ThreadLocal<Arc<Bucket>>,
-    pub(super) process: u32,
+    pub(super) process: Process,
     pub(crate) inherited: Option<Inherited>,
 }
 

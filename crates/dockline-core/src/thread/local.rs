@@ -18,7 +18,7 @@ use crate::base::error::{Result, ending};
 use crate::base::ids::{RegistryId, TaskPolicy};
 use crate::base::logging::say;
 use crate::base::now::Now;
-use crate::base::process::process;
+use crate::base::process::{Process, process};
 use crate::base::teller;
 use crate::config::engines::AliasConfig;
 use crate::link::seat::{Bucket, Seat};
@@ -168,7 +168,7 @@ pub(crate) struct ThreadRegistry {
     /// Kept, so that leaving needs no look into the `ThreadLocal`.
     bucket: RefCell<Arc<Bucket>>,
     /// The process that the bucket is of.
-    process: Cell<u32>,
+    process: Cell<Process>,
     /// The generation of the aliases that the slots know.
     generation: Cell<u64>,
     slots: RefCell<Vec<Rc<Slot>>>,
