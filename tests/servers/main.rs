@@ -29,6 +29,8 @@ mod liveness;
 #[cfg(unix)]
 mod opened;
 #[cfg(unix)]
+mod postgresql;
+#[cfg(unix)]
 mod programs;
 #[cfg(unix)]
 mod sessions;
@@ -64,6 +66,7 @@ fn main() -> std::process::ExitCode {
         ("limits", limits::cases()),
         ("errors", errors::cases()),
         ("swap", swap::cases()),
+        ("postgresql", postgresql::cases()),
         ("programs", programs::cases()),
         ("sessions", sessions::cases()),
         ("info", info::cases()),

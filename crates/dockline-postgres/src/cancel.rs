@@ -27,6 +27,8 @@ pub(crate) struct Canceller {
     doubt: AtomicBool,
     /// Counts statements.
     epoch: AtomicU64,
+    /// Which of them was to be cancelled last.
+    asked: AtomicU64,
     /// The last of them has not ended.
     runs: AtomicBool,
 }
@@ -51,6 +53,7 @@ impl Canceller {
             doubt: AtomicBool::new(false),
             runs: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
+            asked: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -66,12 +69,18 @@ impl Canceller {
         self.runs.store(false, Ordering::Relaxed);
     }
 
+    /// Whether the statement that runs is to be cancelled.
+    pub(crate) fn was_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) == self.epoch.load(Ordering::Relaxed)
+    }
+
     /// Sends the request, if that statement still runs.
     fn ask_while(&self, epoch: u64) -> Result<bool> {
         let _gate = self.lock();
         if self.epoch.load(Ordering::Relaxed) != epoch || !self.runs.load(Ordering::Relaxed) {
             return Ok(false);
         }
+        self.asked.store(epoch, Ordering::Relaxed);
         self.ask().map(|()| true)
     }
 

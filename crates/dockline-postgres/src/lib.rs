@@ -62,6 +62,7 @@ mod open;
 mod param;
 mod pgpass;
 mod plan;
+mod portal;
 mod prefix;
 mod protocol;
 mod rows;

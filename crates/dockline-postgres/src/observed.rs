@@ -5,14 +5,16 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use postgres::tls::{ChannelBinding, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::portal::{self, Portal};
 use crate::prefix::{Answers, Outgoing, Piece};
 use crate::transport::Transport;
-use crate::watch::{Closing, Watch};
+use crate::watch::{Closing, Order, Watch};
 
 /// The stream that the driver gets.
 pub(crate) struct Observed<T = Transport> {
@@ -23,11 +25,32 @@ pub(crate) struct Observed<T = Transport> {
     outgoing: Outgoing,
     /// The answers to a prefix that have not all come, and of which call it was.
     answers: Option<(u64, Answers)>,
+    /// A result that comes in chunks.
+    portal: Option<Portal>,
+    /// The end of such a result, as far as the driver has not been shown it.
+    shown: Vec<u8>,
+    /// What has not been written of the messages that ask for the next chunk.
+    request: Vec<u8>,
+    /// How long the end of the stream is kept from the driver.
+    hidden: Option<Pin<Box<Sleep>>>,
 }
+
+/// The driver needs no time to take an answer that it has. If one has been miscounted, it does not wait for ever.
+const HIDDEN: Duration = Duration::from_millis(200);
 
 impl<T> Observed<T> {
     pub(crate) fn new(transport: T, watch: Arc<Watch>) -> Self {
-        Self { transport, watch, waiting: None, outgoing: Outgoing::new(), answers: None }
+        Self {
+            transport,
+            watch,
+            waiting: None,
+            outgoing: Outgoing::new(),
+            answers: None,
+            portal: None,
+            shown: Vec::new(),
+            request: Vec::new(),
+            hidden: None,
+        }
     }
 
     /// The read that waits has waited too long. A read waits from the beginning of a call, for the driver tries to read before it
@@ -63,7 +86,7 @@ impl<T> Observed<T> {
     /// What is to be written next of the driver's bytes, and of a prefix.
     fn next_piece(&mut self, bytes: &[u8]) -> Piece {
         let armed = self.watch.armed();
-        self.outgoing.next(armed.as_ref().map(|prefix| prefix.as_slice()), bytes)
+        self.outgoing.next(armed.as_ref().map(|prefix| prefix.as_slice()), self.watch.first_chunk(), bytes)
     }
 
     /// So many bytes of the piece were written. The answer is how many of them were the driver's.
@@ -72,7 +95,10 @@ impl<T> Observed<T> {
             self.answers = Some((self.watch.call(), Answers::at(self.watch.prefix_goes())));
         }
         let own = self.outgoing.wrote(piece, count, bytes);
-        self.watch.wrote(own);
+        if self.outgoing.take_limited() {
+            self.portal = Some(Portal::at(self.watch.first_chunk_goes()));
+        }
+        self.watch.wrote(own, self.outgoing.take_asked());
         own
     }
 
@@ -89,12 +115,55 @@ impl<T> Observed<T> {
                 self.answers = Some((call, answers));
             }
         }
-        self.watch.read(&bytes[..left]);
+        left = self.watch.read(&bytes[..left]);
+        if let Some(portal) = &mut self.portal {
+            left = portal.take_out(&mut bytes[..left]);
+            if portal.is_over() {
+                self.portal = None;
+            }
+        }
         left
+    }
+
+    /// Where a result has stopped behind a chunk: goes on with it, or shows the driver its end.
+    fn poll_portal(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        T: AsyncWrite + Unpin,
+    {
+        if self.portal.as_ref().is_some_and(Portal::is_suspended) {
+            match self.watch.take_order() {
+                Order::Leave => {
+                    self.shown = self.portal.take().map(Portal::leave).unwrap_or_default();
+                    return Poll::Ready(Ok(()));
+                }
+                Order::Wait => return Poll::Pending,
+                Order::Fetch(_) if self.watch.has_ended() => {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+                Order::Fetch(rows) => {
+                    self.request = portal::next_chunk(rows);
+                    self.watch.wrote(0, 1);
+                    self.portal.as_mut().map(Portal::resume);
+                }
+            }
+        }
+        while !self.request.is_empty() {
+            let count = ready!(Pin::new(&mut self.transport).poll_write(context, &self.request))?;
+            self.request.drain(..count);
+            if self.request.is_empty() {
+                self.put_limit_off();
+            }
+        }
+        Pin::new(&mut self.transport).poll_flush(context)
+    }
+
+    /// The stream is at its end, and the driver has had all answers: it learns of the end by what it writes next.
+    fn poll_hidden(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.hidden.get_or_insert_with(|| Box::pin(sleep(HIDDEN))).as_mut().poll(context).map(Ok)
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Observed<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Observed<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -108,6 +177,17 @@ impl<T: AsyncRead + Unpin> AsyncRead for Observed<T> {
         }
         let before = buffer.filled().len();
         loop {
+            if self.portal.is_some() {
+                ready!(self.poll_portal(context))?;
+            }
+            if !self.shown.is_empty() {
+                let count = self.shown.len().min(buffer.remaining());
+                self.shown.drain(..count).for_each(|byte| buffer.put_slice(&[byte]));
+                return Poll::Ready(Ok(()));
+            }
+            if self.watch.has_ended() {
+                return self.poll_hidden(context);
+            }
             match Pin::new(&mut self.transport).poll_read(context, buffer) {
                 Poll::Ready(result) => {
                     if !self.watch.limits_the_whole() {
@@ -116,10 +196,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for Observed<T> {
                     let came = buffer.filled().len() - before;
                     let left = self.read(&mut buffer.filled_mut()[before..]);
                     buffer.set_filled(before + left);
-                    // A read without bytes would be the end of the stream.
-                    if result.is_err() || left > 0 || came == 0 {
+                    if left > 0 {
+                        return Poll::Ready(Ok(()));
+                    }
+                    if (result.is_err() || came == 0) && !self.watch.hides_end() {
                         return Poll::Ready(result);
                     }
+                    // A read without bytes would be the end of the stream.
                 }
                 Poll::Pending => {
                     return self
@@ -134,11 +217,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for Observed<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Observed<T> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.watch.has_ended() {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
         loop {
             let piece = this.next_piece(bytes);
             let written = match piece {
                 Piece::Own(count) => &bytes[..count],
-                Piece::Joined { .. } => this.outgoing.joined(),
+                Piece::Joined { .. } | Piece::Limited => this.outgoing.joined(),
             };
             let count = ready!(Pin::new(&mut this.transport).poll_write(context, written))?;
             let own = this.wrote(piece, count, bytes);

@@ -6,6 +6,7 @@
 //! was to begin before it.
 
 use crate::frame::{self, Frame};
+use crate::portal::{Limit, begins_execute};
 
 /// The messages that run a statement by the extended protocol: Parse, Bind and Execute, with nothing named.
 pub(crate) fn messages(sql: &str) -> Vec<u8> {
@@ -34,6 +35,10 @@ pub(crate) struct Outgoing {
     /// How long the prefix is at the beginning of what is joined.
     ahead: usize,
     joined: Vec<u8>,
+    /// The limit that an Execute among what is joined has, and where it begins, counted from the driver's next byte.
+    limited: Option<(Limit, usize)>,
+    /// It has gone out.
+    limit_is_out: bool,
 }
 
 /// What is to be written next.
@@ -43,33 +48,78 @@ pub(crate) enum Piece {
     Own(usize),
     /// [`Outgoing::joined`], with all of a prefix, or with what is owed of it.
     Joined { begins: bool },
+    /// The same, without a prefix.
+    Limited,
 }
 
 impl Outgoing {
     /// For a stream on which nothing has been sent.
     pub(crate) fn new() -> Self {
-        Self { units: Units::at_startup(), owed: Vec::new(), ahead: 0, joined: Vec::new() }
+        Self {
+            units: Units::at_startup(),
+            owed: Vec::new(),
+            ahead: 0,
+            joined: Vec::new(),
+            limited: None,
+            limit_is_out: false,
+        }
     }
 
     /// What is to be written, of the driver's bytes and a prefix that waits. It goes before the first unit that prepares or
     /// runs a statement: not into one that closes statements, which the driver does on the side, and not where it has not
     /// come to the end of what was before.
-    pub(crate) fn next(&mut self, prefix: Option<&[u8]>, bytes: &[u8]) -> Piece {
+    pub(crate) fn next(&mut self, prefix: Option<&[u8]>, rows: Option<u32>, bytes: &[u8]) -> Piece {
         let begins = self.owed.is_empty();
-        let prefix = match prefix {
-            _ if !begins => &self.owed,
-            None => return Piece::Own(bytes.len()),
-            Some(prefix) => match self.units.statement_in(bytes) {
-                Some(0) => prefix,
+        let piece = match prefix {
+            _ if !begins => Piece::Joined { begins },
+            None => Piece::Own(bytes.len()),
+            Some(_) => match self.units.statement_in(bytes) {
+                Some(0) => Piece::Joined { begins },
                 Some(before) => return Piece::Own(before),
-                None => return Piece::Own(bytes.len()),
+                None => Piece::Own(bytes.len()),
             },
+        };
+        let together = &bytes[..bytes.len().min(TOGETHER)];
+        self.find_execute(rows, together);
+        let prefix = match piece {
+            Piece::Joined { begins: true } => prefix.unwrap_or_default(),
+            Piece::Joined { begins: false } => &self.owed,
+            _ if self.limited.is_some() => &[],
+            _ => return piece,
         };
         self.joined.clear();
         self.joined.extend_from_slice(prefix);
-        self.joined.extend_from_slice(&bytes[..bytes.len().min(TOGETHER)]);
+        self.joined.extend_from_slice(together);
         self.ahead = prefix.len();
-        Piece::Joined { begins }
+        if let Some((limit, at)) = &self.limited {
+            limit.write_into(&mut self.joined[self.ahead + at..]);
+        }
+        if matches!(piece, Piece::Own(_)) { Piece::Limited } else { piece }
+    }
+
+    /// Where the Execute is that gets a limit.
+    fn find_execute(&mut self, rows: Option<u32>, bytes: &[u8]) {
+        // One that was written in part is gone on with.
+        if self.limited.is_none_or(|(limit, _)| !limit.has_begun()) {
+            self.limited = rows.and_then(|rows| Some((Limit::of(rows), self.units.execute_in(bytes)?)));
+        }
+    }
+
+    /// So many of the driver's bytes were written. The answer is whether an Execute with a limit has gone out with them.
+    fn wrote_limited(&mut self, own: usize) -> bool {
+        let Some((limit, at)) = &mut self.limited else { return false };
+        let of_it = own.saturating_sub(*at);
+        *at = at.saturating_sub(own);
+        let is_out = limit.wrote(of_it);
+        if is_out {
+            self.limited = None;
+        }
+        is_out
+    }
+
+    /// Whether an Execute with a limit has gone out since this was asked last.
+    pub(crate) fn take_limited(&mut self) -> bool {
+        std::mem::take(&mut self.limit_is_out)
     }
 
     pub(crate) fn joined(&self) -> &[u8] {
@@ -80,14 +130,21 @@ impl Outgoing {
     pub(crate) fn wrote(&mut self, piece: Piece, count: usize, bytes: &[u8]) -> usize {
         let own = match piece {
             Piece::Own(_) => count,
-            Piece::Joined { .. } => {
+            Piece::Joined { .. } | Piece::Limited => {
                 self.owed.clear();
                 self.owed.extend_from_slice(&self.joined[count.min(self.ahead)..self.ahead]);
                 count.saturating_sub(self.ahead)
             }
         };
         self.units.advance(&bytes[..own]);
+        self.limit_is_out |= self.wrote_limited(own);
         own
+    }
+
+    /// How many answers the server owes for what has been written since this was asked last: one for each Sync, and for each
+    /// simple query.
+    pub(crate) fn take_asked(&mut self) -> u32 {
+        std::mem::take(&mut self.units.asked)
     }
 }
 
@@ -97,11 +154,13 @@ struct Units {
     frame: Frame,
     /// The message before is of a unit whose Sync has not come yet.
     open: bool,
+    /// How many units, and simple queries, have been written.
+    asked: u32,
 }
 
 impl Units {
     fn at_startup() -> Self {
-        Self { frame: Frame::at_startup(), open: false }
+        Self { frame: Frame::at_startup(), open: false, asked: 0 }
     }
 
     fn advance(&mut self, bytes: &[u8]) {
@@ -117,8 +176,21 @@ impl Units {
         if self.frame.is_between() {
             // Parse, Bind, Describe, Execute, Close, Flush.
             self.open = matches!(self.frame.kind(), b'P' | b'B' | b'D' | b'E' | b'C' | b'H');
+            self.asked += u32::from(matches!(self.frame.kind(), b'S' | b'Q'));
         }
         count
+    }
+
+    /// Where in the bytes an Execute of all rows begins.
+    fn execute_in(mut self, bytes: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        while at < bytes.len() {
+            if self.frame.is_between() && begins_execute(&bytes[at..]) {
+                return Some(at);
+            }
+            at += self.message(&bytes[at..]);
+        }
+        None
     }
 
     /// Where in the bytes a unit begins with a Parse or a Bind.

@@ -14,7 +14,20 @@ pub(crate) struct Protocol {
     /// What has come of a message that matters and is not whole.
     parts: Vec<u8>,
     bound: u64,
+    /// How many answers are still to come.
+    due: u32,
+    /// The server's last word has begun: nothing comes behind it.
+    ended: bool,
     seen: Seen,
+}
+
+/// What the next bytes from the server have told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// The transaction state, if they told one.
+    pub(crate) status: Option<Status>,
+    /// How many of them are answers. What stands behind is the server's last word on a session that owes nothing more.
+    pub(crate) answers: usize,
 }
 
 /// What was seen so far.
@@ -66,13 +79,33 @@ impl Protocol {
         self.bound
     }
 
-    /// The next bytes from the server. The answer is the transaction state, where they told one.
-    pub(crate) fn read(&mut self, mut bytes: &[u8]) -> Option<Status> {
-        let mut told = None;
-        while !bytes.is_empty() {
-            bytes = match self.whole_message(bytes, &mut told) {
-                Some(rest) => rest,
-                None => self.part(bytes, &mut told),
+    /// So many more answers are to come.
+    pub(crate) fn asked(&mut self, count: u32) {
+        self.due += count;
+    }
+
+    /// Nothing is to come of what was asked before.
+    pub(crate) fn count_anew(&mut self) {
+        self.due = 0;
+    }
+
+    /// Whether all has been answered that was asked, to the last byte.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.due == 0 && self.frame.is_between()
+    }
+
+    /// The next bytes from the server. An error that comes when `in_call` everything has been answered is its last word.
+    pub(crate) fn read(&mut self, bytes: &[u8], in_call: bool) -> Told {
+        let mut told = Told { status: None, answers: if self.ended { 0 } else { bytes.len() } };
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if in_call && !self.ended && rest[0] == b'E' && self.is_at_rest() {
+                self.ended = true;
+                told.answers = bytes.len() - rest.len();
+            }
+            rest = match self.whole_message(rest, &mut told.status) {
+                Some(behind) => behind,
+                None => self.part(rest, &mut told.status),
             };
         }
         told
@@ -115,6 +148,7 @@ impl Protocol {
         match kind {
             b'Z' => {
                 self.seen.error_waits = false;
+                self.due = self.due.saturating_sub(1);
                 *told = Some(match body.first() {
                     Some(b'T') => Status::InTransaction,
                     Some(b'E') => Status::Failed,
@@ -183,7 +217,7 @@ impl Fatal {
     /// From what is waiting on an idle connection, where that is such a message.
     pub(crate) fn waiting(bytes: &[u8]) -> Option<Self> {
         let mut protocol = Protocol::default();
-        protocol.read(bytes);
+        protocol.read(bytes, false);
         protocol.seen.fatal
     }
 }
@@ -223,7 +257,7 @@ mod tests {
             let mut protocol = Protocol::default();
             let mut states = Vec::new();
             for piece in bytes.chunks(size) {
-                states.extend(protocol.read(piece));
+                states.extend(protocol.read(piece, false).status);
             }
             assert_eq!(states.last(), Some(&Status::Idle), "pieces of {size}");
             assert_eq!(protocol.bound(), 1);
@@ -240,9 +274,27 @@ mod tests {
     fn each_state_is_told() {
         let mut protocol = Protocol::default();
         for (letter, status) in [(b"T", Status::InTransaction), (b"E", Status::Failed), (b"I", Status::Idle)] {
-            assert_eq!(protocol.read(&message(b'Z', letter)), Some(status));
+            assert_eq!(protocol.read(&message(b'Z', letter), false).status, Some(status));
         }
-        assert_eq!(protocol.read(&message(b'2', b"")), None);
+        assert_eq!(protocol.read(&message(b'2', b""), false).status, None);
+    }
+
+    #[test]
+    fn the_last_word_is_no_answer() {
+        let answers = [message(b'C', b"COMMIT\0"), message(b'Z', b"I")].concat();
+        let last = message(b'E', b"SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0");
+        let bytes = [answers.clone(), last.clone()].concat();
+        for size in [1, 2, 5, 16, bytes.len()] {
+            let mut protocol = Protocol::default();
+            protocol.asked(1);
+            let got: usize = bytes.chunks(size).map(|piece| protocol.read(piece, true).answers).sum();
+            assert_eq!(got, answers.len(), "pieces of {size}");
+            assert_eq!(protocol.seen_mut().fatal.as_ref().unwrap().sqlstate, "57P01");
+        }
+        // As long as something is owed, it is the answer.
+        let mut protocol = Protocol::default();
+        protocol.asked(2);
+        assert_eq!(protocol.read(&bytes, true).answers, bytes.len());
     }
 
     #[test]

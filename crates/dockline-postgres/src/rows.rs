@@ -4,29 +4,106 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use dockline_core::Value;
-use dockline_core::backend::{Rest, RowSink};
+use dockline_core::backend::RowSink;
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::{Column as Heading, Row, RowIter};
 
+use crate::cancel::Canceller;
 use crate::value::Column;
+use crate::watch::Watch;
 
 /// What remains of a result that is left early is read where it is not more rows than this.
 const WORTH_READING: usize = 1_000;
 
-/// Hands the rows on, one at a time. Where it `drains`, what is left early is read to its end.
+/// What becomes of the rest of a result that is left early.
+pub(crate) enum Leaving {
+    /// It is read, whatever that takes.
+    Drain,
+    /// The connection may be closed in its place, if there is much of it.
+    Close,
+    /// It is never made.
+    Portal(Chunks),
+}
+
+/// A result that comes in chunks: a small one first, for who wants little, and then larger ones.
+pub(crate) struct Chunks {
+    watch: Arc<Watch>,
+    canceller: Arc<Canceller>,
+    /// How many rows the server has been asked for.
+    size: u32,
+    /// How many of them have not come.
+    left: u32,
+}
+
+const FIRST_CHUNK: u32 = 100;
+const LARGEST_CHUNK: u32 = 10_000;
+
+impl Chunks {
+    /// Of the statement that the driver sends next.
+    pub(crate) fn begin(watch: &Arc<Watch>, canceller: &Arc<Canceller>) -> Self {
+        watch.fetch_first(FIRST_CHUNK);
+        Self { watch: Arc::clone(watch), canceller: Arc::clone(canceller), size: FIRST_CHUNK, left: FIRST_CHUNK }
+    }
+
+    /// Another row is wanted. The answer is whether the statement goes on: the server forgets a request to cancel it while it
+    /// waits between two chunks.
+    fn go_on(&mut self) -> bool {
+        if self.left == 0 {
+            if self.canceller.was_asked() {
+                return false;
+            }
+            self.size = (self.size * 2).min(LARGEST_CHUNK);
+            self.left = self.size;
+            self.watch.fetch(self.size);
+        }
+        self.left -= 1;
+        true
+    }
+
+    fn leave(&self) {
+        self.watch.leave();
+    }
+}
+
+impl Drop for Chunks {
+    fn drop(&mut self) {
+        self.watch.leave();
+    }
+}
+
+/// How handing rows on has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Poured {
+    /// The result has been read to its end.
+    Drained,
+    /// The connection can only be closed.
+    Unread,
+    /// The statement was cancelled between two chunks.
+    Cancelled,
+}
+
+/// Hands the rows on, one at a time.
 pub(crate) fn pour(
     mut rows: RowIter<'_>,
     known: Option<&Arc<[String]>>,
     sink: &mut dyn RowSink,
-    drains: bool,
-) -> Result<Rest, postgres::Error> {
+    mut leaving: Leaving,
+) -> Result<Poured, postgres::Error> {
     let mut told = known.is_some();
     if let Some(columns) = known {
         sink.columns(columns);
     }
     let mut stopped = false;
+    let mut was_cancelled = false;
     let mut read_on = 0;
-    while let Some(row) = rows.next()? {
+    loop {
+        if let (false, Leaving::Portal(chunks)) = (stopped, &mut leaving)
+            && !chunks.go_on()
+        {
+            (stopped, was_cancelled) = (true, true);
+            chunks.leave();
+        }
+        let Some(row) = rows.next()? else { break };
         if !told {
             sink.columns(&names(row.columns()));
             told = true;
@@ -34,20 +111,22 @@ pub(crate) fn pour(
         if !stopped {
             stopped = sink.row(values(&row)?) == ControlFlow::Break(());
             if stopped && sink.was_forked() {
-                return Ok(Rest::Drained);
+                return Ok(Poured::Drained);
+            }
+            if let (true, Leaving::Portal(chunks)) = (stopped, &leaving) {
+                chunks.leave();
             }
             continue;
         }
         read_on += 1;
-        // Inside a transaction the connection cannot be given up.
-        if read_on > WORTH_READING && !drains {
-            return Ok(Rest::Unread);
+        if read_on > WORTH_READING && matches!(leaving, Leaving::Close) {
+            return Ok(Poured::Unread);
         }
     }
     if !told {
         sink.columns(&Arc::default());
     }
-    Ok(Rest::Drained)
+    Ok(if was_cancelled { Poured::Cancelled } else { Poured::Drained })
 }
 
 /// The values of a row.

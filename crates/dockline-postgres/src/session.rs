@@ -130,6 +130,7 @@ impl PostgresSession {
     }
 
     fn client(&mut self) -> Result<&mut Client> {
+        self.notice_end();
         if self.broken {
             return Err(error::lost(Doing::Asking, "the connection was lost before"));
         }
@@ -193,9 +194,15 @@ impl PostgresSession {
         let was_open = self.status() != Status::Idle;
         self.committed = false;
         let result = call(self);
+        self.notice_end();
         self.rolled_back = was_open && result.is_err() && !self.broken && self.status() == Status::Idle;
         self.canceller.end();
         result
+    }
+
+    /// A call can be well, and the connection be over behind it.
+    fn notice_end(&mut self) {
+        self.broken |= self.watch.as_ref().is_some_and(|watch| watch.has_ended());
     }
 
     fn is_encrypted(&self) -> bool {
@@ -400,11 +407,16 @@ impl Session for PostgresSession {
         runtime::may_lend()?;
         self.begin_now()?;
         // Its user may wait for notifications as long as it likes.
-        self.begin_call(None);
+        if let Some(watch) = &self.watch {
+            watch.begin_lending();
+        }
         Ok(self.client()?)
     }
 
     fn after_native(&mut self) {
+        if let Some(watch) = &self.watch {
+            watch.end_lending();
+        }
         if self.client.as_ref().is_none_or(Client::is_closed) {
             self.broken = true;
         } else if self.watch.is_none() {

@@ -1,6 +1,6 @@
 //! What the session and its stream tell each other.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,12 @@ pub(crate) struct Watch {
     status: AtomicU8,
     bound: AtomicU64,
     written: AtomicU64,
+    /// How many of the driver's bytes had been written when the call began.
+    written_before: AtomicU64,
+    /// The driver is not told of the end of the stream while nothing is owed to it: see [`Watch::hides_end`].
+    guards: AtomicBool,
+    /// The stream has ended behind an answer.
+    ended: AtomicBool,
     /// Which call of the session the stream serves.
     call: AtomicU64,
     /// How long a read may wait, in nanoseconds; 0: for ever.
@@ -26,6 +32,10 @@ pub(crate) struct Watch {
     /// The prefix goes out with what the call sends.
     armed: AtomicBool,
     prefix: Mutex<Vec<u8>>,
+    /// How many rows the first chunk of a result has; 0: all of them.
+    first: AtomicU32,
+    /// What is to become of a result behind a chunk.
+    order: AtomicU32,
     /// How many prefixes have gone out.
     prefixes: AtomicU64,
     /// The last of them has not been answered.
@@ -34,6 +44,20 @@ pub(crate) struct Watch {
     encrypted: AtomicBool,
     protocol: Mutex<Protocol>,
 }
+
+/// What is to become of a result behind a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// The rest is not wanted.
+    Leave,
+    /// Nobody knows yet.
+    Wait,
+    /// So many rows more.
+    Fetch(u32),
+}
+
+const LEAVE: u32 = 0;
+const WAIT: u32 = u32::MAX;
 
 /// Whether the connection is being closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +99,28 @@ impl Watch {
     pub(crate) fn begin_whole_call(&self, limit: Duration) {
         self.begin_call(Some(limit));
         self.whole.store(true, Ordering::Relaxed);
+        self.guards.store(false, Ordering::Relaxed);
+    }
+
+    /// The driver is lent: what it is asked for is not known, and it is told all that comes.
+    pub(crate) fn begin_lending(&self) {
+        self.begin_call(None);
+        self.guards.store(false, Ordering::Relaxed);
+    }
+
+    /// It is back. What was asked of the server has been answered.
+    pub(crate) fn end_lending(&self) {
+        lock(&self.protocol).count_anew();
+    }
+
+    /// Whether the stream has ended behind the answer to the last call: that call is well, and the connection is lost.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// The transaction is over, though the server did not come to say so at the end of its answer.
+    pub(crate) fn transaction_has_ended(&self) {
+        self.set_status(Status::Idle);
     }
 
     /// A call begins: each of its reads may wait that long. A prefix that an earlier one did not take goes out no more.
@@ -82,6 +128,10 @@ impl Watch {
         self.armed.store(false, Ordering::Relaxed);
         self.unanswered.store(false, Ordering::Relaxed);
         self.whole.store(false, Ordering::Relaxed);
+        self.guards.store(true, Ordering::Relaxed);
+        self.first.store(0, Ordering::Relaxed);
+        self.order.store(LEAVE, Ordering::Relaxed);
+        self.written_before.store(self.written(), Ordering::Relaxed);
         self.call.fetch_add(1, Ordering::Relaxed);
         let limit = limit.map_or(0, |limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX).max(1));
         self.limit.store(limit, Ordering::Relaxed);
@@ -92,6 +142,22 @@ impl Watch {
         self.begin_call(limit);
         *lock(&self.prefix) = prefix;
         self.armed.store(true, Ordering::Relaxed);
+    }
+
+    /// What the call runs stops after so many rows, if it gives more, until it is told how it goes on.
+    pub(crate) fn fetch_first(&self, rows: u32) {
+        self.first.store(rows, Ordering::Relaxed);
+        self.order.store(WAIT, Ordering::Relaxed);
+    }
+
+    /// So many rows more, when it has stopped.
+    pub(crate) fn fetch(&self, rows: u32) {
+        self.order.store(rows, Ordering::Relaxed);
+    }
+
+    /// No more rows.
+    pub(crate) fn leave(&self) {
+        self.order.store(LEAVE, Ordering::Relaxed);
     }
 
     /// How many prefixes have gone out.
@@ -166,18 +232,61 @@ impl Watch {
         self.set_status(Status::InTransaction);
     }
 
-    /// So many bytes of the driver's were written.
-    pub(crate) fn wrote(&self, count: usize) {
-        self.written.fetch_add(count as u64, Ordering::Relaxed);
+    /// How many rows the first chunk has, if there are to be chunks.
+    pub(crate) fn first_chunk(&self) -> Option<u32> {
+        Some(self.first.load(Ordering::Relaxed)).filter(|rows| *rows > 0)
     }
 
-    /// The next bytes for the driver have come.
-    pub(crate) fn read(&self, bytes: &[u8]) {
+    /// The Execute of the first chunk has gone out. The answer is where the server's stream is.
+    pub(crate) fn first_chunk_goes(&self) -> Frame {
+        self.first.store(0, Ordering::Relaxed);
+        lock(&self.protocol).frame()
+    }
+
+    /// What is to become of a result that has stopped.
+    pub(crate) fn take_order(&self) -> Order {
+        match self.order.load(Ordering::Relaxed) {
+            LEAVE => Order::Leave,
+            WAIT => Order::Wait,
+            rows => {
+                self.order.store(WAIT, Ordering::Relaxed);
+                Order::Fetch(rows)
+            }
+        }
+    }
+
+    /// So many bytes of the driver's were written, and with them so many units that the server answers.
+    pub(crate) fn wrote(&self, count: usize, asked: u32) {
+        self.written.fetch_add(count as u64, Ordering::Relaxed);
+        if asked > 0 {
+            lock(&self.protocol).asked(asked);
+        }
+    }
+
+    /// The next bytes have come. The answer is how many of them are for the driver.
+    pub(crate) fn read(&self, bytes: &[u8]) -> usize {
         let mut protocol = lock(&self.protocol);
-        if let Some(status) = protocol.read(bytes) {
+        let told = protocol.read(bytes, self.is_guarded());
+        if let Some(status) = told.status {
             self.set_status(status);
         }
         self.bound.store(protocol.bound(), Ordering::Relaxed);
+        if told.answers < bytes.len() {
+            self.ended.store(true, Ordering::Relaxed);
+        }
+        told.answers
+    }
+
+    /// Whether the end of the stream, which has come, is kept from the driver. It is when all that was asked in this call has
+    /// been answered: the driver looks at the stream before it looks at what came of it, and would take the end for the answer.
+    pub(crate) fn hides_end(&self) -> bool {
+        let hides = self.has_ended() || (self.is_guarded() && lock(&self.protocol).is_at_rest());
+        self.ended.store(hides, Ordering::Relaxed);
+        hides
+    }
+
+    fn is_guarded(&self) -> bool {
+        self.guards.load(Ordering::Relaxed) && self.written() > self.written_before.load(Ordering::Relaxed)
     }
 }
 

@@ -302,12 +302,48 @@ fn answers_to_what_was_asked_before_are_the_drivers() {
     let answers = [message(b'1', b""), message(b'2', b""), message(b'C', b"BEGIN\0")].concat();
     for at in 0..before.len() {
         let mut stream = stream();
+        send(&mut stream, &message(b'S', b"").repeat(2));
         let mut got = receive(&mut stream, before[..at].to_vec());
         stream.watch.begin_call_with(None, begin());
         send(&mut stream, &run());
         got.extend(receive(&mut stream, [&before[at..], &answers, &answer()].concat()));
         assert_eq!(got, [before.clone(), answer()].concat(), "{at} bytes had come");
         assert_eq!(stream.watch.status(), Status::InTransaction);
+    }
+}
+
+/// A result in chunks: what the driver sees, and what it does not.
+#[test]
+fn chunks_are_asked_for_in_the_drivers_place() {
+    let execute = message(b'E', b"\0\0\0\0\x02");
+    let next = [message(b'E', b"\0\0\0\0\x07"), message(b'S', b"")].concat();
+    let suspended = [message(b's', b""), message(b'Z', b"T")].concat();
+    let row = message(b'D', b"row");
+    for takes in [0, 1, 3, 20] {
+        let mut stream = stream();
+        stream.watch.begin_call_with(None, begin());
+        stream.watch.fetch_first(2);
+        stream.transport.takes = takes;
+        send(&mut stream, &run());
+        let limited = [message(b'B', b"\0s1\0\0\0\0\0\0\0"), execute.clone(), message(b'S', b"")].concat();
+        assert_eq!(sent(&stream), [begin(), limited].concat(), "writes of {takes}");
+        stream.transport.writes.clear();
+        let begun = [message(b'1', b""), message(b'2', b""), message(b'C', b"BEGIN\0")].concat();
+        let first = [message(b'2', b""), row.clone(), row.clone()].concat();
+        let got = receive(&mut stream, [begun, first.clone(), suspended.clone()].concat());
+        assert_eq!(got, first, "the driver is not told that the server waits");
+        assert_eq!(receive(&mut stream, Vec::new()), [0; 0]);
+        stream.watch.fetch(7);
+        assert_eq!(receive(&mut stream, [row.clone(), suspended.clone()].concat()), row);
+        assert_eq!(sent(&stream), next);
+        stream.watch.leave();
+        assert_eq!(receive_in(&mut stream, Vec::new(), 4), suspended, "and then it sees the end");
+        // What comes next is left alone.
+        stream.watch.begin_call(None);
+        stream.transport.writes.clear();
+        send(&mut stream, &run());
+        assert_eq!(sent(&stream), run());
+        assert_eq!(receive(&mut stream, answer()), answer());
     }
 }
 

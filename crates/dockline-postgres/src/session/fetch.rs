@@ -6,7 +6,6 @@ use std::time::Duration;
 use dockline_core::backend::{Expect, Rest, RowSink, Session as _};
 use dockline_core::statement::Outline;
 use dockline_core::{Error, ErrorKind, Fact, Result, Value};
-use dockline_net::SHORT;
 use postgres::Statement;
 use postgres::types::Type;
 
@@ -14,7 +13,7 @@ use super::PostgresSession;
 use super::prepared::Prepared;
 use crate::error::{self, Doing};
 use crate::param::{Param, with_params, with_typed};
-use crate::rows::{names, pour, values};
+use crate::rows::{Chunks, Leaving, Poured, names, pour, values};
 
 /// How long reading the rest of a result may take.
 const RESTING: Duration = Duration::from_millis(200);
@@ -60,11 +59,13 @@ impl PostgresSession {
         sink: &mut dyn RowSink,
     ) -> Result<Rest> {
         let before = self.begin_step();
+        let leaving = self.leaving(prepared, sink);
+        let may_close = matches!(leaving, Leaving::Close);
         let client = self.client()?;
         let row = match with_params(params, |params| client.query_opt(statement, params)) {
             Ok(row) => row,
             Err(error) if error::is_more_than_one_row(&error) => {
-                self.come_to_rest();
+                self.come_to_rest(may_close);
                 let message = "the statement gave more than one row, and one is expected";
                 return Err(Error::new(ErrorKind::Data, message).with_fact(Fact::MayHaveExecuted));
             }
@@ -102,21 +103,33 @@ impl PostgresSession {
         Ok(Rest::Drained)
     }
 
-    /// The rest of a result that was left is read, where that is soon done; else the connection can only be closed. Inside a
-    /// transaction it cannot be given up.
-    fn come_to_rest(&mut self) {
-        let (limit, gives_up) = if self.has_work() { (SHORT, false) } else { (RESTING, true) };
-        let rests = match self.client() {
-            Ok(client) => client.is_valid(limit).is_ok(),
-            Err(_) => true,
-        };
-        self.broken |= !rests && gives_up;
+    /// What becomes of the rest of a result that is left before its end.
+    fn leaving(&mut self, prepared: &Prepared, sink: &dyn RowSink) -> Leaving {
+        if !prepared.outline.reads_only() {
+            return Leaving::Drain;
+        }
+        if !self.has_work() {
+            let may_close = sink.may_discard() && self.state().is_empty();
+            return if may_close { Leaving::Close } else { Leaving::Drain };
+        }
+        self.watch.as_ref().map_or(Leaving::Drain, |watch| Leaving::Portal(Chunks::begin(watch, &self.canceller)))
+    }
+
+    /// The rest of a result that was left is read. The connection is given up for it only if nothing is lost with it.
+    fn come_to_rest(&mut self, may_close: bool) {
+        if may_close {
+            let rests = self.client().map_or(true, |client| client.is_valid(RESTING).is_ok());
+            self.broken |= !rests;
+            return;
+        }
+        let limit = self.plan.read_timeout;
+        let _ = self.call(Doing::Running, limit, |client| client.simple_query(""));
     }
 
     fn stream(&mut self, prepared: &Prepared, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
         let before = self.begin_step();
-        let drains =
-            self.has_work() || !prepared.outline.reads_only() || !sink.may_discard() || !self.state().is_empty();
+        let leaving = self.leaving(prepared, sink);
+        let may_close = matches!(leaving, Leaving::Close);
         let client = self.client()?;
         let params = params.iter().map(Param);
         let rows = match &prepared.statement {
@@ -125,18 +138,23 @@ impl PostgresSession {
         };
         let result = rows.and_then(|rows| {
             let known = prepared.statement.is_some().then_some(&prepared.columns);
-            pour(rows, known, sink, drains)
+            pour(rows, known, sink, leaving)
         });
         match result {
-            Ok(rest) => {
-                self.broken = self.broken || rest == Rest::Unread;
-                Ok(rest)
+            Ok(Poured::Drained) => Ok(Rest::Drained),
+            Ok(Poured::Unread) => {
+                self.broken = true;
+                Ok(Rest::Unread)
+            }
+            Ok(Poured::Cancelled) => {
+                let message = "the statement was cancelled between two parts of its result";
+                Err(Error::new(ErrorKind::Operational, message).with_code("57014").with_fact(Fact::Cancelled))
             }
             Err(error) => {
                 let error = self.failed(error, Doing::Running, before);
                 // A row that cannot be read leaves those behind it.
                 if !self.broken && error.kind() == ErrorKind::NotSupported {
-                    self.come_to_rest();
+                    self.come_to_rest(may_close);
                 }
                 Err(error)
             }

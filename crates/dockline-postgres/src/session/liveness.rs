@@ -45,6 +45,13 @@ impl PostgresSession {
             let message = "the server was demoted, and takes no writes any more";
             return Health::Gone(Error::new(ErrorKind::Operational, message).with_code("25006"));
         }
+        self.notice_end();
+        if self.broken {
+            return Health::Gone(match self.fatal() {
+                Some(fatal) => error::of_fatal(&fatal, Doing::Asking),
+                None => error::lost(Doing::Asking, "the connection was lost before"),
+            });
+        }
         if let Some(reason) = self.outdated {
             return Health::Gone(Error::new(ErrorKind::Operational, reason).with_code("25006"));
         }

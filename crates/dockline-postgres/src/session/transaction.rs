@@ -173,11 +173,24 @@ impl PostgresSession {
 
     /// Runs a statement of our own that ends a transaction, and answers the tag that came back.
     fn end_by(&mut self, sql: &str, doing: Doing, limit: Option<Duration>) -> Result<String> {
-        runtime::blocking(|| {
+        if let Some(watch) = &self.watch {
+            watch.seen(|seen| seen.tag.clear());
+        }
+        let ended = runtime::blocking(|| {
             self.call(doing, limit, |client| client.batch_execute(sql)).inspect_err(|_| self.ask_where_nobody_watches())
-        })?;
+        });
+        let tag = self.watch.as_ref().map(|watch| watch.seen(|seen| seen.tag.clone())).unwrap_or_default();
+        match ended {
+            // The server has said what became of the transaction, and then no more.
+            Err(error) if error.is_disconnect() && (tag == "COMMIT" || tag == "ROLLBACK") => {
+                if let Some(watch) = &self.watch {
+                    watch.transaction_has_ended();
+                }
+            }
+            ended => ended?,
+        }
         self.guess = Status::Idle;
-        Ok(self.watch.as_ref().map(|watch| watch.seen(|seen| seen.tag.clone())).unwrap_or_default())
+        Ok(tag)
     }
 }
 

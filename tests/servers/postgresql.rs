@@ -1,0 +1,10 @@
+//! What only PostgreSQL has: its protocol, and what a session of it holds.
+
+mod answered;
+mod left_early;
+
+use crate::case::Case;
+
+pub(crate) fn cases() -> Vec<Case> {
+    [answered::cases(), left_early::cases()].concat()
+}
