@@ -11,6 +11,8 @@ mod async_runtimes;
 #[cfg(unix)]
 mod case;
 #[cfg(unix)]
+mod connecting;
+#[cfg(unix)]
 mod errors;
 #[cfg(unix)]
 mod examples;
@@ -47,6 +49,8 @@ mod tls;
 #[cfg(unix)]
 mod transactions;
 #[cfg(unix)]
+mod unix_sockets;
+#[cfg(unix)]
 mod values;
 
 #[cfg(unix)]
@@ -64,6 +68,7 @@ fn main() -> std::process::ExitCode {
         ("forks", forks::cases()),
         ("liveness", liveness::cases()),
         ("limits", limits::cases()),
+        ("connecting", connecting::cases()),
         ("errors", errors::cases()),
         ("swap", swap::cases()),
         ("postgresql", postgresql::cases()),
@@ -76,6 +81,7 @@ fn main() -> std::process::ExitCode {
         ("tls", tls::cases()),
         ("async_runtimes", async_runtimes::cases()),
         ("transactions", transactions::cases()),
+        ("unix_sockets", unix_sockets::cases()),
         ("values", values::cases()),
         ("adapters", adapters::cases()),
     ];

@@ -104,7 +104,7 @@ fn the_same_program_gives_the_same_summary(server: &Server) {
     assert_eq!(on_server[..3], ["1", "150", "1"]);
 }
 
-/// There the drivers do less for us: PostgreSQL's stream cannot be watched.
+/// The driver of PostgreSQL lets nobody between itself and a Unix socket; it is given another one.
 fn a_unix_socket_makes_no_difference(server: &Server) {
     let socket = server.socket();
     let socket = socket.to_str().unwrap();

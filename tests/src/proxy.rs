@@ -36,6 +36,10 @@ struct State {
     deaf: bool,
     refuse: bool,
     delay: Duration,
+    /// From how many bytes on the server's come one by one, and with which pause.
+    drip: Option<(u64, Duration)>,
+    /// What the clients have sent, each connection by itself, if somebody wants to know.
+    heard: Option<HashMap<usize, Vec<u8>>>,
     /// How many bytes may still pass before a cut, each way.
     budgets: [Option<u64>; 2],
     /// How many bytes have passed, each way.
@@ -112,6 +116,23 @@ impl Proxy {
         self.shared.lock().delay = delay;
     }
 
+    /// Hands on what the server sends byte by byte, with so long a pause after each: a server that is never silent, and never done.
+    /// It begins when so many more bytes have passed, on all connections together, and ends with `pass`.
+    pub fn drip_after(&self, bytes: u64, pause: Duration) {
+        let mut state = self.shared.lock();
+        state.drip = Some((state.passed[Direction::FromServer as usize] + bytes, pause));
+    }
+
+    /// Keeps what clients send from now on.
+    pub fn listen(&self) {
+        self.shared.lock().heard = Some(HashMap::new());
+    }
+
+    /// What each connection has sent since [`listen`](Self::listen), as it stood on the wire.
+    pub fn heard(&self) -> Vec<Vec<u8>> {
+        self.shared.lock().heard.iter().flat_map(HashMap::values).cloned().collect()
+    }
+
     /// Lets exactly so many more bytes of the server's through, on all connections together, and resets the connection
     /// that carried the last of them. With 0 that is the one to which the server sends next. It happens once.
     pub fn cut_after(&self, bytes: u64) {
@@ -132,6 +153,7 @@ impl Proxy {
     pub fn pass(&self) {
         let mut state = self.shared.lock();
         (state.swallow, state.deaf, state.delay, state.budgets) = (false, false, Duration::ZERO, [None; 2]);
+        state.drip = None;
     }
 
     /// True stops listening, so that new connections are refused; false listens again on the same port. Connections that

@@ -158,7 +158,7 @@ fn of_io(error: mysql::Error, phase: Phase, limit: Option<Duration>) -> Error {
     if matches!(error, mysql::Error::CodecError(_)) && io.is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe) {
         return gone("the connection is closed").with_source(error);
     }
-    let timed_out = io.is_some_and(|io| io.kind() == io::ErrorKind::WouldBlock);
+    let timed_out = is_late(&error);
     let why = match (limit, io, &error) {
         (Some(limit), _, _) if timed_out => format!("no answer within {limit:?} (read_timeout)"),
         // In the words of TLS it is a missing goodbye.
@@ -169,6 +169,11 @@ fn of_io(error: mysql::Error, phase: Phase, limit: Option<Duration>) -> Error {
         (_, None, error) => error.to_string(),
     };
     lost("2013", format!("Lost connection to server during query: {why}"), phase).with_source(error)
+}
+
+/// Whether the driver's socket has run into its time limit.
+pub(crate) fn is_late(error: &mysql::Error) -> bool {
+    io_error(error).is_some_and(|io| io.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// The error of the system in an error of the driver.

@@ -44,7 +44,7 @@
 //!   `TIMESTAMP`. `TINYINT` is an integer, and reads as `bool`.
 //! - **Zero dates** and times beyond 24 hours come as text.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod ask;
 mod backend;
@@ -57,10 +57,12 @@ mod open;
 mod options_file;
 mod plan;
 mod receive;
+mod refusal;
 mod session;
 mod statement;
 mod tracking;
 mod value;
+mod wire;
 
 pub use backend::Mysql;
 pub use mysql;

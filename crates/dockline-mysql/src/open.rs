@@ -7,18 +7,21 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::sleep;
 use std::time::Duration;
 
-use dockline_core::backend::is_out_of_descriptors;
 use dockline_core::{Error, ErrorKind, ExposeSecret, Fact, Result, SecretString, Tls};
-use dockline_net::{Deadline, Server, Stamp, Wire, addresses};
+use dockline_net::{
+    Deadline, Failure, Server, Stamp, Watchdog, Why, Wire, each_place, no_answer, on_a_thread, resolve,
+};
 use mysql::consts::CapabilityFlags;
-use mysql::{ClientIdentity, Conn, DriverError, OptsBuilder, SslOpts};
+use mysql::{ClientIdentity, Conn, OptsBuilder, SslOpts};
 
-use crate::error::{Phase, io_error, map};
+use crate::ask::ask;
+use crate::error::{Phase, is_late, map, of_init_sql};
 use crate::options_file::FileOptions;
 use crate::plan::{Endpoint, Plan};
+use crate::refusal::{Place, Refusal};
+use crate::wire;
 
 /// A connection that the server has accepted, and that is not set up yet.
 pub(crate) struct Opened {
@@ -27,7 +30,8 @@ pub(crate) struct Opened {
     pub(crate) server: Arc<Server>,
     pub(crate) stamp: Stamp,
     pub(crate) encrypted: bool,
-    pub(crate) deadline: Deadline,
+    /// When setting it up has to be over.
+    deadline: Deadline,
 }
 
 /// Opens a connection, within the settings' limit.
@@ -35,36 +39,18 @@ pub(crate) fn open(plan: &Plan) -> Result<Opened> {
     open_within(plan, Deadline::after(plan.settings.get_connect_timeout()), None)
 }
 
-/// Opens one, to this address where one is given and the certificate does not need the name.
+/// Opens one, to this address if one is given and the certificate does not need the name.
 pub(crate) fn open_within(plan: &Plan, deadline: Deadline, peer: Option<SocketAddr>) -> Result<Opened> {
     let target = Target::of(plan, peer)?;
     let server = Server::named(&target.endpoint.name());
-    server.await_turn(deadline);
-    let mut pause = Duration::from_millis(20);
-    loop {
+    dockline_net::connect(&server, deadline, || {
         let stamp = server.stamp();
-        let failure = match target.connect(plan, deadline) {
-            Ok((conn, encrypted)) => {
-                server.accepted();
-                let wire = wire_of(&conn);
-                let opened = Opened { conn, wire, server, stamp, encrypted, deadline };
-                opened.limit(deadline.remaining().unwrap_or(Duration::from_millis(1)));
-                return Ok(opened);
-            }
-            Err(failure) => failure,
-        };
-        // It may still count connections that we have closed a moment ago. Others ask again as well, each at another time.
-        let counts_ours = failure.error.code().as_deref() == Some("1040") && server.closed_lately();
-        let next = pause.mul_f64(0.5 + fastrand::f64());
-        if !counts_ours || deadline.remaining().is_none_or(|left| left <= next) {
-            if failure.server_is_down {
-                server.refused();
-            }
-            return Err(failure.error);
-        }
-        sleep(next);
-        pause = (pause * 2).min(Duration::from_millis(500));
-    }
+        let (conn, encrypted) = target.connect(plan, deadline)?;
+        let wire = wire::of(&conn);
+        let opened = Opened { conn, wire, server: Arc::clone(&server), stamp, encrypted, deadline };
+        opened.limit(deadline.remaining().unwrap_or(Duration::from_millis(1)));
+        Ok(opened)
+    })
 }
 
 impl Opened {
@@ -73,16 +59,36 @@ impl Opened {
             let _ = wire.set_timeouts(Some(limit), Some(limit));
         }
     }
-}
 
-#[cfg(unix)]
-pub(crate) fn wire_of(conn: &Conn) -> Option<Wire> {
-    Some(Wire::of(conn))
-}
+    /// Ends it at the deadline, however often something comes, while the answer lives.
+    pub(crate) fn watched(&self) -> Option<Watchdog> {
+        self.wire.as_ref().map(|wire| Watchdog::of(wire, self.deadline))
+    }
 
-#[cfg(not(unix))]
-pub(crate) fn wire_of(_: &Conn) -> Option<Wire> {
-    None
+    /// The first round trip, and what the program wants to be run on each connection, within what is left of the time for connecting.
+    /// The answer is what the server says of itself.
+    pub(crate) fn set_up(&mut self, plan: &Plan) -> Result<Vec<Option<String>>> {
+        let late = |source: Option<mysql::Error>| {
+            let message = format!("setting the connection up: {}", no_answer(self.deadline));
+            let error = Error::new(ErrorKind::Operational, message).with_code("2013").with_fact(Fact::Disconnect);
+            source.into_iter().fold(error, Error::with_source)
+        };
+        let watchdog = self.watched();
+        let told = ask(&mut self.conn, &plan.set_up);
+        let own = match (&told, plan.settings.get_init_sql()) {
+            // Read to its end: an error of a later statement in it comes with a later result.
+            (Ok(_), Some(init_sql)) => ask(&mut self.conn, init_sql).map(drop),
+            _ => Ok(()),
+        };
+        let was_ended = watchdog.is_some_and(Watchdog::stop);
+        match (told, own) {
+            (Err(error), _) | (_, Err(error)) if was_ended || is_late(&error) => Err(late(Some(error))),
+            (Err(error), _) => Err(map(error, Phase::Before, None).with_context("setting the connection up")),
+            (_, Err(error)) => Err(of_init_sql(error, None)),
+            (Ok(_), Ok(())) if was_ended => Err(late(None)),
+            (Ok(told), Ok(())) => Ok(told),
+        }
+    }
 }
 
 /// Where to connect, and as whom: asked anew each time.
@@ -93,7 +99,7 @@ struct Target {
     peer: Option<SocketAddr>,
 }
 
-/// One address, or all of one family where the driver has to know the name.
+/// One address, or all of one family if the driver has to know the name.
 struct Attempt {
     host: String,
     bind: Option<SocketAddr>,
@@ -107,71 +113,46 @@ impl Attempt {
     }
 }
 
-struct Failure {
-    error: Error,
-    /// Another address may answer.
-    goes_on: bool,
-    server_is_down: bool,
-    no_tls: bool,
-}
-
-impl Failure {
-    fn of(error: Error) -> Self {
-        Self { error, goes_on: false, server_is_down: false, no_tls: false }
-    }
-}
-
 impl Target {
     fn of(plan: &Plan, peer: Option<SocketAddr>) -> Result<Self> {
         let settings = &plan.settings;
         let own_password = settings.resolve_password()?;
         let own_user = settings.get_user().map(str::to_owned);
-        let file = FileOptions::read(plan, own_user.is_none() || own_password.is_none())?;
+        let mut file = FileOptions::read(plan, own_user.is_none() || own_password.is_none())?;
         // A password belongs to a user.
         let same_user = own_user.is_none() || file.user.is_none() || own_user == file.user;
-        let endpoint = plan.endpoint.clone().or_else(|| file.socket.map(Endpoint::Socket));
-        let endpoint = endpoint.unwrap_or_else(|| Endpoint::of(file.host.as_deref().unwrap_or("127.0.0.1"), file.port));
+        let password = match own_password {
+            Some(password) => Some(password),
+            None if same_user => file.take_password(plan)?,
+            None => None,
+        };
+        let endpoint = plan.endpoint.clone().unwrap_or_else(|| file.endpoint());
         endpoint.allows(settings.get_tls())?;
-        Ok(Self {
-            peer,
-            endpoint,
-            user: own_user.or(file.user),
-            password: own_password.or(file.password.filter(|_| same_user)),
-        })
+        Ok(Self { peer, endpoint, user: own_user.or(file.user), password })
     }
 
     fn connect(&self, plan: &Plan, deadline: Deadline) -> Result<(Conn, bool), Failure> {
-        let attempts = self.attempts(plan)?;
-        let mut left: usize = attempts.iter().map(|attempt| attempt.addresses).sum();
-        let mut last = None;
-        for attempt in attempts {
-            let Some(share) = deadline.share(left) else { break };
-            left -= attempt.addresses;
-            match self.connect_to(plan, &attempt, share, deadline) {
-                Err(failure) if failure.goes_on => last = Some(failure),
-                result => return result,
-            }
-        }
-        Err(last.unwrap_or_else(|| {
-            let limit = deadline.limit();
-            let error = self.error("2003", format_args!("no answer within {limit:?} (connect_timeout)"));
-            Failure { server_is_down: true, ..Failure::of(error.with_fact(Fact::Disconnect)) }
-        }))
+        let attempts = self.attempts(plan, deadline)?;
+        let place = self.place(deadline);
+        let late = || place.error(place.code(), no_answer(deadline));
+        each_place(
+            &attempts,
+            |attempt| attempt.addresses,
+            deadline,
+            late,
+            |attempt, share| self.connect_to(plan, attempt, share, deadline),
+        )
     }
 
-    fn attempts(&self, plan: &Plan) -> Result<Vec<Attempt>, Failure> {
+    fn attempts(&self, plan: &Plan, deadline: Deadline) -> Result<Vec<Attempt>, Failure> {
         let Endpoint::Tcp { host, port } = &self.endpoint else {
             return Ok(vec![Attempt { host: String::new(), bind: None, addresses: 1 }]);
         };
-        let needs_name = plan.settings.get_tls() == Tls::VerifyFull && host.parse::<IpAddr>().is_err();
+        let needs_name = self.needs_name(plan);
         if let (Some(peer), false) = (&self.peer, needs_name) {
             return Ok(vec![Attempt::to(peer)]);
         }
-        let found = addresses(host, *port).map_err(|error| {
-            let exhausted = is_out_of_descriptors(&error);
-            let mapped = self.error("2005", format_args!("unknown host: {error}")).with_source(error);
-            Failure::of(mapped.with_fact(if exhausted { Fact::Exhausted } else { Fact::Disconnect }))
-        })?;
+        let found = resolve(host, *port, deadline, |what| self.place(deadline).error("2005", what))?;
         // The name that the certificate has to have is the one that the driver connects to. Only with an address to bind to
         // does it try more than the first of a name, and then those of the same family.
         if needs_name {
@@ -189,26 +170,33 @@ impl Target {
         Ok(found.iter().map(Attempt::to).collect())
     }
 
+    /// Whether the driver has to know the host's name, for the certificate, and so looks it up itself.
+    fn needs_name(&self, plan: &Plan) -> bool {
+        let Endpoint::Tcp { host, .. } = &self.endpoint else { return false };
+        plan.settings.get_tls() == Tls::VerifyFull && host.parse::<IpAddr>().is_err()
+    }
+
     /// The second half of the answer is whether the connection is encrypted.
     fn connect_to(
         &self,
         plan: &Plan,
         attempt: &Attempt,
-        share: Duration,
+        share: Deadline,
         deadline: Deadline,
     ) -> Result<(Conn, bool), Failure> {
         let prefers = plan.settings.get_tls() == Tls::Prefer;
         let tls = plan.encrypts() && matches!(self.endpoint, Endpoint::Tcp { .. });
+        let once = |tls| self.try_once(plan, attempt, share, deadline, tls);
         if tls && prefers && plan.was_without_tls() {
-            return self.try_once(plan, attempt, share, deadline, false).map(|conn| (conn, false));
+            return once(false).map_err(|refusal| refusal.failure).map(|conn| (conn, false));
         }
-        match self.try_once(plan, attempt, share, deadline, tls) {
-            Err(failure) if failure.no_tls && prefers => {
+        match once(tls) {
+            Err(refusal) if refusal.no_tls && prefers => {
                 plan.note_without_tls();
                 Server::named(&self.endpoint.name()).gave_up();
-                self.try_once(plan, attempt, share, deadline, false).map(|conn| (conn, false))
+                once(false).map_err(|refusal| refusal.failure).map(|conn| (conn, false))
             }
-            result => result.map(|conn| (conn, tls)),
+            result => result.map_err(|refusal| refusal.failure).map(|conn| (conn, tls)),
         }
     }
 
@@ -216,31 +204,47 @@ impl Target {
         &self,
         plan: &Plan,
         attempt: &Attempt,
-        share: Duration,
+        share: Deadline,
         deadline: Deadline,
         tls: bool,
-    ) -> Result<Conn, Failure> {
-        let options = self.options(plan, attempt, share, tls);
-        match catch_unwind(AssertUnwindSafe(|| Conn::new(options))) {
-            Ok(Ok(conn)) => Ok(conn),
-            Ok(Err(error)) => Err(self.explain(error, deadline)),
-            Err(_) => {
+    ) -> Result<Conn, Refusal> {
+        let place = self.place(deadline);
+        let watchdog = Watchdog::of_marked(share);
+        let options = self.options(plan, attempt, share, tls, watchdog.mark());
+        let connect = move || {
+            let result = catch_unwind(AssertUnwindSafe(|| Conn::new(options)));
+            (result, watchdog.stop())
+        };
+        // Two things have no limit of their own: the driver's own look for a name, and the queue of a Unix socket.
+        let waits = self.needs_name(plan) || matches!(self.endpoint, Endpoint::Socket(_));
+        let connected = if waits { on_a_thread(share, connect) } else { Ok(connect()) };
+        match connected {
+            Ok((_, true)) => Err(place.late(None).into()),
+            Ok((Ok(Ok(conn)), _)) => Ok(conn),
+            Ok((Ok(Err(error)), _)) => Err(place.explain(error)),
+            Ok((Err(_), _)) => {
                 let error = Error::new(ErrorKind::Interface, "the driver panicked while it connected");
-                Err(Failure::of(error.with_context(self.place())))
+                Err(Failure::last(place.of(error)).into())
+            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(place.late(None).into()),
+            Err(error) => {
+                let why = if error.raw_os_error().is_some() { Why::Final } else { Why::Unreachable };
+                let error = place.error(place.code(), &error).with_fact(Fact::Exhausted).with_source(error);
+                Err(Failure { error, why }.into())
             }
         }
     }
 
     /// These hold the password: they are never printed.
-    fn options(&self, plan: &Plan, attempt: &Attempt, share: Duration, tls: bool) -> OptsBuilder {
+    fn options(&self, plan: &Plan, attempt: &Attempt, share: Deadline, tls: bool, mark: Duration) -> OptsBuilder {
         let settings = &plan.settings;
         let millis = |limit: Duration| u32::try_from(limit.as_millis().clamp(1, i32::MAX as u128)).unwrap_or(u32::MAX);
         // The kernel counts in seconds, with 15 bits.
         let seconds = |limit: Duration| limit.clamp(Duration::from_secs(1), Duration::from_secs(32_767));
-        let wait = settings.get_read_timeout().map_or(share, |limit| limit.min(share));
-        // Where the socket is out of reach, this is for good.
+        let share = share.remaining().unwrap_or(Duration::from_millis(1));
+        // Where the socket is out of reach, these are for good.
         let (read, write) = if cfg!(unix) {
-            (Some(wait), Some(wait))
+            (Some(share), Some(mark))
         } else {
             (settings.get_read_timeout(), settings.get_read_timeout())
         };
@@ -271,122 +275,14 @@ impl Target {
         if tls { options.ssl_opts(tls_options(plan)) } else { options }
     }
 
-    fn explain(&self, error: mysql::Error, deadline: Deadline) -> Failure {
-        let out_of_descriptors = match &error {
-            mysql::Error::DriverError(DriverError::CouldNotConnect(Some((_, text, _)))) => {
-                // It keeps the text of the system's error, and not its number.
-                text.contains("(os error 24)") || text.contains("(os error 23)")
-            }
-            error => io_error(error).is_some_and(is_out_of_descriptors),
-        };
-        if out_of_descriptors {
-            let error = self.error("2002", "this process, or the system, has run out of file descriptors");
-            return Failure::of(error.with_fact(Fact::Exhausted));
-        }
-        let down = |error: Error| Failure {
-            goes_on: true,
-            server_is_down: true,
-            ..Failure::of(error.with_fact(Fact::Disconnect))
-        };
-        match error {
-            mysql::Error::DriverError(DriverError::TlsNotSupported) => {
-                let error = self.error("2026", "the server has no TLS, which the setting tls asks for");
-                Failure { no_tls: true, ..Failure::of(error) }
-            }
-            mysql::Error::DriverError(DriverError::ConnectTimeout) => {
-                let limit = deadline.limit();
-                down(self.error(self.code(), format_args!("no answer within its share of {limit:?} (connect_timeout)")))
-            }
-            mysql::Error::DriverError(DriverError::CouldNotConnect(why)) => {
-                let text = why.map_or_else(|| "no address".to_owned(), |(_, text, _)| text);
-                down(self.error(self.code(), text))
-            }
-            mysql::Error::DriverError(DriverError::UnknownAuthPlugin(plugin)) => {
-                let what = format_args!(
-                    "the server asks for the authentication plugin {plugin:?}, which the driver does not have; give the user \
-                     caching_sha2_password or mysql_native_password (a user that does not exist is asked for any plugin)"
-                );
-                Failure::of(self.error("2059", what))
-            }
-            mysql::Error::MySqlError(_) => {
-                let mapped = map(error, Phase::Before, None).with_context(self.place());
-                Failure { server_is_down: mapped.is_exhausted(), ..Failure::of(mapped) }
-            }
-            mysql::Error::TlsError(mysql::error::tls::TlsError::Tls(tls)) => Failure::of(self.of_tls(&tls)),
-            mysql::Error::TlsError(error) => {
-                Failure::of(self.error("2026", format_args!("TLS: {error}")).with_source(mysql::Error::TlsError(error)))
-            }
-            error => {
-                let inner = io_error(&error).and_then(io::Error::get_ref);
-                if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                    return Failure::of(self.of_tls(tls));
-                }
-                let timed_out = io_error(&error).is_some_and(|io| io.kind() == io::ErrorKind::WouldBlock);
-                let limit = deadline.limit();
-                if timed_out {
-                    let what = format_args!(
-                        "the server takes the connection and says nothing, within its share of {limit:?} (connect_timeout)"
-                    );
-                    return down(self.error("2013", what).with_source(error));
-                }
-                let is_io = io_error(&error).is_some();
-                let mapped = map(error, Phase::Before, None).with_context(self.place());
-                if is_io { down(mapped) } else { Failure::of(mapped) }
-            }
-        }
-    }
-
-    fn of_tls(&self, error: &rustls::Error) -> Error {
-        use rustls::CertificateError as Certificate;
-
-        let what: Cow<'_, str> = match error {
-            rustls::Error::InvalidCertificate(Certificate::UnknownIssuer) => {
-                "no authority that is trusted has signed the server's certificate; name the right one in tls_ca_file"
-                    .into()
-            }
-            rustls::Error::InvalidCertificate(
-                Certificate::NotValidForName | Certificate::NotValidForNameContext { .. },
-            ) => "the server's certificate does not name this host; correct host, or set tls to verify-ca".into(),
-            rustls::Error::InvalidCertificate(Certificate::Expired | Certificate::ExpiredContext { .. }) => {
-                "the server's certificate has expired; the server needs a new one".into()
-            }
-            rustls::Error::AlertReceived(alert) => {
-                format!("the server refuses ({alert:?}); does it want another tls_client_cert?").into()
-            }
-            other => other.to_string().into(),
-        };
-        self.error("2026", format_args!("TLS: {what}")).with_source(error.clone())
-    }
-
-    /// 2002 for sockets and 2003 for hosts, as MySQL's own client.
-    fn code(&self) -> &'static str {
-        match self.endpoint {
-            Endpoint::Tcp { .. } => "2003",
-            Endpoint::Socket(_) => "2002",
-        }
-    }
-
-    fn error(&self, code: &str, what: impl std::fmt::Display) -> Error {
-        Error::new(ErrorKind::Operational, format!("{}: {what}", self.place())).with_code(code)
-    }
-
-    fn place(&self) -> String {
-        format!("can't connect to MySQL server on {:?}", self.endpoint.name())
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::of(error)
+    fn place(&self, deadline: Deadline) -> Place<'_> {
+        Place { endpoint: &self.endpoint, deadline }
     }
 }
 
 fn tls_options(plan: &Plan) -> SslOpts {
     let settings = &plan.settings;
-    // Where a program has more than one provider compiled in, and has chosen none, the driver's own would panic.
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
+    provide();
     let (any_certificate, any_name) = match settings.get_tls() {
         Tls::VerifyFull => (false, false),
         Tls::VerifyCa => (false, true),
@@ -402,4 +298,18 @@ fn tls_options(plan: &Plan) -> SslOpts {
         .with_danger_skip_domain_validation(any_name)
         .with_root_cert_path(settings.get_tls_ca_file().map(path))
         .with_client_identity(identity)
+}
+
+/// The driver takes the provider of the process, and if there is none, it makes one of its own the process's; if the program has more
+/// than one compiled in, it panics. So it is done here, and said: a program that installs its own later is told that there is one.
+fn provide() {
+    if rustls::crypto::CryptoProvider::get_default().is_none()
+        && rustls::crypto::ring::default_provider().install_default().is_ok()
+    {
+        log::info!(
+            target: "dockline::connection",
+            "the first encrypted connection to MySQL or MariaDB made ring the TLS provider of this process (rustls); a program that \
+             wants another one installs it before it connects"
+        );
+    }
 }

@@ -5,11 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dockline_core::{Error, IsolationLevel, Result, Settings, Tls};
-use dockline_net::{SHORT, application_name, check_tls_files};
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use dockline_net::{application_name, check_client_certificate, check_tls_files};
 
 pub(crate) struct Plan {
     pub(crate) settings: Settings,
@@ -98,26 +94,12 @@ impl Plan {
 
     /// How long a ping, a rollback and a KILL may take.
     pub(crate) fn short(&self) -> Duration {
-        self.settings.get_read_timeout().unwrap_or(SHORT).min(SHORT)
+        dockline_net::short(self.settings.get_read_timeout())
     }
 
     pub(crate) fn encrypts(&self) -> bool {
         self.settings.get_tls() != Tls::Disable
     }
-}
-
-/// The driver would find out at every connect that the two do not belong together.
-fn check_client_certificate(settings: &Settings) -> Result<()> {
-    let (Some(certificate), Some(key)) = (settings.get_tls_client_cert(), settings.get_tls_client_key()) else {
-        return Ok(());
-    };
-    let wrong = |error: &dyn std::fmt::Display| {
-        Error::config(format!("settings tls_client_cert, tls_client_key: {certificate:?}, {key:?}: {error}"))
-    };
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
-    let chain = chain.map_err(|error| wrong(&error))?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(&error))?;
-    CertifiedKey::from_der(chain, key, &ring::default_provider()).map(drop).map_err(|error| wrong(&error))
 }
 
 fn endpoint(settings: &Settings) -> Result<Option<Endpoint>> {

@@ -9,7 +9,7 @@ use mysql::QueryResult;
 use mysql::prelude::Protocol;
 
 use crate::statement::Prepared;
-use crate::value;
+use crate::{value, wire as socket};
 
 /// What came back.
 pub(crate) struct Received {
@@ -77,7 +77,7 @@ pub(crate) fn receive<P: Protocol>(
     if was_forked {
         forget(result);
         if let Some(wire) = wire {
-            let _ = wire.disconnect_here();
+            socket::leave(wire);
         }
         return Ok(received);
     }

@@ -3,7 +3,7 @@
 use std::any::{Any, type_name};
 use std::mem::forget;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dockline_core::backend::{
     Cancel, Health, Outcome, ParamRows, Rest, RowSink, Session, SessionState, TransactionOptions,
@@ -16,15 +16,15 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, Params};
 
 use crate::ask::{ask, is_on};
-use crate::cancel::Gate;
-use crate::error::{Phase, ends_transaction, gone, keeps_step, map, of_init_sql, spares_transaction, too_large};
+use crate::cancel::Canceller;
+use crate::error::{Phase, ends_transaction, gone, keeps_step, map, spares_transaction, too_large};
 use crate::liveness::look;
-use crate::open::{Opened, wire_of};
+use crate::open::Opened;
 use crate::plan::Plan;
 use crate::receive::{Received, receive};
 use crate::statement::{Form, Prepared, Template, has_colon_name};
 use crate::tracking::{Tracking, Whose};
-use crate::{info, many, value};
+use crate::{info, many, value, wire};
 
 pub(crate) struct MysqlSession {
     pub(crate) conn: Conn,
@@ -32,7 +32,7 @@ pub(crate) struct MysqlSession {
     pub(crate) plan: Arc<Plan>,
     server: Arc<Server>,
     stamp: Stamp,
-    gate: Arc<Gate>,
+    canceller: Arc<Canceller>,
     cache: StatementCache<Arc<Prepared>>,
     pub(crate) tracking: Tracking,
     pub(crate) encrypted: bool,
@@ -63,22 +63,16 @@ const TRACK_ANEW: &str =
     "SET SESSION session_track_transaction_info='OFF'; SET SESSION session_track_transaction_info='STATE'";
 
 impl MysqlSession {
-    pub(crate) fn set_up(opened: Opened, plan: &Arc<Plan>) -> Result<Self> {
-        let Opened { mut conn, wire, server, stamp, encrypted, deadline } = opened;
-        let limit = Some(deadline.limit());
-        let explain = |error| map(error, Phase::Before, limit).with_context("setting the connection up");
-        let told = ask(&mut conn, &plan.set_up).map_err(explain)?;
+    pub(crate) fn set_up(mut opened: Opened, plan: &Arc<Plan>) -> Result<Self> {
+        let told = opened.set_up(plan)?;
+        let Opened { conn, wire, server, stamp, encrypted, .. } = opened;
         let told = |at: usize| told.get(at).and_then(Option::as_deref).unwrap_or_default();
         let (mariadb, max_packet) = (told(0).contains("MariaDB"), told(1).parse().unwrap_or(usize::MAX));
         let was_read_only = is_on(told(2));
-        if let Some(init_sql) = plan.settings.get_init_sql() {
-            // Read to its end: an error of a later statement in it comes with a later result.
-            ask(&mut conn, init_sql).map_err(|error| of_init_sql(error, limit))?;
-        }
         let mut tracking = Tracking::new(plan.settings.get_autocommit());
         tracking.read(&conn, Whose::Ours);
         let session = Self {
-            gate: Gate::new(plan, conn.connection_id(), wire.as_ref().and_then(Wire::peer), told(3)),
+            canceller: Canceller::new(plan, conn.connection_id(), wire.as_ref().and_then(Wire::peer), told(3)),
             cache: StatementCache::new(plan.settings.get_statement_cache()),
             dialect: dialect(told(0)),
             looks: plan.settings.get_liveness() == Liveness::Off,
@@ -134,8 +128,11 @@ impl MysqlSession {
         if !std::mem::take(&mut self.lent) {
             return Ok(());
         }
-        // It may be another one by now.
-        self.wire = wire_of(&self.conn);
+        if self.wire.as_ref().is_some_and(|wire| !wire.is_same()) {
+            // It has not been set up, and may be a connection to anywhere.
+            self.broken = true;
+            return Err(gone("a closure of native has put another connection into the place of this one"));
+        }
         self.tracking.read(&self.conn, Whose::Ours);
         self.conn.query_drop(TRACK).map_err(|error| self.failed(error, Phase::Before))?;
         self.ask_for_transaction();
@@ -153,7 +150,7 @@ impl MysqlSession {
         let result = self.begin().and_then(|()| call(self));
         let cancelled =
             result.as_ref().is_err_and(|error| error.is_cancelled() && error.code().as_deref() == Some("1317"));
-        self.gate.end(cancelled);
+        self.canceller.end(cancelled);
         result
     }
 
@@ -411,6 +408,15 @@ impl MysqlSession {
     fn dialect(&self) -> Dialect {
         self.dialect.with_backslash_escapes(!self.conn.no_backslash_escape())
     }
+
+    fn let_go(self: Box<Self>, until: Option<Instant>) {
+        let Self { conn, wire, server, broken, .. } = *self;
+        if let (true, Some(wire)) = (broken, &wire) {
+            // The driver's goodbye must not wait for one who does not listen.
+            wire.finish();
+        }
+        server.let_go(wire.as_ref(), until, || drop(conn));
+    }
 }
 
 /// The server's, or the driver's, answer to a statement that was sent.
@@ -574,11 +580,11 @@ impl Session for MysqlSession {
     }
 
     fn forget_cancel(&mut self) {
-        self.killed |= self.gate.next();
+        self.killed |= self.canceller.begin();
     }
 
     fn canceller(&self) -> Option<Arc<dyn Cancel>> {
-        Some(Arc::clone(&self.gate) as Arc<dyn Cancel>)
+        Some(Arc::clone(&self.canceller) as Arc<dyn Cancel>)
     }
 
     fn native(&mut self) -> Result<&mut dyn Any> {
@@ -600,18 +606,18 @@ impl Session for MysqlSession {
     fn abandon(self: Box<Self>) {
         match &self.wire {
             // The driver's goodbye goes nowhere then.
-            Some(wire) if wire.disconnect_here().is_ok() => {}
+            Some(wire) if wire::leave(wire) => {}
             _ => forget(self),
         }
     }
 
     fn close(self: Box<Self>) -> Result<()> {
-        let Self { conn, wire, server, broken, .. } = *self;
-        if let (true, Some(wire)) = (broken, &wire) {
-            // The driver's goodbye must not wait for one who does not listen.
-            wire.finish();
-        }
-        server.let_go(wire.as_ref(), || drop(conn));
+        self.let_go(None);
+        Ok(())
+    }
+
+    fn close_by(self: Box<Self>, deadline: Instant) -> Result<()> {
+        self.let_go(Some(deadline));
         Ok(())
     }
 }

@@ -1,7 +1,6 @@
 //! One time limit for all that connecting takes.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 /// When connecting has to be over.
@@ -23,11 +22,25 @@ impl Deadline {
         self.limit
     }
 
-    /// What is left, where anything is.
+    /// The moment; `None` if it is beyond what the clock can tell.
+    pub fn at(&self) -> Option<Instant> {
+        self.at
+    }
+
+    /// What is left, if anything is.
     pub fn remaining(&self) -> Option<Duration> {
         let left = self.at.map_or(self.limit, |at| at.saturating_duration_since(Instant::now()));
         // Sockets count in milliseconds or finer, and take zero for no limit at all.
         (left >= Duration::from_millis(1)).then_some(left)
+    }
+
+    /// What is left, or the error that nothing is.
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`](io::ErrorKind::TimedOut).
+    pub fn left(&self) -> io::Result<Duration> {
+        self.remaining().ok_or_else(|| io::ErrorKind::TimedOut.into())
     }
 
     /// The share of what is left for one of so many attempts, so that a silent address does not use up the time of those
@@ -37,21 +50,17 @@ impl Deadline {
         let parts = u32::try_from(attempts.max(1)).unwrap_or(u32::MAX);
         Some((left / parts).max(Duration::from_millis(1)))
     }
-}
 
-/// Every address of a host, in the order of the resolver, each once.
-///
-/// # Errors
-///
-/// Where the name cannot be resolved, or has no address.
-pub fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let mut found: Vec<SocketAddr> = Vec::new();
-    for address in (host, port).to_socket_addrs()? {
-        if !found.contains(&address) {
-            found.push(address);
+    /// The deadline of one that may take that long, and not longer than this one.
+    #[must_use]
+    pub fn sooner(&self, limit: Duration) -> Self {
+        let sooner = Self::after(limit);
+        match (self.at, sooner.at) {
+            (Some(at), Some(other)) if at < other => *self,
+            (Some(_), None) => *self,
+            _ => sooner,
         }
     }
-    if found.is_empty() { Err(io::Error::other("the host has no address")) } else { Ok(found) }
 }
 
 #[cfg(test)]
@@ -65,12 +74,16 @@ mod tests {
         assert!(deadline.share(1).unwrap() > Duration::from_secs(5));
         assert!(deadline.share(0).is_some());
         assert!(Deadline::after(Duration::ZERO).remaining().is_none());
+        assert_eq!(Deadline::after(Duration::ZERO).left().unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(Deadline::after(Duration::MAX).remaining().is_some());
     }
 
     #[test]
-    fn a_host_has_each_address_once() {
-        assert_eq!(addresses("127.0.0.1", 1).unwrap(), [SocketAddr::from(([127, 0, 0, 1], 1))]);
-        assert!(addresses("name.invalid", 1).is_err());
+    fn a_part_ends_with_the_whole() {
+        let deadline = Deadline::after(Duration::from_secs(10));
+        assert_eq!(deadline.sooner(Duration::from_secs(60)).at(), deadline.at());
+        assert!(deadline.sooner(Duration::from_secs(1)).at() < deadline.at());
+        assert!(Deadline::after(Duration::MAX).sooner(Duration::from_secs(1)).at().is_some());
+        assert_eq!(deadline.sooner(Duration::MAX).at(), deadline.at());
     }
 }

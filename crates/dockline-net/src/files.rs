@@ -1,6 +1,7 @@
 //! Files that settings name, and those that a user keeps in the home folder.
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use dockline_core::{Error, Result, Settings};
@@ -45,15 +46,42 @@ pub fn home_file(name: &str) -> Option<PathBuf> {
     Some(Path::new(&home).join(name))
 }
 
-/// Whether others than the owner can read a file, where the system can tell.
-#[cfg(unix)]
-pub fn is_readable_by_others(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+/// What was found in the place of a file with passwords.
+#[derive(Debug)]
+pub enum Passwords {
+    /// There is no file.
+    Missing,
+    /// Its bytes: whoever wrote it need not have written UTF-8.
+    Read(Vec<u8>),
+    /// It is readable by others than its owner, so the passwords in it do not count. Its bytes.
+    Exposed(Vec<u8>),
 }
 
-/// Whether others than the owner can read a file, where the system can tell.
+/// Reads a file that holds passwords, and looks at who else can read it.
+///
+/// # Errors
+///
+/// If it is there and cannot be read.
+pub fn read_passwords(path: &Path) -> io::Result<Passwords> {
+    let mut file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Passwords::Missing),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(if is_readable_by_others(&file) { Passwords::Exposed(bytes) } else { Passwords::Read(bytes) })
+}
+
+/// Whether others than the owner can read a file, if the system can tell.
+#[cfg(unix)]
+fn is_readable_by_others(file: &fs::File) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+}
+
+/// Whether others than the owner can read a file, if the system can tell.
 #[cfg(not(unix))]
-pub fn is_readable_by_others(_: &Path) -> bool {
+fn is_readable_by_others(_: &fs::File) -> bool {
     false
 }

@@ -26,6 +26,8 @@ struct Closing {
     count: usize,
     /// When the server let go of one.
     last: Option<Instant>,
+    /// Somebody has waited in vain since then: the server is silent, and the next one need not wait as well.
+    is_stuck: bool,
 }
 
 /// How often a server has been demoted when a connection was opened: see [`Server::demoted`].
@@ -136,24 +138,29 @@ impl Server {
 
     /// Closes a connection without waiting for the server, which counts as open until the server has let go.
     ///
-    /// `goodbye` lets the driver say goodbye and drop its connection; it must not wait. Where many are closing already, this
-    /// waits for some of them, up to a second.
-    pub fn let_go(self: &Arc<Self>, wire: Option<&Wire>, goodbye: impl FnOnce()) {
+    /// `goodbye` lets the driver say goodbye and drop its connection; it must not wait. If many are closing already, this
+    /// waits for some of them, up to a second, and not beyond `until`.
+    pub fn let_go(self: &Arc<Self>, wire: Option<&Wire>, until: Option<Instant>, goodbye: impl FnOnce()) {
         let socket = wire.and_then(closing::Socket::of);
         let place = socket.is_some().then(|| self.enter_closing());
         goodbye();
         if let (Some(socket), Some(place)) = (socket, place) {
             closing::watch(socket, place);
         }
-        self.wait_for_room(PATIENCE);
+        self.wait_for_room(patience(until));
     }
 
     /// As [`let_go`](Server::let_go), with a `goodbye` that may wait for the server, or that a thread that is ending cannot
     /// run: another thread runs it.
-    pub fn let_go_elsewhere(self: &Arc<Self>, wire: Option<&Wire>, goodbye: impl FnOnce() + Send + 'static) {
+    pub fn let_go_elsewhere(
+        self: &Arc<Self>,
+        wire: Option<&Wire>,
+        until: Option<Instant>,
+        goodbye: impl FnOnce() + Send + 'static,
+    ) {
         let socket = wire.and_then(closing::Socket::of);
         closing::run(socket, self.enter_closing(), Box::new(goodbye));
-        self.wait_for_room(PATIENCE);
+        self.wait_for_room(patience(until));
     }
 
     /// Whether connections of ours are closing, or were a moment ago. A server that has closed a connection may still count it
@@ -175,12 +182,19 @@ impl Server {
 
     fn wait_for_room(&self, limit: Duration) {
         let closing = lock(&self.closing);
-        if closing.count < MANY {
+        if closing.count < MANY || closing.is_stuck || limit.is_zero() {
             return;
         }
         let limit = limit.min(PATIENCE);
-        drop(self.closed.wait_timeout_while(closing, limit, |closing| closing.count >= MANY));
+        let waited = self.closed.wait_timeout_while(closing, limit, |closing| closing.count >= MANY);
+        let (mut closing, result) = waited.unwrap_or_else(PoisonError::into_inner);
+        closing.is_stuck |= result.timed_out() && limit == PATIENCE;
     }
+}
+
+/// How long one that goes waits for others: until then, if somebody has said so.
+fn patience(until: Option<Instant>) -> Duration {
+    until.map_or(PATIENCE, |until| until.saturating_duration_since(Instant::now()))
 }
 
 /// A connection that is closing, while this lives.
@@ -200,6 +214,7 @@ impl Drop for Place {
         let mut closing = lock(&self.server.closing);
         closing.count -= 1;
         closing.last = Some(Instant::now());
+        closing.is_stuck = false;
         drop(closing);
         self.server.closed.notify_all();
     }
@@ -232,6 +247,19 @@ mod tests {
         let after = server.stamp();
         server.demoted(before);
         assert!(server.is_current(after), "an old connection says nothing new");
+    }
+
+    #[test]
+    fn a_server_that_lets_go_of_nothing_is_waited_for_once() {
+        let server = Server::named("silent.example:1");
+        let places: Vec<Place> = (0..MANY).map(|_| server.enter_closing()).collect();
+        // One that may not wait does not find out.
+        server.let_go(None, Some(Instant::now()), || ());
+        assert!(!lock(&server.closing).is_stuck);
+        server.let_go(None, None, || ());
+        assert!(lock(&server.closing).is_stuck);
+        drop(places);
+        assert!(!lock(&server.closing).is_stuck);
     }
 
     #[test]

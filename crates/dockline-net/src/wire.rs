@@ -1,40 +1,76 @@
 //! A look at a driver's socket, past the driver.
+//!
+//! A descriptor is a small number that is used again: when the driver closes its socket, the next file that the process opens may
+//! get the same one. So a [`Wire`] remembers which socket its number meant, and asks the kernel whether it still does before it
+//! changes anything. A look changes nothing, and is not preceded by that.
 
 use std::io;
 use std::mem::ManuallyDrop;
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
+use rustix::fs::fstat;
 use rustix::io::{Errno, dup2};
 use rustix::net::{RecvFlags, recv};
 use socket2::{Domain, SockRef, Type};
 
 use crate::look::Look;
 
-/// The descriptor of a driver's socket.
-///
-/// It does not own it: whoever holds one makes sure that the driver's connection lives as long.
+/// The descriptor of a driver's socket, and which socket that is. It does not own it.
 #[derive(Debug)]
 pub struct Wire {
     descriptor: RawFd,
+    identity: Identity,
+}
+
+/// What tells a socket from every other file of the system, for as long as it is open anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    fn of(descriptor: BorrowedFd<'_>) -> Option<Self> {
+        let found = fstat(descriptor).ok()?;
+        // The types of the fields differ between systems.
+        #[allow(clippy::useless_conversion, clippy::cast_sign_loss)]
+        let (device, inode) = (found.st_dev as u64, found.st_ino as u64);
+        Some(Self { device, inode })
+    }
 }
 
 impl Wire {
-    /// The socket of a driver's connection that gives its descriptor.
-    pub fn of(connection: &impl AsRawFd) -> Self {
-        Self { descriptor: connection.as_raw_fd() }
-    }
-
-    /// A socket whose descriptor became known in another way, where its peer is this one. Descriptors are small numbers that
-    /// are used again: this makes sure that it is the one that is meant.
-    pub fn with_peer(descriptor: RawFd, peer: std::net::SocketAddr) -> Option<Self> {
+    /// The socket of a driver's connection. `None` if the descriptor is not open.
+    ///
+    /// # Safety
+    ///
+    /// The descriptor belongs to a connection of a driver, which lives at least until this returns. It may be closed later: from
+    /// then on a look says something about another file or nothing, and everything else is refused.
+    pub unsafe fn of(descriptor: RawFd) -> Option<Self> {
         if descriptor < 0 {
             return None;
         }
-        let wire = Self { descriptor };
-        let found = wire.socket(|socket| socket.peer_addr()).ok()?.as_socket()?;
-        (found == peer).then_some(wire)
+        // SAFETY: it is not -1, and open for now, says the caller.
+        let identity = Identity::of(unsafe { BorrowedFd::borrow_raw(descriptor) })?;
+        Some(Self { descriptor, identity })
+    }
+
+    /// A socket whose descriptor became known in another way than from its owner. `None` if its peer is not this one.
+    ///
+    /// # Safety
+    ///
+    /// As for [`of`](Wire::of), if the peer is this one.
+    pub unsafe fn with_peer(descriptor: RawFd, peer: std::net::SocketAddr) -> Option<Self> {
+        // SAFETY: what is asked of a file that is another one changes nothing.
+        let wire = unsafe { Self::of(descriptor) }?;
+        (wire.peer()? == peer).then_some(wire)
+    }
+
+    /// Whether the descriptor still means the socket that it meant in the beginning. One system call.
+    pub fn is_same(&self) -> bool {
+        Identity::of(self.borrow()) == Some(self.identity)
     }
 
     /// Looks, without waiting and without taking anything: one system call.
@@ -85,10 +121,17 @@ impl Wire {
     ///
     /// # Errors
     ///
-    /// Where the system refuses: descriptors have run out. The socket is what it was then.
-    pub fn disconnect_here(&self) -> io::Result<()> {
+    /// If the system refuses, because descriptors have run out, or if the descriptor means another file by now. Nothing is changed
+    /// then.
+    ///
+    /// # Safety
+    ///
+    /// The driver's connection has not been dropped, and no other thread drops it meanwhile.
+    pub unsafe fn disconnect_here(&self) -> io::Result<()> {
         let nowhere = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        // SAFETY: as in `borrow`; and it is not closed here, but stays the driver's, whose number keeps its meaning.
+        self.confirm()?;
+        // SAFETY: the caller says that the descriptor is open and stays so. It is not closed here, but stays the driver's, whose
+        // number keeps its meaning.
         let mut place = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(self.descriptor) });
         dup2(&nowhere, &mut place)?;
         Ok(())
@@ -114,18 +157,31 @@ impl Wire {
         }
     }
 
-    /// The same socket once more: it stays open when the driver closes its own. `None` where descriptors have run out.
+    /// The same socket once more: it stays open when the driver closes its own. `None` if descriptors have run out, or the
+    /// descriptor means another file by now.
     pub(crate) fn duplicate(&self) -> Option<OwnedFd> {
+        // Not even a copy is made of another file: closing it would give up the locks that this process has on that.
+        self.confirm().ok()?;
         self.borrow().try_clone_to_owned().ok()
     }
 
+    /// Asks or changes something of the socket, if it is still the same.
     fn socket<R>(&self, call: impl FnOnce(&SockRef<'_>) -> io::Result<R>) -> io::Result<R> {
+        self.confirm()?;
         call(&SockRef::from(&self.borrow()))
     }
 
+    fn confirm(&self) -> io::Result<()> {
+        if self.is_same() {
+            Ok(())
+        } else {
+            Err(io::Error::other("the descriptor is no longer that of this connection"))
+        }
+    }
+
     fn borrow(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor is not -1, and belongs to a connection of a driver that lives as long as this (see the type).
-        // Where a caller breaks that, what is asked here is asked of another file: nothing is read from it or written to it.
+        // SAFETY: the descriptor is not -1. It was open when this was made (see `of`). If it has been closed since, the kernel says
+        // so, or answers for another file, of which nothing is taken and which nothing is written to: see `confirm`.
         unsafe { BorrowedFd::borrow_raw(self.descriptor) }
     }
 }
@@ -134,8 +190,14 @@ impl Wire {
 mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsRawFd;
 
     use super::*;
+
+    fn wire_of(stream: &TcpStream) -> Wire {
+        // SAFETY: the stream is open.
+        unsafe { Wire::of(stream.as_raw_fd()) }.unwrap()
+    }
 
     fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -156,7 +218,7 @@ mod tests {
     #[test]
     fn a_look_tells_quiet_data_closed_and_reset_apart() {
         let (near, mut far) = pair();
-        let wire = Wire::of(&near);
+        let wire = wire_of(&near);
         assert!(matches!(wire.look(), Look::Quiet));
         far.write_all(b"hello").unwrap();
         wait_for(&wire, |look| matches!(look, Look::Data));
@@ -165,12 +227,12 @@ mod tests {
         assert_eq!(wire.peek(&mut buffer), b"hello", "it stays where it is");
 
         let (near, far) = pair();
-        let wire = Wire::of(&near);
+        let wire = wire_of(&near);
         drop(far);
         wait_for(&wire, |look| matches!(look, Look::Closed));
 
         let (near, far) = pair();
-        let wire = Wire::of(&near);
+        let wire = wire_of(&near);
         SockRef::from(&far).set_linger(Some(Duration::ZERO)).unwrap();
         drop(far);
         wait_for(&wire, |look| matches!(look, Look::Failed(_)));
@@ -180,7 +242,10 @@ mod tests {
     fn a_socket_that_leads_nowhere_takes_the_place_of_one() {
         let (near, mut far) = pair();
         let mut copy = near.try_clone().unwrap();
-        Wire::of(&near).disconnect_here().unwrap();
+        let wire = wire_of(&near);
+        // SAFETY: the stream is open.
+        unsafe { wire.disconnect_here() }.unwrap();
+        assert!(!wire.is_same());
         assert!((&near).write_all(b"goodbye").is_err());
         drop(near);
         // The other descriptor of the same socket, as that of a parent.
@@ -194,9 +259,38 @@ mod tests {
     fn a_descriptor_is_believed_only_with_its_peer() {
         let (near, far) = pair();
         let peer = far.local_addr().unwrap();
-        assert!(Wire::with_peer(near.as_raw_fd(), peer).is_some());
-        assert!(Wire::with_peer(far.as_raw_fd(), peer).is_none());
-        assert!(Wire::with_peer(-1, peer).is_none());
-        assert!(Wire::with_peer(1_000_000, peer).is_none());
+        // SAFETY: both streams are open; of a descriptor that is not, nothing is believed.
+        let with_peer = |descriptor| unsafe { Wire::with_peer(descriptor, peer) };
+        assert!(with_peer(near.as_raw_fd()).is_some());
+        assert!(with_peer(far.as_raw_fd()).is_none());
+        assert!(with_peer(-1).is_none());
+        assert!(with_peer(1_000_000).is_none());
+    }
+
+    #[test]
+    fn a_number_that_means_another_socket_by_now_is_left_alone() {
+        let (near, _far) = pair();
+        let wire = wire_of(&near);
+        let (other, mut other_far) = pair();
+        let number = near.as_raw_fd();
+        // The driver has closed its own, and somebody else got the number.
+        // SAFETY: the number is near's, which is forgotten: from here on it belongs to `place`.
+        let mut place = unsafe { OwnedFd::from_raw_fd(number) };
+        std::mem::forget(near);
+        dup2(&other, &mut place).unwrap();
+        drop(other);
+
+        assert!(!wire.is_same());
+        wire.shutdown();
+        wire.finish();
+        assert!(wire.set_read_timeout(Some(Duration::from_millis(1))).is_err());
+        assert!(wire.duplicate().is_none() && wire.peer().is_none());
+        // SAFETY: the descriptor is open.
+        assert!(unsafe { wire.disconnect_here() }.is_err());
+        let mut other = TcpStream::from(place);
+        other.write_all(b"alive").unwrap();
+        let mut buffer = [0; 5];
+        other_far.read_exact(&mut buffer).unwrap();
+        assert_eq!(&buffer, b"alive");
     }
 }

@@ -35,8 +35,17 @@ impl Wire {
         match *self {}
     }
 
+    /// Whether the descriptor still means the same socket.
+    pub fn is_same(&self) -> bool {
+        match *self {}
+    }
+
     /// Puts a socket that leads nowhere into the place of this one.
-    pub fn disconnect_here(&self) -> io::Result<()> {
+    ///
+    /// # Safety
+    ///
+    /// There is none of these.
+    pub unsafe fn disconnect_here(&self) -> io::Result<()> {
         match *self {}
     }
 

@@ -1,19 +1,18 @@
 //! Cancelling a running statement from another thread, without ever hitting the one behind it.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, Read, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::sleep;
-use std::time::Duration;
 
 use dockline_core::backend::Cancel;
 use dockline_core::{Error, ErrorKind, Result};
-use dockline_net::Deadline;
-use postgres::{CancelToken, NoTls};
+use dockline_net::{Deadline, Gate, Limited, SHORT};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use crate::plan::Plan;
+use crate::connector::SSL_REQUEST;
+use crate::open::Address;
+use crate::plan::{Place, Plan};
 
 /// Sends PostgreSQL's cancel request: a new connection that carries the process id and the secret of the one that is meant.
 ///
@@ -21,67 +20,45 @@ use crate::plan::Plan;
 /// passed it on, and no statement begins meanwhile; and one that was asked for during an earlier statement is not sent.
 pub(crate) struct Canceller {
     plan: Arc<Plan>,
-    key: Key,
-    gate: Mutex<()>,
+    /// The process id and the secret; `None` if the server has given none.
+    key: Option<(i32, i32)>,
+    /// To where the session is: another server of the same name does not know it.
+    address: Address,
+    /// As the session is: the secret must not be read on the way.
+    encrypted: bool,
+    gate: Gate<()>,
     /// A request was sent, and nobody knows whether the server has passed it on.
     doubt: AtomicBool,
-    /// Counts statements.
-    epoch: AtomicU64,
-    /// Which of them was to be cancelled last.
+    /// Which statement was to be cancelled last.
     asked: AtomicU64,
-    /// The last of them has not ended.
-    runs: AtomicBool,
-}
-
-enum Key {
-    Known {
-        process: i32,
-        secret: i32,
-        peer: SocketAddr,
-    },
-    /// What the driver keeps to itself, on a Unix socket.
-    Token(CancelToken),
 }
 
 impl Canceller {
-    pub(crate) fn new(plan: Arc<Plan>, key: Option<((i32, i32), SocketAddr)>, token: CancelToken) -> Self {
-        let key = key.map_or(Key::Token(token), |((process, secret), peer)| Key::Known { process, secret, peer });
+    pub(crate) fn new(plan: Arc<Plan>, key: Option<(i32, i32)>, address: Address, encrypted: bool) -> Self {
         Self {
             plan,
             key,
-            gate: Mutex::new(()),
+            address,
+            encrypted,
+            gate: Gate::new(()),
             doubt: AtomicBool::new(false),
-            runs: AtomicBool::new(false),
-            epoch: AtomicU64::new(0),
             asked: AtomicU64::new(u64::MAX),
         }
     }
 
     /// A statement begins. One that is being cancelled is over, and the request has reached its end.
     pub(crate) fn begin(&self) {
-        let _gate = self.lock();
-        self.epoch.fetch_add(1, Ordering::Relaxed);
-        self.runs.store(true, Ordering::Relaxed);
+        self.gate.begin(|()| ());
     }
 
     /// It has ended.
     pub(crate) fn end(&self) {
-        self.runs.store(false, Ordering::Relaxed);
+        self.gate.end();
     }
 
     /// Whether the statement that runs is to be cancelled.
     pub(crate) fn was_asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed) == self.epoch.load(Ordering::Relaxed)
-    }
-
-    /// Sends the request, if that statement still runs.
-    fn ask_while(&self, epoch: u64) -> Result<bool> {
-        let _gate = self.lock();
-        if self.epoch.load(Ordering::Relaxed) != epoch || !self.runs.load(Ordering::Relaxed) {
-            return Ok(false);
-        }
-        self.asked.store(epoch, Ordering::Relaxed);
-        self.ask().map(|()| true)
+        self.asked.load(Ordering::Relaxed) == self.gate.epoch()
     }
 
     /// Whether a request may still come, and hit a later statement.
@@ -89,70 +66,82 @@ impl Canceller {
         self.doubt.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, ()> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ask(&self) -> Result<()> {
+        let cannot =
+            |why: String| Error::new(ErrorKind::Operational, format!("the statement cannot be cancelled: {why}"));
+        let key = self.key.ok_or_else(|| cannot("the server has given no key for that".to_owned()))?;
+        let deadline = Deadline::after(self.plan.connect_timeout.min(SHORT));
+        self.doubt.store(true, Ordering::Relaxed);
+        let asked = self.send(&request(key), deadline);
+        self.doubt.store(asked.is_err(), Ordering::Relaxed);
+        asked.map_err(|error| cannot(error.to_string()).with_source(error))
     }
 
-    fn ask(&self) -> Result<()> {
-        let deadline = Deadline::after(self.plan.connect_timeout.min(dockline_net::SHORT));
-        self.doubt.store(true, Ordering::Relaxed);
-        let asked = match &self.key {
-            Key::Known { process, secret, peer } => {
-                let mut request = Vec::with_capacity(16);
-                for word in [16, 80_877_102, *process, *secret] {
-                    request.extend_from_slice(&word.to_be_bytes());
-                }
-                // To where the session is: another server of the same name does not know it.
-                send(peer, &request, deadline)
-            }
-            Key::Token(token) => ask_by_token(token.clone(), deadline),
+    fn send(&self, request: &[u8], deadline: Deadline) -> io::Result<()> {
+        let stream = match &self.address {
+            Address::Tcp(peer) => Limited::tcp(peer, deadline)?,
+            #[cfg(unix)]
+            Address::Unix(path) => Limited::unix(path, deadline)?,
+            #[cfg(not(unix))]
+            Address::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
-        self.doubt.store(asked.is_err(), Ordering::Relaxed);
-        asked.map_err(|error| {
-            Error::new(ErrorKind::Operational, format!("the statement cannot be cancelled: {error}")).with_source(error)
+        match (&self.plan.tls, &self.plan.place) {
+            (Some(config), Place::Host(host)) if self.encrypted => deliver(encrypt(stream, config, host)?, request),
+            _ if self.encrypted => Err(io::Error::other("the session is encrypted, and this could not be")),
+            _ => deliver(stream, request),
+        }
+    }
+}
+
+fn request((process, secret): (i32, i32)) -> Vec<u8> {
+    [16, 80_877_102, process, secret].into_iter().flat_map(i32::to_be_bytes).collect()
+}
+
+/// Encrypts the stream, by the same rules as that of the session. If the server does not want that by now, nothing is sent.
+fn encrypt(
+    mut stream: Limited,
+    config: &Arc<ClientConfig>,
+    host: &str,
+) -> io::Result<StreamOwned<ClientConnection, Limited>> {
+    stream.write_all(&SSL_REQUEST)?;
+    let mut answer = [0];
+    stream.read_exact(&mut answer)?;
+    if answer != *b"S" {
+        return Err(io::Error::other("the session is encrypted, and the server refuses that for the request"));
+    }
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    let connection = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+    Ok(StreamOwned::new(connection, stream))
+}
+
+/// The server hangs up when it has passed the request on.
+fn deliver(mut stream: impl Read + Write, request: &[u8]) -> io::Result<()> {
+    stream.write_all(request)?;
+    stream.flush()?;
+    match stream.read(&mut [0]) {
+        // Without a goodbye of TLS, too.
+        Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+impl Cancel for Canceller {
+    fn cancel(&self) -> Result<()> {
+        let epoch = self.gate.epoch();
+        self.gate.cancel(epoch, |()| {
+            self.asked.store(epoch, Ordering::Relaxed);
+            self.ask()
         })
     }
 }
 
-/// The request is never encrypted: libpq sent it so for decades, and the server takes it before anything else.
-fn send(peer: &SocketAddr, request: &[u8], deadline: Deadline) -> std::io::Result<()> {
-    let left = || deadline.remaining().ok_or(std::io::Error::from(std::io::ErrorKind::TimedOut));
-    let mut stream = TcpStream::connect_timeout(peer, left()?)?;
-    stream.set_write_timeout(Some(left()?))?;
-    stream.write_all(request)?;
-    stream.set_read_timeout(Some(left()?))?;
-    // The server hangs up when it has passed the request on.
-    match stream.read(&mut [0]) {
-        Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => Err(error),
-        _ => Ok(()),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The driver's own way has no time limit: a thread waits for it, and may be left behind.
-fn ask_by_token(token: CancelToken, deadline: Deadline) -> std::io::Result<()> {
-    let (done, wait) = channel();
-    std::thread::Builder::new().name("dockline-cancel".to_owned()).spawn(move || {
-        let _ = done.send(token.cancel_query(NoTls));
-    })?;
-    match wait.recv_timeout(deadline.limit()) {
-        Ok(result) => result.map_err(std::io::Error::other),
-        Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
-    }
-}
-
-/// Between two steps of a statement the server is idle, and forgets the request: it is sent again.
-const TRIES: u32 = 5;
-const PAUSE: Duration = Duration::from_millis(20);
-
-impl Cancel for Canceller {
-    fn cancel(&self) -> Result<()> {
-        let epoch = self.epoch.load(Ordering::Relaxed);
-        for n in 1..=TRIES {
-            if !self.ask_while(epoch)? {
-                break;
-            }
-            sleep(PAUSE * n);
-        }
-        Ok(())
+    #[test]
+    fn a_request_has_sixteen_bytes() {
+        let bytes = request((7, -2));
+        assert_eq!(bytes, [0, 0, 0, 16, 4, 210, 22, 46, 0, 0, 0, 7, 255, 255, 255, 254]);
     }
 }

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dockline_net::{Deadline, Wire};
@@ -17,6 +17,8 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
+#[cfg(unix)]
+use crate::decoy::Decoy;
 use crate::observed::Observed;
 use crate::transport::Transport;
 use crate::watch::Watch;
@@ -27,13 +29,25 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 /// once; whether it does is decided here.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    pub(crate) tls: Option<Arc<ClientConfig>>,
-    pub(crate) needs_tls: bool,
-    /// What the certificate has to name.
-    pub(crate) host: String,
-    pub(crate) peer: SocketAddr,
+    pub(crate) to: To,
     pub(crate) deadline: Deadline,
     pub(crate) found: Found,
+}
+
+/// What the driver has connected to.
+#[derive(Clone)]
+pub(crate) enum To {
+    /// The server itself.
+    Server {
+        peer: SocketAddr,
+        tls: Option<Arc<ClientConfig>>,
+        needs_tls: bool,
+        /// What the certificate has to name.
+        host: String,
+    },
+    /// Something that stands for the server's Unix socket.
+    #[cfg(unix)]
+    Decoy(Arc<Mutex<Option<Decoy>>>),
 }
 
 /// What is learned on the way.
@@ -44,9 +58,14 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// The socket, where its descriptor could be learned.
+    /// The socket, if its descriptor could be learned.
     pub(crate) fn take_wire(&self) -> Option<Wire> {
-        self.wire.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.wire).take()
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn set_wire(&self, wire: Option<Wire>) {
+        *lock(&self.wire) = wire;
     }
 }
 
@@ -67,58 +86,62 @@ impl TlsConnect<Socket> for Connector {
 
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
-            let wire = descriptor(&socket).and_then(|descriptor| wire(descriptor, self.peer));
-            *self.found.wire.lock().unwrap_or_else(PoisonError::into_inner) = wire;
-            let limit = self.deadline.remaining().unwrap_or_default();
-            let (watch, deadline) = (Arc::clone(&self.found.watch), self.deadline);
-            let transport = tokio::time::timeout(limit, self.negotiate(socket)).await.map_err(|_| timed_out())??;
-            watch.set_encrypted(transport.is_encrypted());
-            watch.begin_whole_call(deadline.remaining().unwrap_or_default().max(Duration::from_millis(1)));
-            Ok(Observed::new(transport, watch))
+            let (deadline, found) = (self.deadline, self.found.clone());
+            let limit = deadline.remaining().unwrap_or_default();
+            let transport = tokio::time::timeout(limit, self.to.transport(socket, &found)).await;
+            let transport = transport.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            found.watch.set_encrypted(transport.is_encrypted());
+            found.watch.begin_whole_call(deadline.remaining().unwrap_or_default().max(Duration::from_millis(1)));
+            Ok(Observed::new(transport, found.watch))
         })
     }
 }
 
-fn timed_out() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the server did not answer in time")
-}
-
-impl Connector {
-    async fn negotiate(self, mut socket: Socket) -> Result<Transport, BoxError> {
-        let Some(config) = self.tls else { return Ok(Transport::Plain(socket)) };
-        // The SSLRequest: its length, and a number that no version of the protocol has.
-        socket.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).await?;
-        match socket.read_u8().await? {
-            b'S' => {
-                let name = ServerName::try_from(self.host)?;
-                let stream = TlsConnector::from(config).connect(name, socket).await?;
-                Ok(Transport::Tls(Box::new(stream)))
+impl To {
+    async fn transport(self, socket: Socket, found: &Found) -> Result<Transport, BoxError> {
+        match self {
+            Self::Server { peer, tls, needs_tls, host } => {
+                #[cfg(unix)]
+                found.set_wire(crate::wire::of_driver(&socket, peer));
+                #[cfg(not(unix))]
+                let _ = (peer, found);
+                negotiate(socket, tls, needs_tls, host).await
             }
-            b'N' if self.needs_tls => Err("the server has no encryption, and the setting tls asks for it".into()),
-            b'N' => Ok(Transport::Plain(socket)),
-            // An error instead of an answer: it has no process left, say.
-            _ => {
-                Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the server refuses to talk about encryption")
-                    .into())
+            #[cfg(unix)]
+            Self::Decoy(decoy) => {
+                let decoy = lock(&decoy).take().ok_or("the driver connects twice")?;
+                Ok(Transport::Unix(decoy.exchange(socket)?))
             }
         }
     }
 }
 
-/// The driver's socket does not give its descriptor, but its Debug text has it: `fd: 7`.
-fn descriptor(socket: &Socket) -> Option<i32> {
-    let text = format!("{socket:?}");
-    let (_, rest) = text.split_once("fd: ")?;
-    let digits = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
-    digits.parse().ok()
+async fn negotiate(
+    mut socket: Socket,
+    tls: Option<Arc<ClientConfig>>,
+    needs_tls: bool,
+    host: String,
+) -> Result<Transport, BoxError> {
+    let Some(config) = tls else { return Ok(Transport::Plain(socket)) };
+    socket.write_all(&SSL_REQUEST).await?;
+    match socket.read_u8().await? {
+        b'S' => {
+            let name = ServerName::try_from(host)?;
+            let stream = TlsConnector::from(config).connect(name, socket).await?;
+            Ok(Transport::Tls(Box::new(stream)))
+        }
+        b'N' if needs_tls => Err("the server has no encryption, and the setting tls asks for it".into()),
+        b'N' => Ok(Transport::Plain(socket)),
+        // An error instead of an answer: it has no process left, say.
+        _ => {
+            Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the server refuses to talk about encryption").into())
+        }
+    }
 }
 
-#[cfg(unix)]
-fn wire(descriptor: i32, peer: SocketAddr) -> Option<Wire> {
-    Wire::with_peer(descriptor, peer)
-}
+/// The SSLRequest: its length, and a number that no version of the protocol has.
+pub(crate) const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
-#[cfg(not(unix))]
-fn wire(_: i32, _: SocketAddr) -> Option<Wire> {
-    None
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -31,7 +31,8 @@ pub(crate) fn map(error: postgres::Error, doing: Doing) -> Error {
         return of_tls(tls, doing).with_source(error);
     }
     if let Some(io) = find::<io::Error>(&error) {
-        let mapped = out_of_descriptors(io, lost(doing, &describe_io(io)));
+        let mapped = lost(doing, &describe_io(io));
+        let mapped = if is_out_of_descriptors(io) { mapped.with_fact(Fact::Exhausted) } else { mapped };
         return mapped.with_source(error);
     }
     if error.is_closed() {
@@ -86,8 +87,8 @@ fn of_server(error: &DbError, doing: Doing) -> Error {
         Some(severity) => matches!(severity, postgres::error::Severity::Fatal | postgres::error::Severity::Panic),
         None => matches!(error.severity(), "FATAL" | "PANIC"),
     };
-    // A pooler that does not reach its server says so.
-    if doing == Doing::Connecting && sqlstate.starts_with("08") {
+    // A pooler that does not reach its server says so, and a server that starts up or shuts down is not there yet, or no more.
+    if doing == Doing::Connecting && (sqlstate.starts_with("08") || sqlstate == "57P03") {
         mapped = mapped.with_fact(Fact::Disconnect);
     }
     if ends && doing != Doing::Connecting {
@@ -144,21 +145,18 @@ fn constraint(sqlstate: &str) -> Option<ConstraintKind> {
 }
 
 fn of_tls(error: &rustls::Error, doing: Doing) -> Error {
-    use rustls::CertificateError as Bad;
-    let advice = match error {
-        rustls::Error::InvalidCertificate(bad) => match bad {
-            Bad::UnknownIssuer | Bad::BadSignature => "; is tls_ca_file that of the server's authority?",
-            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
-                "; the certificate names another host: connect by a name that it has, or set tls to verify-ca"
-            }
-            Bad::Expired | Bad::ExpiredContext { .. } => "; the server needs a new certificate",
-            _ => "",
-        },
-        rustls::Error::AlertReceived(_) => "; does the server want another tls_client_cert?",
-        _ => "",
-    };
-    let message = format!("encryption: {error}{advice}");
+    let message = format!("encryption: {}", dockline_net::explain(error));
     if doing == Doing::Connecting { Error::new(ErrorKind::Operational, message) } else { lost(doing, &message) }
+}
+
+/// What the system says of a socket of our own.
+pub(crate) fn of_io(error: io::Error) -> Error {
+    Error::new(ErrorKind::Operational, describe_io(&error)).with_source(error)
+}
+
+/// Whether the driver's stream has run into its time limit.
+pub(crate) fn is_late(error: &postgres::Error) -> bool {
+    find::<io::Error>(error).is_some_and(|io| io.kind() == io::ErrorKind::TimedOut)
 }
 
 fn describe_io(error: &io::Error) -> String {
@@ -206,10 +204,6 @@ impl std::fmt::Display for Passed {
 }
 
 impl StdError for Passed {}
-
-pub(crate) fn out_of_descriptors(error: &io::Error, mapped: Error) -> Error {
-    if is_out_of_descriptors(error) { mapped.with_fact(Fact::Exhausted) } else { mapped }
-}
 
 #[cfg(test)]
 mod tests {

@@ -7,12 +7,11 @@
 //! # What it does
 //!
 //! - The stream between the driver and the server is watched, so the transaction state, the process id and a COMMIT that
-//!   became a ROLLBACK are the server's word. On a Unix socket the driver lets nobody between: there the state is read off
-//!   the statements, and a pause of `liveness_after` is followed by a ping, since the socket is out of reach.
+//!   became a ROLLBACK are the server's word, on TCP and on Unix sockets.
 //! - Statements are prepared once for each connection. With `prepared_statements = false` nothing is prepared, as poolers in
 //!   transaction mode need it: each statement is one round trip, and its parameters are sent as text.
 //! - With autocommit off, the first statement begins a transaction, as psycopg does it; so does that of an atomic block. The
-//!   BEGIN goes out in one piece with the statement, and takes no round trip of its own; on a Unix socket it does.
+//!   BEGIN goes out in one piece with the statement, and takes no round trip of its own.
 //! - A password that is not in the settings comes from `~/.pgpass` (or `PGPASSFILE`), as with libpq; the file must not be
 //!   readable by others.
 //!
@@ -40,19 +39,31 @@
 //! outside `block_in_place`, it is an error of the kind [`Interface`](dockline_core::ErrorKind::Interface) that is given before
 //! anything is sent, and the connection stays as it was. Closing works on every thread.
 //!
+//! # Security
+//!
+//! With encryption, a password is bound to the server's certificate (`SCRAM-SHA-256-PLUS`, `tls-server-end-point`) if the server
+//! offers that, so nobody in the middle can pass the proof of it on. It cannot be bound if the server asks for the password in
+//! another way (`md5`, `password`), or its certificate is signed by Ed25519 or RSA-PSS. A cancel request is encrypted if the session
+//! is.
+//!
 //! # Limits
 //!
-//! `read_timeout` and the limit of a rollback do not hold on Unix sockets, for the driver has none; `statement_timeout` does.
+//! A Unix socket needs TCP on loopback as well: the driver lets nobody between itself and a Unix socket, and so it connects to a
+//! listener of this process, for a moment, and is given the Unix socket instead. The driver's own `cancel_token` does not work;
+//! [`Canceller`](dockline_core::Canceller) does.
 //!
 //! In a `LocalSet` of a runtime with several threads, and in a task that is `unconstrained`, the error is certain, but tokio says
 //! so by a panic, which is caught, and which the panic hook has printed by then.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backend;
+mod binding;
 mod cancel;
 mod connector;
+#[cfg(unix)]
+mod decoy;
 mod error;
 mod frame;
 mod info;
@@ -68,10 +79,10 @@ mod protocol;
 mod rows;
 mod runtime;
 mod session;
-mod tls;
 mod transport;
 mod value;
 mod watch;
+mod wire;
 
 pub use backend::Postgres;
 pub use postgres;

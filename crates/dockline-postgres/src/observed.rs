@@ -250,9 +250,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Observed<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream for Observed<T> {
+impl TlsStream for Observed {
     fn channel_binding(&self) -> ChannelBinding {
-        ChannelBinding::none()
+        self.transport.channel_binding()
     }
 }
 

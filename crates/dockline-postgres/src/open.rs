@@ -1,21 +1,20 @@
 //! Opening a connection, within one time limit for all that it takes.
 
-use std::fs::File;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(unix)]
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread::sleep;
 use std::time::Duration;
 
 use dockline_core::{Error, ErrorKind, ExposeSecret, Fact, Result, SecretString};
-use dockline_net::{Deadline, Stamp, Wire, addresses};
+use dockline_net::{Deadline, Failure, Stamp, Why, Wire, descriptors_left, each_place, no_answer, resolve};
 use postgres::config::{SslMode, SslNegotiation};
-use postgres::{Client, Config, NoTls};
+use postgres::{Client, Config};
 
-use crate::connector::{Connector, Found};
-use crate::error::{self, Doing, out_of_descriptors};
+use crate::connector::{Connector, Found, To};
+use crate::error::{self, Doing};
 use crate::pgpass;
 use crate::plan::{Place, Plan};
 use crate::watch::Watch;
@@ -23,45 +22,66 @@ use crate::watch::Watch;
 /// A connection that nothing has been said on yet.
 pub(crate) struct Opened {
     pub(crate) client: Client,
-    /// Our eyes on the stream; `None` on a Unix socket.
-    pub(crate) watch: Option<Arc<Watch>>,
+    /// Our eyes on the stream.
+    pub(crate) watch: Arc<Watch>,
     pub(crate) wire: Option<Wire>,
+    pub(crate) address: Address,
     pub(crate) stamp: Stamp,
     /// When setting it up has to be over.
     pub(crate) deadline: Deadline,
 }
 
-/// Opens one. Where the server is just starting up, or counts connections that we have closed a moment ago, it tries again, as
-/// long as the limit allows.
-pub(crate) fn open(plan: &Plan) -> Result<Opened> {
-    let deadline = Deadline::after(plan.connect_timeout);
-    plan.server.await_turn(deadline);
-    let password = password(plan)?;
-    let mut pause = Duration::from_millis(50);
-    loop {
-        let error = match attempt(plan, password.as_ref(), deadline) {
-            Ok(opened) => {
-                plan.server.accepted();
-                return Ok(opened);
-            }
-            Err(error) => error,
-        };
-        let starts = error.code().as_deref() == Some("57P03");
-        // Others may be waiting for the same: each sleeps another time.
-        let next = pause.mul_f64(0.5 + fastrand::f64());
-        let counts_ours = error.is_exhausted() && error.code().is_some() && plan.server.closed_lately();
-        if !(starts || counts_ours) || deadline.remaining().is_none_or(|left| left <= next) {
-            if error.is_disconnect() || error.is_exhausted() || starts {
-                plan.server.refused();
-            }
-            return Err(error);
-        }
-        sleep(next);
-        pause = (pause * 2).min(Duration::from_secs(1));
-    }
+/// Where a session is, past all names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
 }
 
-fn password(plan: &Plan) -> Result<Option<SecretString>> {
+/// Opens one.
+pub(crate) fn open(plan: &Plan) -> Result<Opened> {
+    let deadline = Deadline::after(plan.connect_timeout);
+    let config = config(plan)?;
+    dockline_net::connect(&plan.server, deadline, || match &plan.place {
+        Place::Folder(folder) => over_socket(plan, &folder.join(format!(".s.PGSQL.{}", plan.port)), &config, deadline),
+        Place::Host(host) => each_address(plan, host, &config, deadline),
+    })
+}
+
+/// What all attempts have in common. The password is asked for once.
+fn config(plan: &Plan) -> Result<Config> {
+    let mut config = Config::new();
+    config.application_name(&plan.application_name).notice_callback(|notice| {
+        // Its text may have values: a routine of the program's can put anything into it.
+        log::debug!(
+            target: "dockline::connection",
+            "the server sent a notice: {} ({})", notice.severity(), notice.code().code()
+        );
+    });
+    // The connector is called for every stream then, and decides itself whether it is encrypted.
+    config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
+    let user = plan.user.clone().or_else(pgpass::user_of_the_process).unwrap_or_default();
+    if !user.is_empty() {
+        config.user(&user);
+    }
+    if let Some(name) = &plan.name {
+        config.dbname(name);
+    }
+    if let Some(password) = password(plan, &user)? {
+        config.password(password.expose_secret());
+    }
+    config.keepalives(plan.tcp_keepalive.is_some());
+    if let Some(idle) = plan.tcp_keepalive {
+        // The kernel counts in seconds, with 15 bits.
+        config.keepalives_idle(idle.clamp(Duration::from_secs(1), Duration::from_secs(32_767)));
+    }
+    if let Some(limit) = plan.tcp_user_timeout {
+        config.tcp_user_timeout(limit.clamp(Duration::from_millis(1), Duration::from_millis(i32::MAX as u64)));
+    }
+    Ok(config)
+}
+
+fn password(plan: &Plan, user: &str) -> Result<Option<SecretString>> {
     if let Some(password) = plan.settings.resolve_password()? {
         return Ok(Some(password));
     }
@@ -69,149 +89,120 @@ fn password(plan: &Plan) -> Result<Option<SecretString>> {
         Place::Host(host) => host,
         Place::Folder(_) => "localhost",
     };
-    let user = plan.user.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_default();
-    let name = plan.name.as_deref().unwrap_or(&user);
-    Ok(pgpass::password(&pgpass::Target { host, port: plan.port, name, user: &user }))
+    let name = plan.name.as_deref().unwrap_or(user);
+    Ok(pgpass::password(&pgpass::Target { host, port: plan.port, name, user }))
 }
 
-fn attempt(plan: &Plan, password: Option<&SecretString>, deadline: Deadline) -> Result<Opened> {
-    let mut config = Config::new();
-    config.application_name(&plan.application_name).port(plan.port).notice_callback(|notice| {
-        log::debug!(target: "dockline::connection", "notice of the server: {}: {}", notice.severity(), notice.message());
-    });
-    if let Some(user) = &plan.user {
-        config.user(user);
-    }
-    if let Some(name) = &plan.name {
-        config.dbname(name);
-    }
-    if let Some(password) = password {
-        config.password(password.expose_secret());
-    }
-    match &plan.place {
-        Place::Folder(folder) => {
-            set_folder(&mut config, folder);
-            config.ssl_mode(SslMode::Disable).connect_timeout(plan.connect_timeout);
-            let stamp = plan.server.stamp();
-            let client = guarded(plan, || connect_elsewhere(config, deadline))?;
-            Ok(Opened { client, watch: None, wire: None, stamp, deadline })
-        }
-        Place::Host(host) => {
-            config.host(host).keepalives(plan.tcp_keepalive.is_some());
-            if let Some(idle) = plan.tcp_keepalive {
-                // The kernel counts in seconds, with 15 bits.
-                config.keepalives_idle(idle.clamp(Duration::from_secs(1), Duration::from_secs(32_767)));
-            }
-            if let Some(limit) = plan.tcp_user_timeout {
-                config.tcp_user_timeout(limit.clamp(Duration::from_millis(1), Duration::from_millis(i32::MAX as u64)));
-            }
-            // The connector is called for every stream then, and decides itself whether it is encrypted.
-            config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
-            each_address(plan, host, &config, deadline)
-        }
-    }
+fn each_address(plan: &Plan, host: &str, config: &Config, deadline: Deadline) -> Result<Opened, Failure> {
+    let cannot = |what: std::fmt::Arguments<'_>| cannot(plan, Error::new(ErrorKind::Operational, what.to_string()));
+    let found = resolve(host, plan.port, deadline, cannot)?;
+    let late = || cannot(format_args!("{}", no_answer(deadline)));
+    each_place(
+        &found,
+        |_| 1,
+        deadline,
+        late,
+        |address, share| {
+            let to =
+                To::Server { peer: *address, tls: plan.tls.clone(), needs_tls: plan.needs_tls, host: host.to_owned() };
+            let mut config = config.clone();
+            config.host(host).hostaddr(address.ip()).port(address.port());
+            drive(plan, &config, to, Found::default(), Address::Tcp(*address), share, deadline)
+        },
+    )
 }
 
 #[cfg(unix)]
-fn set_folder(config: &mut Config, folder: &Path) {
-    config.host_path(folder);
-}
+fn over_socket(plan: &Plan, path: &Path, config: &Config, deadline: Deadline) -> Result<Opened, Failure> {
+    use std::sync::Mutex;
 
-/// A plan names no folder here.
-#[cfg(not(unix))]
-fn set_folder(_: &mut Config, _: &Path) {}
+    use crate::decoy::Decoy;
 
-fn each_address(plan: &Plan, host: &str, config: &Config, deadline: Deadline) -> Result<Opened> {
-    let found = addresses(host, plan.port).map_err(|error| {
-        let message = format!("cannot connect to {}: the host name cannot be resolved: {error}", plan.address());
-        out_of_descriptors(&error, Error::new(ErrorKind::Operational, message).with_fact(Fact::Disconnect))
-            .with_source(error)
-    })?;
-    let mut failed = None;
-    for (at, address) in found.iter().enumerate() {
-        let Some(share) = deadline.share(found.len() - at) else { break };
-        match one_address(plan, host, config.clone(), *address, Deadline::after(share)) {
-            Ok(opened) => return Ok(Opened { deadline, ..opened }),
-            // A server that has answered has answered for all.
-            Err(error) if error.code().is_some() => return Err(error),
-            Err(error) => failed = Some(error),
-        }
-    }
-    Err(failed.unwrap_or_else(|| {
-        let message = format!("cannot connect to {}: no answer within {:?}", plan.address(), deadline.limit());
-        Error::new(ErrorKind::Operational, message).with_fact(Fact::Disconnect)
-    }))
-}
-
-fn one_address(plan: &Plan, host: &str, mut config: Config, address: SocketAddr, deadline: Deadline) -> Result<Opened> {
-    let found = Found::default();
-    let stamp = plan.server.stamp();
-    let connector = Connector {
-        tls: plan.tls.clone(),
-        needs_tls: plan.needs_tls,
-        host: host.to_owned(),
-        peer: address,
-        deadline,
-        found: found.clone(),
+    // The socket, and the two ends of the decoy.
+    descriptors_left(3).map_err(|error| cannot(plan, error))?;
+    let of_system = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::TimedOut => late(plan, deadline),
+        _ => Failure::unreachable(cannot(plan, error::of_io(error))),
     };
-    config.hostaddr(address.ip()).connect_timeout(deadline.remaining().unwrap_or(Duration::from_millis(1)));
-    let connect = || config.connect(connector).map_err(|error| error::map(error, Doing::Connecting));
-    let client = guarded(plan, connect)?;
-    Ok(Opened { client, wire: found.take_wire(), watch: Some(found.watch), stamp, deadline })
+    let server = dockline_net::connect_unix(path, deadline).map_err(of_system)?;
+    let found = Found::default();
+    found.set_wire(crate::wire::of_unix(&server));
+    let decoy = Decoy::new(server).map_err(of_system)?;
+    let stands_for = decoy.address().map_err(of_system)?;
+    let mut config = config.clone();
+    config.host("localhost").hostaddr(stands_for.ip()).port(stands_for.port());
+    let to = To::Decoy(Arc::new(Mutex::new(Some(decoy))));
+    drive(plan, &config, to, found, Address::Unix(path.to_owned()), deadline, deadline)
 }
 
-/// Runs the driver's connect, which panics where the process has no descriptor left.
-fn guarded(plan: &Plan, connect: impl FnOnce() -> Result<Client>) -> Result<Client> {
-    let cannot = |error: Error| error.with_context(format_args!("cannot connect to {}", plan.address()));
-    descriptors_left().map_err(cannot)?;
-    match catch_unwind(AssertUnwindSafe(connect)) {
-        Ok(Ok(client)) => Ok(client),
-        Ok(Err(error)) => Err(cannot(error)),
+#[cfg(not(unix))]
+fn over_socket(plan: &Plan, _: &std::path::Path, _: &Config, _: Deadline) -> Result<Opened, Failure> {
+    let error = Error::new(ErrorKind::NotSupported, "there are no Unix sockets on this system");
+    Err(Failure::last(cannot(plan, error)))
+}
+
+/// Runs the driver's connect, which panics if the process has no descriptor left. `share`: when this attempt has to be over;
+/// `deadline`: when connecting has to be over.
+fn drive(
+    plan: &Plan,
+    config: &Config,
+    to: To,
+    found: Found,
+    address: Address,
+    share: Deadline,
+    deadline: Deadline,
+) -> Result<Opened, Failure> {
+    // A connection takes a socket and three more for its runtime.
+    let descriptors = || descriptors_left(4).map_err(|error| cannot(plan, error));
+    descriptors()?;
+    let stamp = plan.server.stamp();
+    let mut config = config.clone();
+    config.connect_timeout(share.remaining().unwrap_or(Duration::from_millis(1)));
+    let connector = Connector { to, deadline: share, found: found.clone() };
+    match catch_unwind(AssertUnwindSafe(|| config.connect(connector))) {
+        Ok(Ok(client)) => {
+            let wire = found.take_wire();
+            Ok(Opened { client, watch: found.watch, wire, address, stamp, deadline })
+        }
+        Ok(Err(error)) if error::is_late(&error) => Err(late(plan, deadline)),
+        Ok(Err(error)) => Err(failure(cannot(plan, error::map(error, Doing::Connecting)))),
         Err(_) => {
             // It may have lost the race for the last descriptor.
-            descriptors_left().map_err(cannot)?;
-            Err(cannot(Error::new(ErrorKind::Interface, "the driver panicked")))
+            descriptors()?;
+            Err(Failure::last(cannot(plan, Error::new(ErrorKind::Interface, "the driver panicked"))))
         }
     }
 }
 
-/// Over a Unix socket the driver's limit ends with the connection, and a server that is stopped takes that and says nothing. So
-/// a thread waits for it, and may be left behind.
-fn connect_elsewhere(config: Config, deadline: Deadline) -> Result<Client> {
-    let (done, wait) = channel();
-    let connect = move || {
-        // Where nobody waits any more, the client goes with this thread.
-        let _ = done.send(config.connect(NoTls));
+/// What an error of the driver means for another attempt.
+fn failure(error: Error) -> Failure {
+    let why = match error.code().as_deref() {
+        Some("57P03") => Why::Starting,
+        Some(_) if error.is_exhausted() => Why::Full,
+        // A server that has answered has answered for all of its addresses.
+        Some(_) => Why::Final,
+        None if error.is_disconnect() && !error.is_exhausted() => Why::Unreachable,
+        None => Why::Final,
     };
-    std::thread::Builder::new().name("dockline-connect".to_owned()).spawn(connect).map_err(|error| {
-        Error::new(ErrorKind::Operational, format!("no thread can be started: {error}"))
-            .with_fact(Fact::Exhausted)
-            .with_source(error)
-    })?;
-    match wait.recv_timeout(deadline.remaining().unwrap_or_default()) {
-        Ok(result) => result.map_err(|error| error::map(error, Doing::Connecting)),
-        Err(RecvTimeoutError::Timeout) => {
-            let message = format!("no answer within {:?} (connect_timeout)", deadline.limit());
-            Err(Error::new(ErrorKind::Operational, message).with_fact(Fact::Disconnect))
-        }
-        Err(RecvTimeoutError::Disconnected) => Err(Error::new(ErrorKind::Interface, "the driver panicked")),
-    }
+    Failure { error, why }
 }
 
-/// A connection takes a socket and three more for its runtime.
-fn descriptors_left() -> Result<()> {
-    let mut opened = Vec::with_capacity(4);
-    for _ in 0..4 {
-        match File::open("/dev/null") {
-            Ok(file) => opened.push(file),
-            Err(error) => {
-                let full =
-                    Error::new(ErrorKind::Operational, format!("the process has no file descriptor left: {error}"));
-                let mapped = out_of_descriptors(&error, full);
-                // Where there is no such device, nothing can be said.
-                return if mapped.is_exhausted() { Err(mapped.with_source(error)) } else { Ok(()) };
-            }
-        }
-    }
-    Ok(())
+fn late(plan: &Plan, deadline: Deadline) -> Failure {
+    Failure::unreachable(cannot(plan, Error::new(ErrorKind::Operational, no_answer(deadline))))
+}
+
+fn cannot(plan: &Plan, error: Error) -> Error {
+    error.with_context(format_args!("cannot connect to {}", plan.address()))
+}
+
+/// The error of a connection whose set-up has failed.
+pub(crate) fn set_up_failed(plan: &Plan, deadline: Deadline, error: Error) -> Error {
+    let is_late =
+        std::error::Error::source(&error).and_then(|source| source.downcast_ref()).is_some_and(error::is_late);
+    let error = if is_late {
+        Error::new(ErrorKind::Operational, no_answer(deadline)).with_fact(Fact::Disconnect).with_source(error)
+    } else {
+        error
+    };
+    error.with_context(format_args!("setting up a connection to {}", plan.address()))
 }

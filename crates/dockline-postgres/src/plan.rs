@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dockline_core::{Error, Result, Settings, Tls};
-use dockline_net::{Server, application_name};
+use dockline_net::{Server, application_name, client_config};
 use rustls::ClientConfig;
-
-use crate::tls;
 
 pub(crate) struct Plan {
     pub(crate) place: Place,
@@ -73,7 +71,7 @@ impl Plan {
             user: settings.get_user().map(str::to_owned),
             name: name.map(str::to_owned),
             application_name: application_name(settings.get_application_name(), alias),
-            tls: tls::client_config(settings)?,
+            tls: client_config(settings)?,
             needs_tls: !matches!(settings.get_tls(), Tls::Disable | Tls::Prefer),
             connect_timeout: settings.get_connect_timeout(),
             read_timeout: settings.get_read_timeout(),

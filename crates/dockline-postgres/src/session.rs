@@ -24,18 +24,19 @@ use postgres::{Client, SimpleQueryMessage};
 use crate::cancel::Canceller;
 use crate::error::{self, Doing};
 use crate::info;
-use crate::open::Opened;
+use crate::open::{Opened, set_up_failed};
 use crate::plan::Plan;
 use crate::protocol::{Fatal, Status};
 use crate::runtime;
 use crate::watch::Watch;
+use crate::wire;
 use prepared::Prepared;
 
 pub(crate) struct PostgresSession {
     /// `None` when it has been closed.
     client: Option<Client>,
     wire: Option<Wire>,
-    watch: Option<Arc<Watch>>,
+    watch: Arc<Watch>,
     plan: Arc<Plan>,
     stamp: Stamp,
     process: Option<u64>,
@@ -51,8 +52,6 @@ pub(crate) struct PostgresSession {
     rolled_back: bool,
     /// After an error that makes the connection untrustworthy nothing is sent any more.
     broken: bool,
-    /// The transaction state where nobody watches the stream: read off the statements.
-    guess: Status,
     /// What statements made that a new session would lack.
     held: SessionState,
     /// What the server reported of the session when it was set up.
@@ -65,15 +64,11 @@ pub(crate) struct PostgresSession {
 
 impl PostgresSession {
     pub(crate) fn set_up(opened: Opened, plan: Arc<Plan>) -> Result<Self> {
-        let Opened { client, watch, wire, stamp, deadline } = opened;
-        let key = watch.as_ref().and_then(|watch| watch.seen(|seen| seen.key));
+        let Opened { client, watch, wire, address, stamp, deadline } = opened;
+        let key = watch.seen(|seen| seen.key);
         let mut session = Self {
             process: key.map(|(process, _)| u64::from(process.unsigned_abs())),
-            canceller: Arc::new(Canceller::new(
-                Arc::clone(&plan),
-                key.zip(wire.as_ref().and_then(Wire::peer)),
-                client.cancel_token(),
-            )),
+            canceller: Arc::new(Canceller::new(Arc::clone(&plan), key, address, watch.is_encrypted())),
             client: Some(client),
             wire,
             watch,
@@ -84,7 +79,6 @@ impl PostgresSession {
             committed: false,
             rolled_back: false,
             broken: false,
-            guess: Status::Idle,
             held: SessionState::default(),
             reported: BTreeMap::new(),
             was_read_only: false,
@@ -93,8 +87,8 @@ impl PostgresSession {
             plan,
         };
         if let Err(error) = session.tell_settings(deadline) {
-            session.let_go();
-            return Err(error.with_context(format_args!("setting up a connection to {}", session.plan.address())));
+            session.let_go(None);
+            return Err(set_up_failed(&session.plan, deadline, error));
         }
         session.was_read_only = session.says_read_only();
         session.reported = session.parameters();
@@ -103,14 +97,17 @@ impl PostgresSession {
 
     fn tell_settings(&mut self, deadline: Deadline) -> Result<()> {
         let plan = Arc::clone(&self.plan);
-        // What is left of the time for connecting. Statements of the program's own, as init_sql, have the program's limit.
-        let limit = Some(deadline.remaining().unwrap_or(Duration::from_millis(1)));
         let mut sql = plan.set_up.clone();
         if self.process.is_none() {
             sql.push_str("SELECT pg_backend_pid()");
         }
         if !sql.is_empty() {
-            let messages = self.call(Doing::Asking, limit, |client| client.simple_query(&sql))?;
+            // What is left of the time for connecting, however often something comes. Statements of the program's own, as init_sql,
+            // have the program's limit.
+            self.watch.begin_whole_call(deadline.remaining().unwrap_or(Duration::from_millis(1)));
+            let before = self.watch.written();
+            let answer = self.client()?.simple_query(&sql);
+            let messages = answer.map_err(|error| self.failed(error, Doing::Asking, before))?;
             for message in messages {
                 if let SimpleQueryMessage::Row(row) = message {
                     self.process = row.get(0).and_then(|text| text.parse().ok());
@@ -150,20 +147,15 @@ impl PostgresSession {
     }
 
     fn begin_call(&self, limit: Option<Duration>) -> u64 {
-        self.watch.as_ref().map_or(0, |watch| {
-            watch.begin_call(limit);
-            watch.written()
-        })
+        self.watch.begin_call(limit);
+        self.watch.written()
     }
 
     /// Maps an error of the driver, with all that is known of it besides.
     fn failed(&mut self, error: postgres::Error, doing: Doing, written_before: u64) -> Error {
         let from_server = error.as_db_error().is_some();
         // Nothing was written, or the server did not come to it, as it could not begin the transaction.
-        let sent = self
-            .watch
-            .as_ref()
-            .is_none_or(|watch| watch.written() > written_before && !(from_server && watch.is_unanswered()));
+        let sent = self.watch.written() > written_before && !(from_server && self.watch.is_unanswered());
         let doing = if sent { doing } else { Doing::Asking };
         let mut mapped = error::map(error, doing);
         if mapped.is_disconnect() {
@@ -173,7 +165,6 @@ impl PostgresSession {
                 mapped = error::of_fatal(&fatal, doing).with_source(mapped);
             }
         } else {
-            self.guess_after_error();
             self.learn_status();
         }
         if mapped.is_read_only() {
@@ -202,19 +193,19 @@ impl PostgresSession {
 
     /// A call can be well, and the connection be over behind it.
     fn notice_end(&mut self) {
-        self.broken |= self.watch.as_ref().is_some_and(|watch| watch.has_ended());
+        self.broken |= self.watch.has_ended();
     }
 
     fn is_encrypted(&self) -> bool {
-        self.watch.as_ref().is_some_and(|watch| watch.is_encrypted())
+        self.watch.is_encrypted()
     }
 
     fn fatal(&self) -> Option<Fatal> {
-        self.watch.as_ref()?.seen(|seen| seen.fatal.clone())
+        self.watch.seen(|seen| seen.fatal.clone())
     }
 
     fn parameters(&self) -> BTreeMap<String, String> {
-        self.watch.as_ref().map(|watch| watch.seen(|seen| seen.parameters.clone())).unwrap_or_default()
+        self.watch.seen(|seen| seen.parameters.clone())
     }
 
     /// Whether the server reports that it takes no writes; from version 14 on it does.
@@ -240,26 +231,24 @@ impl PostgresSession {
     }
 
     fn parameter(&self, name: &str) -> Option<String> {
-        self.watch.as_ref()?.seen(|seen| seen.parameters.get(name).cloned())
+        self.watch.seen(|seen| seen.parameters.get(name).cloned())
     }
 
     fn short(&self) -> Option<Duration> {
-        Some(self.plan.read_timeout.map_or(SHORT, |limit| limit.min(SHORT)))
+        Some(dockline_net::short(self.plan.read_timeout))
     }
 
     /// Gives the driver's connection to a thread that closes it: the driver waits for the server, and cannot be dropped by a
     /// thread that is ending.
-    fn let_go(&mut self) {
+    fn let_go(&mut self, until: Option<Instant>) {
         let Some(client) = self.client.take() else { return };
-        if let Some(watch) = &self.watch {
-            watch.close(!self.broken);
-        }
+        self.watch.close(!self.broken);
         if let (true, Some(wire)) = (self.broken, &self.wire) {
             wire.finish();
         }
         // A statement that is dropped while there is a client tells the server, and the goodbye would wait for the answer.
         let statements = std::mem::replace(&mut self.statements, StatementCache::new(0));
-        self.plan.server.let_go_elsewhere(self.wire.as_ref(), move || {
+        self.plan.server.let_go_elsewhere(self.wire.as_ref(), until, move || {
             drop(client);
             drop(statements);
         });
@@ -366,7 +355,7 @@ impl Session for PostgresSession {
 
     fn abandon(self: Box<Self>) {
         if let Some(wire) = &self.wire {
-            let _ = wire.disconnect_here();
+            wire::leave(wire);
         }
         // The driver's runtime waits on an epoll descriptor that is the parent's too: it must not run once more, not even to be
         // dropped.
@@ -380,14 +369,11 @@ impl Session for PostgresSession {
         let mut state = self.held.clone();
         // What the server reports changes with its own settings, too; then a new connection has the same. But a program that
         // set it cannot be told from that, so it counts.
-        if let Some(watch) = &self.watch {
-            watch.seen(|seen| {
-                for name in SESSIONS_OWN.iter().filter(|name| seen.parameters.get(**name) != self.reported.get(**name))
-                {
-                    state.hold(StateKind::Setting, *name);
-                }
-            });
-        }
+        self.watch.seen(|seen| {
+            for name in SESSIONS_OWN.iter().filter(|name| seen.parameters.get(**name) != self.reported.get(**name)) {
+                state.hold(StateKind::Setting, *name);
+            }
+        });
         state
     }
 
@@ -407,21 +393,15 @@ impl Session for PostgresSession {
         runtime::may_lend()?;
         self.begin_now()?;
         // Its user may wait for notifications as long as it likes.
-        if let Some(watch) = &self.watch {
-            watch.begin_lending();
-        }
+        self.watch.begin_lending();
         Ok(self.client()?)
     }
 
     fn after_native(&mut self) {
-        if let Some(watch) = &self.watch {
-            watch.end_lending();
-        }
-        if self.client.as_ref().is_none_or(Client::is_closed) {
-            self.broken = true;
-        } else if self.watch.is_none() {
-            self.ask_for_status();
-        }
+        self.watch.end_lending();
+        // A closure that has put another client into the place of ours has closed ours, and what is watched is not the other one.
+        let is_another = self.wire.as_ref().is_some_and(|wire| !wire.is_same());
+        self.broken |= is_another || self.client.as_ref().is_none_or(Client::is_closed);
     }
 
     fn native_type(&self) -> &'static str {
@@ -429,7 +409,12 @@ impl Session for PostgresSession {
     }
 
     fn close(mut self: Box<Self>) -> Result<()> {
-        self.let_go();
+        self.let_go(None);
+        Ok(())
+    }
+
+    fn close_by(mut self: Box<Self>, deadline: Instant) -> Result<()> {
+        self.let_go(Some(deadline));
         Ok(())
     }
 }
@@ -440,6 +425,6 @@ const SESSIONS_OWN: &[&str] =
 
 impl Drop for PostgresSession {
     fn drop(&mut self) {
-        self.let_go();
+        self.let_go(None);
     }
 }

@@ -1,52 +1,75 @@
-//! What carries the bytes: the driver's socket, encrypted or not.
+//! What carries the bytes: the driver's socket, encrypted or not, or a Unix socket of our own.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use postgres::Socket;
+use postgres::tls::ChannelBinding;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio_rustls::client::TlsStream;
+
+use crate::binding::tls_server_end_point;
 
 pub(crate) enum Transport {
     Plain(Socket),
     Tls(Box<TlsStream<Socket>>),
+    #[cfg(unix)]
+    Unix(UnixStream),
 }
 
 impl Transport {
     pub(crate) fn is_encrypted(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
+
+    /// What a password can be bound to.
+    pub(crate) fn channel_binding(&self) -> ChannelBinding {
+        let Self::Tls(stream) = self else { return ChannelBinding::none() };
+        let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let hash = certificates.first().and_then(|certificate| tls_server_end_point(certificate));
+        hash.map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
+    }
+}
+
+macro_rules! each {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Self::Plain($stream) => {
+                let $stream = Pin::new($stream);
+                $call
+            }
+            Self::Tls($stream) => {
+                let $stream = Pin::new($stream);
+                $call
+            }
+            #[cfg(unix)]
+            Self::Unix($stream) => {
+                let $stream = Pin::new($stream);
+                $call
+            }
+        }
+    };
 }
 
 impl AsyncRead for Transport {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
+        each!(self, stream => stream.poll_read(context, buffer))
     }
 }
 
 impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
+        each!(self, stream => stream.poll_write(context, bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(socket) => Pin::new(socket).poll_flush(context),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
-        }
+        each!(self, stream => stream.poll_flush(context))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(socket) => Pin::new(socket).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+        each!(self, stream => stream.poll_shutdown(context))
     }
 }

@@ -15,6 +15,7 @@ const TICK: Duration = Duration::from_millis(5);
 
 /// A client, and the server on its behalf.
 pub(super) struct Link {
+    id: usize,
     shared: Arc<Shared>,
     fate: Arc<Fate>,
     client: TcpStream,
@@ -74,7 +75,7 @@ impl Link {
         shared.changed.notify_all();
         let told = Arc::clone(&fate);
         std::thread::spawn(move || {
-            let cut = if deaf { ignore(client, &fate) } else { forward(&shared, fate, client, upstream) };
+            let cut = if deaf { ignore(client, &fate) } else { forward(&shared, id, fate, client, upstream) };
             let mut state = shared.lock();
             state.links.remove(&id);
             state.cuts += usize::from(cut);
@@ -97,7 +98,10 @@ impl Link {
             } else {
                 match from.read(&mut buffer) {
                     Ok(0) => ended = true,
-                    Ok(length) => held.extend_from_slice(&buffer[..length]),
+                    Ok(length) => {
+                        held.extend_from_slice(&buffer[..length]);
+                        self.hear(&buffer[..length], direction);
+                    }
                     Err(error) if is_tick(&error) => {}
                     // The other side was reset, and so is this one.
                     Err(_) => return self.fate.set(Fate::RESET),
@@ -112,7 +116,7 @@ impl Link {
             }
             if !held.is_empty() {
                 self.sleep(delay);
-                self.hand_on(&mut held, to, direction);
+                self.hand_on_in_drops(&mut held, to, direction);
             } else if ended {
                 let _ = to.shutdown(Shutdown::Write);
                 if matches!(direction, Direction::FromServer) && self.fate.tell() {
@@ -121,6 +125,35 @@ impl Link {
                 }
                 return;
             }
+        }
+    }
+
+    fn hear(&self, bytes: &[u8], direction: Direction) {
+        if let (Direction::FromClient, Some(heard)) = (direction, &mut self.shared.lock().heard) {
+            heard.entry(self.id).or_default().extend_from_slice(bytes);
+        }
+    }
+
+    /// Writes what is held: at once, or byte by byte for as long as that is asked for.
+    fn hand_on_in_drops(&self, held: &mut Vec<u8>, to: &TcpStream, direction: Direction) {
+        while held.len() > 1 && matches!(direction, Direction::FromServer) && self.fate.lives() {
+            let state = self.shared.lock();
+            let Some((from, pause)) = state.drip else { break };
+            let before = from.saturating_sub(state.passed[direction as usize]);
+            drop(state);
+            if before > 0 {
+                let rest = held.split_off(held.len().min(usize::try_from(before).unwrap_or(usize::MAX)));
+                self.hand_on(held, to, direction);
+                *held = rest;
+                continue;
+            }
+            let rest = held.split_off(1);
+            self.hand_on(held, to, direction);
+            *held = rest;
+            self.sleep(pause);
+        }
+        if !held.is_empty() {
+            self.hand_on(held, to, direction);
         }
     }
 
@@ -165,7 +198,7 @@ impl Link {
 }
 
 /// Forwards until the end, and says whether that was a cut.
-fn forward(shared: &Arc<Shared>, fate: Arc<Fate>, client: TcpStream, upstream: SocketAddr) -> bool {
+fn forward(shared: &Arc<Shared>, id: usize, fate: Arc<Fate>, client: TcpStream, upstream: SocketAddr) -> bool {
     let Ok(server) = TcpStream::connect(upstream) else {
         reset_at_close(&client);
         return false;
@@ -175,7 +208,7 @@ fn forward(shared: &Arc<Shared>, fate: Arc<Fate>, client: TcpStream, upstream: S
         stream.set_read_timeout(Some(TICK)).expect("a socket");
         stream.set_write_timeout(Some(TICK)).expect("a socket");
     }
-    let link = Link { shared: Arc::clone(shared), fate, client, server };
+    let link = Link { id, shared: Arc::clone(shared), fate, client, server };
     std::thread::scope(|scope| {
         scope.spawn(|| link.pump(Direction::FromServer));
         link.pump(Direction::FromClient);

@@ -296,6 +296,15 @@ impl Error {
         matches!(self.kind(), ErrorKind::ImproperlyConfigured | ErrorKind::ConnectionDoesNotExist)
     }
 
+    /// The error for a log, which is read by others than the caller. What a server says, which has a code, can quote values: of that it
+    /// is the kind and the code.
+    pub(crate) fn brief(&self) -> String {
+        match &self.inner.code {
+            Some(code) => format!("{:?} error ({code})", self.kind()),
+            None => format!("{:?} error: {}", self.kind(), self.message()),
+        }
+    }
+
     fn has(&self, fact: Fact) -> bool {
         self.inner.facts & fact.bit() != 0
     }
@@ -378,6 +387,13 @@ mod tests {
             .with_source(std::io::Error::other("no such folder"));
         assert_eq!(error.to_string(), r#"alias "default": cannot open the file (14)"#);
         assert_eq!(error.source().unwrap().to_string(), "no such folder");
+    }
+
+    #[test]
+    fn what_a_log_gets_has_no_text_of_the_server() {
+        let error = Error::new(ErrorKind::Integrity, "Key (card)=(4111) already exists").with_code("23505");
+        assert_eq!(error.brief(), "Integrity error (23505)");
+        assert_eq!(Error::new(ErrorKind::Data, "a hook's own").brief(), "Data error: a hook's own");
     }
 
     #[test]

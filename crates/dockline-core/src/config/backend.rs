@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::base::error::{Error, ErrorKind, Result};
 pub use crate::base::per_process::{OfProcess, PerProcess};
@@ -217,6 +218,17 @@ pub trait Session: Send {
     ///
     /// As the driver's; the connection is gone all the same.
     fn close(self: Box<Self>) -> Result<()>;
+
+    /// Closes the connection as [`close`](Session::close) does, as one of many that have to be closed by then: what it would wait for
+    /// besides its own goodbye, it does not wait for beyond that moment.
+    ///
+    /// # Errors
+    ///
+    /// As of [`close`](Session::close).
+    fn close_by(self: Box<Self>, deadline: Instant) -> Result<()> {
+        let _ = deadline;
+        self.close()
+    }
 }
 
 /// Whether a process, or its system, has run out of file descriptors: EMFILE or ENFILE, which are the same numbers on every

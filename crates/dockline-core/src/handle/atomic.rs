@@ -230,7 +230,7 @@ impl AtomicBlock {
 
     fn end_and_log(&mut self) {
         if let Err(error) = self.end(Exit::RollBack) {
-            say!(warn, "rolling an atomic block back: {error}");
+            say!(warn, "rolling an atomic block back: {}", error.brief());
         }
     }
 }

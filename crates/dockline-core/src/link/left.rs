@@ -8,20 +8,27 @@ use crate::base::value::Value;
 use crate::config::backend::{
     Cancel, Health, Outcome, ParamRows, Rest, RowSink, Session, SessionState, TransactionOptions,
 };
+use crate::config::engines::AliasConfig;
+use crate::link::ages::Birth;
 use crate::link::seat::Link;
 
 impl Link {
     /// Stands for one that was left to the parent, until that has been told.
+    pub(crate) fn left_to_parent(state: SessionState, config: Arc<AliasConfig>, birth: Birth) -> Self {
+        let mut link = Self::new(Box::new(LeftSession { state }), config, birth);
+        link.is_left = true;
+        link
+    }
+
+    /// Whether it stands for one that was left to the parent.
     pub(crate) fn is_left(&self) -> bool {
-        self.session.native_type() == LEFT
+        self.is_left
     }
 }
 
-const LEFT: &str = "left to the parent";
-
 /// The session of such a link. It is poisoned from the beginning, so nothing comes here.
-pub(crate) struct LeftSession {
-    pub(crate) state: SessionState,
+struct LeftSession {
+    state: SessionState,
 }
 
 fn left() -> Error {
@@ -107,7 +114,7 @@ impl Session for LeftSession {
     fn after_native(&mut self) {}
 
     fn native_type(&self) -> &'static str {
-        LEFT
+        "left to the parent"
     }
 
     fn abandon(self: Box<Self>) {}

@@ -187,6 +187,8 @@ pub(crate) struct Link {
     pub(crate) departing: Option<Departing>,
     /// The process that opened it: in another one it is the parent's.
     process: Process,
+    /// It stands for one that was left to the parent.
+    pub(super) is_left: bool,
 }
 
 /// Why a connection can no longer be trusted.
@@ -213,6 +215,7 @@ impl Link {
             poison: None,
             departing: None,
             process: process(),
+            is_left: false,
         }
     }
 

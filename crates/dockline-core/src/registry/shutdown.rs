@@ -9,7 +9,7 @@ use crate::registry::Registry;
 use crate::shared::Shared;
 use crate::slot::Desk;
 use crate::slot::reason::CloseReason;
-use crate::slot::retire::retire;
+use crate::slot::retire::retire_by;
 
 /// What [`Registry::shutdown`] closed, and what it had to leave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,21 +32,26 @@ pub struct Left {
     pub thread: String,
 }
 
+/// How long a registry that is dropped waits, in all, for servers to let go of its connections.
+const AT_THE_END: Duration = Duration::from_secs(1);
+
 impl Registry {
     /// Ends the registry: from now on nothing is opened, and no statement runs outside a transaction that is open
     /// already; those fail with [`Interface`](crate::ErrorKind::Interface). What is idle is closed, in every thread.
     /// What is in the middle of a statement or a transaction is waited for, up to `limit`, and closed when it ends, also
     /// after that; it is never cut off.
     ///
-    /// It returns as soon as nothing is left, and may be called again. In the middle of a statement of this thread it
+    /// All of it has one limit, however many connections there are. It returns as soon as nothing is left, and may be called again. In the middle of a statement of this thread it
     /// waits for itself, up to the limit.
     pub fn shutdown(&self, limit: Duration) -> ShutdownReport {
         self.shared().hot.close();
         let started = Instant::now();
+        // One beyond what the clock can tell is never reached.
+        let deadline = started.checked_add(limit);
         let mut pause = Duration::from_millis(1);
         let mut closed = 0;
         loop {
-            let busy = self.shared().sweep(&mut closed);
+            let busy = self.shared().sweep(deadline, &mut closed);
             let remaining = limit.saturating_sub(started.elapsed());
             if busy.is_empty() || remaining.is_zero() {
                 let left = busy.iter().map(|seat| Left { alias: seat.alias.to_string(), thread: seat.thread.clone() });
@@ -60,14 +65,14 @@ impl Registry {
 }
 
 impl Shared {
-    /// Shuts down without waiting.
+    /// Shuts down without waiting for what is busy.
     pub(crate) fn close_idle(self: &Arc<Self>) {
         self.hot.close();
-        self.sweep(&mut 0);
+        self.sweep(Instant::now().checked_add(AT_THE_END), &mut 0);
     }
 
-    /// Closes what is idle, in every thread; what is not is the answer.
-    fn sweep(self: &Arc<Self>, closed: &mut usize) -> Vec<Arc<Seat>> {
+    /// Closes what is idle, in every thread, by the deadline; what is not idle is the answer.
+    fn sweep(self: &Arc<Self>, deadline: Option<Instant>, closed: &mut usize) -> Vec<Arc<Seat>> {
         let desk = Arc::clone(self) as Arc<dyn Desk>;
         let mut busy = Vec::new();
         for seat in self.state().buckets.iter().flat_map(|bucket| bucket.seats()) {
@@ -88,7 +93,7 @@ impl Shared {
                 // Its owner is closing it.
                 busy.push(seat);
             } else if let Some(link) = link {
-                retire(&desk, link, CloseReason::Shutdown);
+                retire_by(&desk, link, CloseReason::Shutdown, deadline);
                 *closed += 1;
             }
         }

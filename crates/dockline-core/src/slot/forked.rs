@@ -1,13 +1,12 @@
 //! What becomes of a slot in a process that was forked.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::base::error::{Error, ErrorKind, Fact};
 use crate::link::ages::Birth;
-use crate::link::left::LeftSession;
 use crate::link::seat::{Link, Seat};
 use crate::slot::Slot;
-use std::sync::Arc;
 
 impl Slot {
     /// A seat of this process's own. It is leaked: others may hold guards of the earlier one, and it is one for each fork.
@@ -57,8 +56,8 @@ impl Slot {
         let in_transaction = left.in_transaction || self.transaction.in_atomic_block();
         if in_transaction || !left.state.is_empty() {
             self.flags.note_error();
-            let session = Box::new(LeftSession { state: left.state });
-            let mut link = Link::new(session, self.current_config(), Birth::now(Instant::now()));
+            let birth = Birth::now(Instant::now());
+            let mut link = Link::left_to_parent(left.state, self.current_config(), birth);
             link.poison(format!("{FORKED}, and it is the parent's"), None, in_transaction);
             self.seat().lock().put(link);
         }

@@ -82,8 +82,9 @@ impl CommitHooks {
                 Ok(Err(error)) => {
                     say!(
                         warn,
-                        "alias {alias:?}: a hook of on_commit failed after the commit, and {} behind it do not run: {error}",
-                        waiting.len()
+                        "alias {alias:?}: a hook of on_commit failed after the commit, and {} behind it do not run: {}",
+                        waiting.len(),
+                        error.brief()
                     );
                     failed = Err(error);
                     break;
@@ -119,7 +120,7 @@ impl Hook {
         match catch_unwind(AssertUnwindSafe(self.call)) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                say!(error, "alias {alias:?}: a robust hook of on_commit failed: {error}");
+                say!(error, "alias {alias:?}: a robust hook of on_commit failed: {}", error.brief());
             }
             Err(panic) => {
                 let text = panic_text(&*panic);

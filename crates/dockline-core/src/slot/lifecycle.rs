@@ -241,7 +241,7 @@ impl Slot {
             self.trace.began_at()
         );
         if let Err(error) = result {
-            say!(warn, "alias {alias:?}: rolling back: {error}");
+            say!(warn, "alias {alias:?}: rolling back: {}", error.brief());
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::base::ending::is_ending;
 use crate::base::logging::{panic_text, say, thread_name};
@@ -9,7 +10,6 @@ use crate::base::teller;
 use crate::link::seat::Link;
 use crate::slot::reason::{CloseReason, ConnectionClosed};
 use crate::slot::{Desk, Slot};
-use std::time::Instant;
 
 impl Slot {
     /// Tells of a connection that was taken out of its seat, and closes it.
@@ -93,6 +93,11 @@ impl Slot {
 
 /// Closes a connection, and tells of it. Never under a lock.
 pub(crate) fn retire(desk: &Arc<dyn Desk>, link: Link, reason: CloseReason) {
+    retire_by(desk, link, reason, None);
+}
+
+/// Does the same for one of many connections, which all have to be closed by then.
+pub(crate) fn retire_by(desk: &Arc<dyn Desk>, link: Link, reason: CloseReason, deadline: Option<Instant>) {
     // It lives on in the parent.
     if link.is_left() {
         return;
@@ -112,13 +117,16 @@ pub(crate) fn retire(desk: &Arc<dyn Desk>, link: Link, reason: CloseReason) {
     };
     // A driver that panics here may be on a thread that is ending, where that would end the process.
     let Link { session, departing, .. } = link;
-    let closed = catch_unwind(AssertUnwindSafe(|| session.close()));
+    let closed = catch_unwind(AssertUnwindSafe(|| match deadline {
+        Some(deadline) => session.close_by(deadline),
+        None => session.close(),
+    }));
     // Receivers may wait for the end of the registry.
     drop(departing);
     match closed {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            say!(warn, "alias {alias:?}: closing connection {}: {error}", event.serial);
+            say!(warn, "alias {alias:?}: closing connection {}: {}", event.serial, error.brief());
         }
         Err(panic) => {
             let text = panic_text(&*panic);

@@ -133,7 +133,7 @@ impl Slot {
     /// Rolls the innermost block back, where nobody takes an error.
     pub(crate) fn leave_and_log(self: &Rc<Self>) {
         if let Err(error) = self.leave(Exit::RollBack) {
-            say!(warn, "alias {:?}: at the end of an atomic block: {error}", self.alias());
+            say!(warn, "alias {:?}: at the end of an atomic block: {}", self.alias(), error.brief());
         }
     }
 
@@ -387,7 +387,7 @@ impl Slot {
             // As Django with its driver, whose commit says nothing here.
             Err(error) if was_rolled_back(&error) => {
                 self.transaction.hooks.clear();
-                say!(warn, "{error}");
+                say!(warn, "alias {:?}: the commit was a rollback: {}", self.alias(), error.brief());
             }
             result => result?,
         }

@@ -33,8 +33,7 @@ impl PostgresSession {
 
     /// The driver counts rows that were only read, too.
     fn changed_rows(&self, outline: &Outline) -> bool {
-        outline.verb().changes_rows()
-            && self.watch.as_ref().is_none_or(|watch| watch.seen(|seen| !seen.tag.starts_with("SELECT")))
+        outline.verb().changes_rows() && self.watch.seen(|seen| !seen.tag.starts_with("SELECT"))
     }
 
     pub(super) fn query_prepared(
@@ -112,7 +111,7 @@ impl PostgresSession {
             let may_close = sink.may_discard() && self.state().is_empty();
             return if may_close { Leaving::Close } else { Leaving::Drain };
         }
-        self.watch.as_ref().map_or(Leaving::Drain, |watch| Leaving::Portal(Chunks::begin(watch, &self.canceller)))
+        Leaving::Portal(Chunks::begin(&self.watch, &self.canceller))
     }
 
     /// The rest of a result that was left is read. The connection is given up for it only if nothing is lost with it.

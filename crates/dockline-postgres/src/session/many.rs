@@ -16,7 +16,7 @@ impl PostgresSession {
         let dialect = self.dialect();
         let batch = Batch::of(sql, dialect).filter(|batch| batch.tail().trim_matches([' ', '\n', ';']).is_empty());
         let many = Many { sql, dialect, batch, commits_each: !self.has_work(), most_bytes: MOST_BYTES, size };
-        self.beginning_also_alone(|session| {
+        self.beginning(|session| {
             many.run(rows, &mut |sql, params| session.statement(sql, params, Self::execute_prepared))
         })
     }

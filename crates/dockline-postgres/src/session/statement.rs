@@ -66,7 +66,7 @@ impl PostgresSession {
         let prepared = self.prepare(sql, params.len())?;
         let outline = &prepared.outline;
         let failed_before = self.status() == Status::Failed;
-        let bound_before = self.bound();
+        let bound_before = self.watch.bound();
         match call(self, &prepared, params) {
             Ok(_) if failed_before && commits(outline) => {
                 self.ran(outline);
@@ -83,15 +83,12 @@ impl PostgresSession {
                 if matches!(error.kind(), ErrorKind::Data | ErrorKind::Internal | ErrorKind::NotSupported) {
                     drop(self.statements.remove(sql));
                 }
-                if outline.transaction().is_some_and(TransactionChange::ends) {
-                    self.ask_where_nobody_watches();
-                }
                 let is_stale = prepared.statement.is_some() && is_stale(&error);
                 if is_stale {
                     self.statements.clear();
                 }
                 // What was bound has begun to run; then it is something inside that says so.
-                let may_have_run = self.bound() != bound_before || (self.watch.is_none() && outline.runs_code());
+                let may_have_run = self.watch.bound() != bound_before;
                 Err(Failure { error, is_stale: is_stale && !may_have_run })
             }
         }
@@ -150,19 +147,10 @@ impl PostgresSession {
         result.map_err(|error| self.failed(error, doing, before))
     }
 
-    fn bound(&self) -> u64 {
-        self.watch.as_ref().map_or(0, |watch| watch.bound())
-    }
-
     /// A statement has run.
     fn ran(&mut self, outline: &Outline) {
         // Also if another transaction follows at once (AND CHAIN).
         self.committed |= outline.transaction().is_some_and(TransactionChange::commits);
-        match outline.transaction() {
-            Some(TransactionChange::Begin) => self.guess = Status::InTransaction,
-            Some(change) if change.ends() => self.guess = Status::Idle,
-            _ => {}
-        }
         let is_idle = self.status() == Status::Idle;
         for change in outline.state().iter().filter(|change| is_idle || !is_undone(change)) {
             self.held.apply(change);

@@ -13,9 +13,9 @@ use crate::protocol::Status;
 use crate::runtime;
 
 impl PostgresSession {
-    /// Whether a transaction is open, by the word of the server where its stream is watched.
+    /// Whether a transaction is open, by the word of the server.
     pub(super) fn status(&self) -> Status {
-        self.watch.as_ref().map_or(self.guess, |watch| watch.status())
+        self.watch.status()
     }
 
     /// Whether a statement begins a transaction now.
@@ -34,42 +34,24 @@ impl PostgresSession {
             return Ok(());
         }
         let sql = begin_sql(self.options);
-        self.call(Doing::Asking, self.plan.read_timeout, |client| client.batch_execute(&sql))?;
-        self.guess = Status::InTransaction;
-        Ok(())
+        self.call(Doing::Asking, self.plan.read_timeout, |client| client.batch_execute(&sql))
     }
 
-    /// Runs `work`, whose first statement begins the transaction that is due: in the same round trip, where the stream is
-    /// ours.
+    /// Runs `work`, whose first statement begins the transaction that is due, in the same round trip. It is begun also if all of
+    /// `work` was refused before it was sent: as psycopg, which begins before it looks at a statement.
     pub(super) fn beginning<R, E: From<Error>>(
-        &mut self,
-        work: impl FnOnce(&mut Self) -> Result<R, E>,
-    ) -> Result<R, E> {
-        if self.watch.is_none() {
-            self.begin_now()?;
-        }
-        self.beginning_also_alone(work)
-    }
-
-    /// Runs `work`, and begins the transaction that was due also where all of it was refused before it was sent: as psycopg,
-    /// which begins before it looks at a statement.
-    pub(super) fn beginning_also_alone<R, E: From<Error>>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<R, E>,
     ) -> Result<R, E> {
         if !self.begin_is_due() {
             return work(self);
         }
-        let before = self.prefixes();
+        let before = self.watch.prefixes();
         let result = work(self);
-        if result.is_err() && !self.broken && self.prefixes() == before {
+        if result.is_err() && !self.broken && self.watch.prefixes() == before {
             self.begin_now()?;
         }
         result
-    }
-
-    fn prefixes(&self) -> u64 {
-        self.watch.as_ref().map_or(0, |watch| watch.prefixes())
     }
 
     /// Runs a statement as text, together with the BEGIN that is due.
@@ -79,32 +61,24 @@ impl PostgresSession {
             return self.call(Doing::Running, limit, |client| client.batch_execute(sql));
         }
         let both = format!("{}; {sql}", begin_sql(self.options));
-        let result = self.call(Doing::Running, limit, |client| client.batch_execute(&both));
-        match result {
-            Ok(()) => self.guess = Status::InTransaction,
-            // Either of the two may have failed.
-            Err(_) => self.ask_where_nobody_watches(),
-        }
-        result
+        self.call(Doing::Running, limit, |client| client.batch_execute(&both))
     }
 
     /// A call begins that sends a statement by the extended protocol, and with it the BEGIN that is due. The answer is how
     /// much was written before.
     pub(super) fn begin_step(&self) -> u64 {
         let limit = self.plan.read_timeout;
-        match &self.watch {
-            Some(watch) if self.begin_is_due() => {
-                watch.begin_call_with(limit, prefix::messages(&begin_sql(self.options)));
-                watch.written()
-            }
-            _ => self.begin_call(limit),
+        if !self.begin_is_due() {
+            return self.begin_call(limit);
         }
+        self.watch.begin_call_with(limit, prefix::messages(&begin_sql(self.options)));
+        self.watch.written()
     }
 
     /// The driver gives an error back before the server has said what became of the transaction: it sends the two apart. Asked
     /// only where that can have changed.
     pub(super) fn learn_status(&mut self) {
-        let waits = || self.watch.as_ref().is_some_and(|watch| watch.seen(|seen| seen.error_waits));
+        let waits = || self.watch.seen(|seen| seen.error_waits);
         if (self.autocommit && self.status() == Status::Idle) || !waits() {
             return;
         }
@@ -114,49 +88,12 @@ impl PostgresSession {
         }
     }
 
-    pub(super) fn guess_after_error(&mut self) {
-        if self.guess != Status::Idle {
-            self.guess = Status::Failed;
-        }
-    }
-
-    /// Where the beginning or the end of a transaction has failed, one may be open or not.
-    pub(super) fn ask_where_nobody_watches(&mut self) {
-        if self.watch.is_none() && !self.broken {
-            self.ask_for_status();
-        }
-    }
-
-    /// Finds out whether a transaction is open, where nobody watches the stream: a savepoint can be made in none but one.
-    pub(super) fn ask_for_status(&mut self) {
-        let limit = self.short();
-        let asked = self.call(Doing::Asking, limit, |client| {
-            client.batch_execute("SAVEPOINT dockline; RELEASE SAVEPOINT dockline")
-        });
-        self.guess = match asked.err().and_then(|error| error.code()).as_deref() {
-            None => Status::InTransaction,
-            Some("25P02") => Status::Failed,
-            Some(_) => Status::Idle,
-        };
-    }
-
     /// Commits what is open.
     pub(super) fn commit_open(&mut self) -> Result<()> {
         if self.status() == Status::Idle {
             return Ok(());
         }
-        let limit = self.plan.read_timeout;
-        let watched = self.watch.is_some();
-        // Where nobody watches: in a block that has failed, the server refuses the first of the two.
-        let sql = if watched { "COMMIT" } else { "SELECT 1; COMMIT" };
-        let was_rolled_back = match self.end_by(sql, Doing::Running, limit) {
-            Ok(tag) => tag == "ROLLBACK",
-            Err(error) if !watched && error.code().as_deref() == Some("25P02") => {
-                self.end_by("ROLLBACK", Doing::Running, self.short())?;
-                true
-            }
-            Err(error) => return Err(error),
-        };
+        let was_rolled_back = self.end_by("COMMIT", Doing::Running, self.plan.read_timeout)? == "ROLLBACK";
         if was_rolled_back {
             return Err(rolled_back());
         }
@@ -173,23 +110,16 @@ impl PostgresSession {
 
     /// Runs a statement of our own that ends a transaction, and answers the tag that came back.
     fn end_by(&mut self, sql: &str, doing: Doing, limit: Option<Duration>) -> Result<String> {
-        if let Some(watch) = &self.watch {
-            watch.seen(|seen| seen.tag.clear());
-        }
-        let ended = runtime::blocking(|| {
-            self.call(doing, limit, |client| client.batch_execute(sql)).inspect_err(|_| self.ask_where_nobody_watches())
-        });
-        let tag = self.watch.as_ref().map(|watch| watch.seen(|seen| seen.tag.clone())).unwrap_or_default();
+        self.watch.seen(|seen| seen.tag.clear());
+        let ended = runtime::blocking(|| self.call(doing, limit, |client| client.batch_execute(sql)));
+        let tag = self.watch.seen(|seen| seen.tag.clone());
         match ended {
             // The server has said what became of the transaction, and then no more.
             Err(error) if error.is_disconnect() && (tag == "COMMIT" || tag == "ROLLBACK") => {
-                if let Some(watch) = &self.watch {
-                    watch.transaction_has_ended();
-                }
+                self.watch.transaction_has_ended();
             }
             ended => ended?,
         }
-        self.guess = Status::Idle;
         Ok(tag)
     }
 }

@@ -58,7 +58,18 @@ impl Databases {
         // Only where nothing has that name: a file that is there and cannot be read is an error.
         let missing = std::fs::symlink_metadata(FILE).is_err_and(|error| error.kind() == ErrorKind::NotFound);
         let databases = if missing { Self::new() } else { Self::from_toml_file(FILE)? };
+        databases.tell_of_file();
         databases.with_vars(std::env::vars_os())
+    }
+
+    /// Nobody has named the file: that it is there is reason enough to read it, and to say so.
+    fn tell_of_file(&self) {
+        if self.by_alias.is_empty() {
+            return;
+        }
+        let path = std::path::absolute(FILE).unwrap_or_else(|_| FILE.into());
+        let aliases: Vec<&str> = self.aliases().collect();
+        say!(info, "the configuration has the aliases {aliases:?} of the file {}", path.display());
     }
 
     /// Reads variables as [`from_env`](Databases::from_env) does, from where you have them.
@@ -106,6 +117,11 @@ impl Databases {
                 return Err(about(Error::config(format!("{other} is this alias too; set one of them"))));
             }
             self = self.with(alias, settings);
+        }
+        // Names alone: the values are URLs with passwords.
+        if !named.is_empty() {
+            let names: Vec<_> = named.values().map(|name| name.to_string_lossy()).collect();
+            say!(info, "the configuration has the variables {names:?}");
         }
         Ok(self)
     }

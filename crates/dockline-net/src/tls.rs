@@ -1,5 +1,6 @@
-//! What is checked of a server's certificate, by the five words of libpq's `sslmode`.
+//! Encryption: what is checked of a server's certificate, by the five words of libpq's `sslmode`, and what rustls's errors mean.
 
+use std::borrow::Cow;
 use std::fs;
 use std::sync::Arc;
 
@@ -8,11 +9,17 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 
-/// What rustls needs for the settings; `None` where there is to be no encryption.
-pub(crate) fn client_config(settings: &Settings) -> Result<Option<Arc<ClientConfig>>> {
+/// What rustls needs for the settings; `None` if there is to be no encryption. Its provider is ring, and is not installed for the
+/// process.
+///
+/// # Errors
+///
+/// [`ImproperlyConfigured`](dockline_core::ErrorKind::ImproperlyConfigured), naming the setting.
+pub fn client_config(settings: &Settings) -> Result<Option<Arc<ClientConfig>>> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match settings.get_tls() {
         Tls::Disable => return Ok(None),
@@ -42,6 +49,48 @@ pub(crate) fn client_config(settings: &Settings) -> Result<Option<Arc<ClientConf
         _ => builder.with_no_client_auth(),
     };
     Ok(Some(Arc::new(config)))
+}
+
+/// What an error of rustls means, and what to do about it.
+pub fn explain(error: &rustls::Error) -> Cow<'static, str> {
+    use rustls::CertificateError as Bad;
+
+    match error {
+        rustls::Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => {
+            "no authority that is trusted has signed the server's certificate; name the right one in tls_ca_file".into()
+        }
+        rustls::Error::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
+            "the server's certificate does not name this host; connect by a name that it has, or set tls to verify-ca"
+                .into()
+        }
+        rustls::Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
+            "the server's certificate has expired; the server needs a new one".into()
+        }
+        rustls::Error::AlertReceived(alert) => {
+            format!("the server refuses ({alert:?}); does it want another tls_client_cert?").into()
+        }
+        other => other.to_string().into(),
+    }
+}
+
+/// Checks that the client's certificate and its key belong together. Files that are missing are [`check_tls_files`]'s.
+///
+/// [`check_tls_files`]: crate::check_tls_files
+///
+/// # Errors
+///
+/// [`ImproperlyConfigured`](dockline_core::ErrorKind::ImproperlyConfigured), naming the settings.
+pub fn check_client_certificate(settings: &Settings) -> Result<()> {
+    let (Some(certificate), Some(key)) = (settings.get_tls_client_cert(), settings.get_tls_client_key()) else {
+        return Ok(());
+    };
+    let wrong = |error: &dyn std::fmt::Display| {
+        Error::config(format!("settings tls_client_cert, tls_client_key: {certificate:?}, {key:?}: {error}"))
+    };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
+    let chain = chain.map_err(|error| wrong(&error))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(&error))?;
+    CertifiedKey::from_der(chain, key, &ring::default_provider()).map(drop).map_err(|error| wrong(&error))
 }
 
 /// The file of the settings alone, or else Mozilla's list.
