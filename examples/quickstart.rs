@@ -6,6 +6,7 @@
 //! DATABASE_URL=sqlite:words.db cargo run --example quickstart
 //! DATABASE_URL=postgres://app:secret@localhost/app cargo run --example quickstart
 //! DATABASE_URL=mysql://app:secret@127.0.0.1/app cargo run --example quickstart
+//! WORKERS=64 cargo run --example quickstart  # as many threads, instead of 4
 //! ```
 //!
 //! The summary is the same on each: only the URL says which database it is.
@@ -30,7 +31,7 @@ use dockline_examples::databases;
 use indicatif::{ProgressBar, ProgressStyle};
 use walkdir::WalkDir;
 
-const WORKERS: usize = 4;
+const WORKERS: u16 = 4;
 /// How many of its most frequent words each file contributes.
 const TOP: usize = 20;
 
@@ -56,10 +57,11 @@ fn run() -> Fallible<()> {
     dockline::init(databases)?;
     let story = Story::begin();
 
+    let number = number_of_workers()?;
     let started = Instant::now();
     let jobs = fill_queue(&root, own.as_deref())?;
     let progress = progress_bar(jobs);
-    let workers: Vec<_> = (1..=WORKERS)
+    let workers: Vec<_> = (1..=number)
         .map(|n| {
             let (progress, story) = (progress.clone(), Arc::clone(&story));
             thread::Builder::new().name(format!("worker {n}")).spawn(move || work(&progress, &story))
@@ -89,6 +91,15 @@ fn root() -> Fallible<PathBuf> {
         return Err("usage: quickstart [FOLDER]".into());
     }
     root.canonicalize().map_err(|error| format!("{}: {error}", root.display()).into())
+}
+
+/// As many as `WORKERS` in the environment says.
+fn number_of_workers() -> Fallible<u16> {
+    let Ok(text) = std::env::var("WORKERS") else { return Ok(WORKERS) };
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(format!("WORKERS is {text:?}, and has to be a number from 1 on").into()),
+    }
 }
 
 /// The file of the database, where it is in one.

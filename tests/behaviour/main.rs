@@ -20,6 +20,10 @@ mod scopes;
 mod shutdown;
 mod signals;
 mod sqlite;
+#[cfg(unix)]
+mod sqlite_files;
+#[cfg(unix)]
+mod sqlite_writers;
 mod stage;
 mod statements;
 mod tasks;

@@ -112,8 +112,7 @@ fn on_sqlite_transactions_are_serializable_and_nothing_else() {
     numbers.db.atomic_with(serializable, || numbers.insert(1)).unwrap();
     for (atomic, setting) in [
         (Atomic::new().isolation_level(IsolationLevel::ReadCommitted), "isolation_level"),
-        (Atomic::new().read_only(true), "read_only"),
-        (Atomic::new().read_only(false), "read_only"),
+        (Atomic::new().isolation_level(IsolationLevel::RepeatableRead), "isolation_level"),
     ] {
         let mut runs = false;
         let error = numbers

@@ -20,9 +20,9 @@ fn at_once() -> Retry {
     Retry::new().pauses(Duration::ZERO, Duration::ZERO)
 }
 
-/// A lock that is not there is an error at once.
+/// A lock that is not there is an error at once, of the statement that wants it.
 fn impatient() -> Numbers {
-    Numbers::with(|settings| settings.option("busy_timeout", "0"))
+    Numbers::with(|settings| settings.option("busy_timeout", "0").transaction_mode(TransactionMode::Deferred))
 }
 
 fn retryable() -> Error {
@@ -36,15 +36,14 @@ fn disconnect() -> Error {
 #[test]
 fn it_runs_until_the_lock_is_there() {
     let numbers = impatient();
-    let blocker = numbers.other();
-    blocker.execute("BEGIN IMMEDIATE", ()).unwrap();
-    insert(blocker, 100).unwrap();
+    let blocker = numbers.bare();
+    blocker.execute_batch("BEGIN IMMEDIATE; INSERT INTO t VALUES (100)").unwrap();
     let attempts = Cell::new(0);
     let answer = at_once()
         .run(&numbers.db, || {
             attempts.set(attempts.get() + 1);
             if attempts.get() == 4 {
-                blocker.execute("COMMIT", ())?;
+                blocker.execute_batch("COMMIT").unwrap();
             }
             numbers.insert(1)?;
             Ok::<_, Error>("done")
@@ -116,10 +115,11 @@ fn it_gives_up_after_so_many_attempts_or_so_much_time() {
         let locked = || retryable().with_alias("default");
         assert_eq!(attempts(&retry, db, locked), runs, "{retry:?}");
     }
-    numbers.other().execute("BEGIN IMMEDIATE", ()).unwrap();
+    let blocker = numbers.bare();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
     let error = at_once().run(db, || numbers.insert(1)).unwrap_err();
     assert_eq!((error.code().as_deref(), error.is_lock_timeout()), (Some("5"), true), "the last attempt's: {error:?}");
-    numbers.other().execute("ROLLBACK", ()).unwrap();
+    drop(blocker);
     numbers.assert_well();
 }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use dockline::{Connection, Connections, Databases, Error, ErrorKind, Result, Settings, params};
+use dockline::{Connection, Connections, Databases, Error, ErrorKind, Result, Settings, params, rusqlite};
 use dockline_tests::{Database, memory};
 
 /// A table of numbers, a connection to it, and another that sees what is committed.
@@ -59,6 +59,11 @@ impl Numbers {
 
     pub(crate) fn settings(&self) -> Settings {
         self.database.settings()
+    }
+
+    /// A connection past Dockline, as another program has it: it is in no queue of writers.
+    pub(crate) fn bare(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.database.path()).expect("the file")
     }
 
     /// A statement runs, and nothing is open.

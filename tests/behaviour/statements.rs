@@ -128,22 +128,40 @@ fn execute_many_runs_once_a_row() {
 }
 
 #[test]
-fn execute_many_says_which_row_failed_and_that_those_before_it_stand() {
+fn execute_many_says_which_row_failed_and_of_those_that_went_out_with_it_none_stands() {
     let (_connections, db) = with_table();
+    let count = || db.query_value::<i64>("SELECT count(*) FROM t", ()).unwrap();
     let rows = ["a", "b", "a", "c"].map(|name| params![name]);
     let error = db.execute_many("INSERT INTO t (name) VALUES (?)", rows).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Integrity);
-    assert!(error.message().starts_with("row 3: "), "{error}");
-    assert!(error.may_have_executed());
-    assert_eq!(db.query_value::<i64>("SELECT count(*) FROM t", ()).unwrap(), 2);
+    assert!(error.message().starts_with("rows 1 to 4: row 3: "), "{error}");
+    assert!(!error.may_have_executed() && count() == 0, "{error:?}");
 
+    db.execute_many("INSERT INTO t (name) VALUES (?)", [params!["a"]]).unwrap();
     let error = db.execute_many("INSERT INTO t (name) VALUES (?)", [params!["a"]]).unwrap_err();
-    assert!(!error.may_have_executed(), "the first row failed, so nothing stands");
+    assert!(error.message().starts_with("row 1: ") && !error.may_have_executed(), "{error:?}");
 
     let uneven = [vec![Value::Text("x".into())], vec![]];
     let error = db.execute_many("INSERT INTO t (name) VALUES (?)", uneven).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Programming);
-    assert!(error.message().starts_with("row 2: "), "{error}");
+    assert!(error.message().starts_with("row 2: ") && error.may_have_executed() && count() == 2, "{error:?}");
+}
+
+#[test]
+fn groups_of_execute_many_that_were_committed_before_a_failure_stand() {
+    let (_connections, db) = with_table();
+    let last = 10_000;
+    let rows = (1..=last).map(|n| if n == last { params!["1"] } else { params![n.to_string()] });
+    let error = db.execute_many("INSERT INTO t (name) VALUES (?)", rows).unwrap_err();
+    let stored: i64 = db.query_value("SELECT count(*) FROM t", ()).unwrap();
+    assert!(stored > 0 && error.may_have_executed(), "{error:?}");
+    assert!(error.message().starts_with(&format!("rows {} to {last}: row {last}: ", stored + 1)), "{error}");
+
+    let in_block =
+        db.atomic(|| db.execute_many("INSERT INTO t (name) VALUES (?)", ["x", "y", "x"].map(|n| params![n])));
+    let error = in_block.unwrap_err();
+    assert!(error.message().starts_with("row 3: "), "{error}");
+    assert_eq!(db.query_value::<i64>("SELECT count(*) FROM t", ()).unwrap(), stored);
 }
 
 #[test]

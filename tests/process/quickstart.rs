@@ -2,7 +2,12 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
+use dockline::rusqlite;
 use dockline_tests::Database;
 
 fn run(arguments: &[&str], database_url: Option<&str>) -> Output {
@@ -10,17 +15,21 @@ fn run(arguments: &[&str], database_url: Option<&str>) -> Output {
 }
 
 fn run_example(example: &str, arguments: &[&str], database_url: Option<&str>) -> Output {
-    // Beside the tests' own folder, where cargo puts the examples of the workspace.
-    let deps = std::env::current_exe().unwrap();
-    let program: PathBuf = deps.parent().unwrap().with_file_name("examples").join(example);
-    let mut command = Command::new(&program);
-    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("DATABASE_URL");
+    let mut command = command(example);
+    command.args(arguments);
     if let Some(url) = database_url {
         command.env("DATABASE_URL", url);
     }
+    command.output().unwrap_or_else(|error| panic!("{example}: {error}; cargo builds it with the workspace"))
+}
+
+fn command(example: &str) -> Command {
+    // Beside the tests' own folder, where cargo puts the examples of the workspace.
+    let deps = std::env::current_exe().unwrap();
+    let program: PathBuf = deps.parent().unwrap().with_file_name("examples").join(example);
+    let mut command = Command::new(program);
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("DATABASE_URL").env_remove("WORKERS");
     command
-        .output()
-        .unwrap_or_else(|error| panic!("{}: {error}; cargo builds it with the workspace", program.display()))
 }
 
 fn tree() -> tempfile::TempDir {
@@ -54,6 +63,35 @@ fn it_uses_the_database_that_it_is_given() {
     let db = connections.get("default").unwrap();
     let words: i64 = db.query_value("SELECT sum(word_count) FROM quickstart_job WHERE state = 'done'", ()).unwrap();
     assert_eq!(words, 7, "the second run began anew");
+}
+
+/// This process is the other one: it writes to the same file by the bare driver, as fast as it can.
+#[test]
+fn many_workers_beside_another_process_that_writes_meet_no_error() {
+    let (tree, database) = (tree(), Database::new());
+    for n in 0..60 {
+        std::fs::write(tree.path().join(format!("{n}.txt")), format!("one two {n}")).unwrap();
+    }
+    let bare = rusqlite::Connection::open(database.path()).unwrap();
+    bare.busy_timeout(Duration::from_secs(60)).unwrap();
+    bare.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = off; CREATE TABLE beside (n)").unwrap();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let ends = Arc::clone(&is_over);
+    let other = thread::spawn(move || {
+        let mut written = 0;
+        while !ends.load(Ordering::Relaxed) {
+            bare.execute_batch("BEGIN IMMEDIATE; INSERT INTO beside VALUES (1); COMMIT").unwrap();
+            written += 1;
+        }
+        written
+    });
+    let url = format!("sqlite:{}?options.busy_timeout=60s&options.synchronous=off", database.path().display());
+    let output = command("quickstart").arg(tree.path()).env("DATABASE_URL", url).env("WORKERS", "64").output().unwrap();
+    is_over.store(true, Ordering::Relaxed);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("62 files") && text.contains("0 open at the end"), "{text}");
+    assert!(other.join().unwrap() > 0, "the other process wrote too");
 }
 
 #[test]

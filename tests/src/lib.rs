@@ -23,6 +23,8 @@ mod documents {
     struct Guide;
     #[doc = include_str!("../../docs/backend.md")]
     struct Backend;
+    #[doc = include_str!("../../docs/sqlite.md")]
+    struct SqliteInProduction;
     #[doc = include_str!("../../docs/threads.md")]
     struct Threads;
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dockline_core::backend::{Backend, Engine, Session};
-use dockline_core::{Error, Result, Settings, TransactionMode};
+use dockline_core::{Error, Result, Settings};
 use dockline_net::check_tls_files;
 
 use crate::open;
@@ -21,7 +21,7 @@ impl Engine for Postgres {
     }
 
     fn open(&self, alias: &str, settings: &Settings) -> Result<Box<dyn Backend>> {
-        if settings.get_transaction_mode() != TransactionMode::Deferred {
+        if settings.get_transaction_mode() != Settings::new().get_transaction_mode() {
             return Err(Error::config("setting transaction_mode: it is SQLite's; for PostgreSQL set isolation_level"));
         }
         check_tls_files(settings)?;

@@ -9,16 +9,20 @@ use dockline_core::{Error, ErrorKind, Result, Settings};
 use once_cell::sync::OnceCell;
 use rusqlite::Connection;
 
-use crate::open;
+use crate::database::Database;
+use crate::global;
+use crate::identity::Identity;
+use crate::open::{self, Open};
 use crate::opened::Opened;
 use crate::plan::{Place, Plan};
 use crate::session::SqliteSession;
+use crate::writer::Writer;
 
 /// The engine of the scheme `sqlite`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sqlite;
 
-const OPTIONS: &[&str] = &["busy_timeout", "foreign_keys", "journal_mode", "synchronous", "mode"];
+const OPTIONS: &[&str] = &["busy_timeout", "foreign_keys", "journal_mode", "synchronous", "mode", "slow_writer"];
 
 impl Engine for Sqlite {
     fn schemes(&self) -> &'static [&'static str] {
@@ -31,6 +35,7 @@ impl Engine for Sqlite {
 
     fn open(&self, _alias: &str, settings: &Settings) -> Result<Box<dyn Backend>> {
         refuse_settings_of_servers(settings)?;
+        global::configure();
         let place = match settings.get_name() {
             None | Some("") => {
                 return Err(Error::config("setting name: sqlite needs a path; write sqlite:path or sqlite::memory:"));
@@ -66,6 +71,10 @@ impl Engine for Sqlite {
             statement_cache: usize::try_from(cache).unwrap_or(usize::MAX),
             autocommit: settings.get_autocommit(),
             transaction_mode: settings.get_transaction_mode(),
+            slow_writer: match settings.get_option("slow_writer") {
+                Some(word) if word.trim().eq_ignore_ascii_case("none") => None,
+                _ => Some(settings.duration_option("slow_writer")?.unwrap_or(Duration::from_secs(1))),
+            },
             init_sql: settings.get_init_sql().map(str::to_owned),
         };
         Ok(Box::new(SqliteBackend { plan, anchor: OnceCell::new() }))
@@ -95,13 +104,25 @@ impl Backend for SqliteBackend {
     }
 
     fn connect(&self) -> Result<Box<dyn Session>> {
-        if matches!(self.plan.place, Place::Memory(_)) {
-            self.anchor.get_or_try_init(|| open::open(&self.plan).map(Mutex::new))?;
+        let plan = &self.plan;
+        if matches!(plan.place, Place::Memory(_)) {
+            self.anchor.get_or_try_init(|| open::open(plan).map(|opened| Mutex::new(opened.connection)))?;
         }
-        let is_file = self.plan.place.file().is_some();
-        let opened = is_file.then(Opened::count).transpose()?;
-        let connection = open::open(&self.plan)?;
-        Ok(Box::new(SqliteSession::set_up(connection, opened, &self.plan)?))
+        let counted = plan.place.file().is_some().then(Opened::count).transpose()?;
+        let Open { connection, file } = open::open(plan)?;
+        let database = match (&plan.place, &file) {
+            _ if plan.mode == "ro" => None,
+            (Place::Memory(uri), _) => {
+                Some(Database::of(Identity::Memory(uri.as_str().into()), "the database in memory"))
+            }
+            (Place::File(_), Some((path, identity))) => {
+                Some(Database::of(identity.clone(), &path.display().to_string()))
+            }
+            (Place::File(_), None) => None,
+        };
+        let readers_are_apart = file.is_some() && plan.journal_mode == "wal";
+        let writer = Writer::new(database, file, readers_are_apart, plan.slow_writer);
+        Ok(Box::new(SqliteSession::set_up(connection, counted, writer, plan)?))
     }
 
     fn is_always_usable(&self) -> bool {

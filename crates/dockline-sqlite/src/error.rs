@@ -83,6 +83,7 @@ fn facts(extended: c_int) -> &'static [Fact] {
         ffi::SQLITE_READONLY_DBMOVED => &[Fact::Disconnect],
         _ => match extended & 0xff {
             ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => &[Fact::LockTimeout, Fact::Retryable],
+            ffi::SQLITE_READONLY => &[Fact::ReadOnly],
             ffi::SQLITE_INTERRUPT => &[Fact::Cancelled],
             ffi::SQLITE_IOERR => &[Fact::Disconnect, Fact::MayHaveExecuted],
             _ => &[],

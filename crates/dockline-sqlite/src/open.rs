@@ -1,6 +1,6 @@
 //! Opening a file, and saying clearly why one cannot be opened.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -9,20 +9,29 @@ use dockline_core::{Error, ErrorKind, Fact, Result};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::map;
+use crate::identity::Identity;
 use crate::plan::{Place, Plan};
+use crate::{file_system, log};
+
+/// A connection that was opened.
+pub(crate) struct Open {
+    pub(crate) connection: Connection,
+    /// The whole path of its file, and which file it is.
+    pub(crate) file: Option<(PathBuf, Identity)>,
+}
 
 /// Opens a connection, and sets what every connection of the alias has.
-pub(crate) fn open(plan: &Plan) -> Result<Connection> {
-    // A session is used by one thread at a time, so SQLite need not lock it.
-    let access = match plan.mode {
-        "ro" => OpenFlags::SQLITE_OPEN_READ_ONLY,
-        "rw" => OpenFlags::SQLITE_OPEN_READ_WRITE,
-        _ => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-    };
-    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = match &plan.place {
-        Place::File(path) => Connection::open_with_flags(path, flags).map_err(|error| explain(error, path))?,
-        Place::Memory(uri) => Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI).map_err(map)?,
+pub(crate) fn open(plan: &Plan) -> Result<Open> {
+    let (connection, file) = match &plan.place {
+        Place::File(path) => {
+            let (connection, identity) = open_file(plan, path)?;
+            let whole = connection.path().map_or_else(|| path.clone(), PathBuf::from);
+            (connection, Some((whole, identity)))
+        }
+        Place::Memory(uri) => {
+            let flags = flags(plan) | OpenFlags::SQLITE_OPEN_URI;
+            (Connection::open_with_flags(uri, flags).map_err(map)?, None)
+        }
     };
     connection.busy_timeout(plan.busy_timeout).map_err(map)?;
     if let Some(path) = plan.place.file() {
@@ -32,10 +41,38 @@ pub(crate) fn open(plan: &Plan) -> Result<Connection> {
     if let Some(synchronous) = plan.synchronous {
         connection.pragma_update(None, "synchronous", synchronous).map_err(map)?;
     }
-    Ok(connection)
+    Ok(Open { connection, file })
+}
+
+fn flags(plan: &Plan) -> OpenFlags {
+    let access = match plan.mode {
+        "ro" => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        "rw" => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        _ => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    };
+    // A session is used by one thread at a time, so SQLite need not lock it.
+    access | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// Opens a file, and says which one it is: one that was the same before and after.
+fn open_file(plan: &Plan, path: &Path) -> Result<(Connection, Identity)> {
+    let mut before = Identity::of_file(path).ok();
+    for _ in 0..10 {
+        let connection = Connection::open_with_flags(path, flags(plan)).map_err(|error| explain(error, path))?;
+        match (before, Identity::of_file(path).ok()) {
+            (Some(before), Some(now)) if before == now => return Ok((connection, now)),
+            // It was made, by this thread or another one. The next look is at the same file.
+            (_, now) => before = now,
+        }
+    }
+    let message = format!("cannot open {}: it is replaced by another file again and again", path.display());
+    Err(Error::new(ErrorKind::Operational, message))
 }
 
 fn set_up_file(connection: &Connection, plan: &Plan, path: &Path) -> Result<()> {
+    if plan.journal_mode == "wal" {
+        file_system::refuse_shared_log(path)?;
+    }
     if plan.mode == "ro" {
         return Ok(());
     }
@@ -44,7 +81,8 @@ fn set_up_file(connection: &Connection, plan: &Plan, path: &Path) -> Result<()> 
         let message = format!("{} is read-only; make it writable, or set options.mode=ro", path.display());
         return Err(Error::new(ErrorKind::Operational, message));
     }
-    set_journal_mode(connection, plan).map_err(|error| explain(error, path))
+    set_journal_mode(connection, plan).map_err(|error| explain(error, path))?;
+    connection.pragma_update(None, "journal_size_limit", i64::try_from(log::LARGE).unwrap_or(i64::MAX)).map_err(map)
 }
 
 /// Changing the mode takes the whole file for a moment, and SQLite does not wait for that: threads that open a new file
@@ -72,7 +110,7 @@ fn try_to_set_journal_mode(connection: &Connection, wanted: &str) -> rusqlite::R
     }
     let after = connection.pragma_update_and_check(None, "journal_mode", wanted, mode)?;
     if !after.eq_ignore_ascii_case(wanted) {
-        log::warn!(
+        ::log::warn!(
             target: "dockline::connection",
             "sqlite: this file cannot have journal_mode {wanted}, and keeps {after}"
         );

@@ -17,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) statement_cache: usize,
     pub(crate) autocommit: bool,
     pub(crate) transaction_mode: TransactionMode,
+    /// After how long a thread that has the turn is named in a warning.
+    pub(crate) slow_writer: Option<Duration>,
     pub(crate) init_sql: Option<String>,
 }
 

@@ -4,240 +4,138 @@ use std::any::{Any, type_name};
 use std::cell::{Cell, RefCell};
 use std::mem::forget;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dockline_core::backend::{
     Cancel, Health, Outcome, ParamRows, Rest, RowSink, Session, SessionState, StateKind, TransactionOptions,
-    TransactionState,
 };
-use dockline_core::placeholder::translate;
-use dockline_core::statement::Dialect;
-use dockline_core::{Error, ErrorKind, Fact, IsolationLevel, Result, ServerInfo, TransactionMode, Value};
-use rusqlite::{CachedStatement, Connection, Statement};
+use dockline_core::{Error, ErrorKind, IsolationLevel, Result, ServerInfo, TransactionMode, Value, backend};
+use rusqlite::fallible_iterator::FallibleIterator;
+use rusqlite::{Batch, Connection};
 
+use crate::clock::Coarse;
 use crate::error::{map, of_init_sql};
+use crate::log;
 use crate::opened::{self, Opened};
 use crate::plan::Plan;
-use crate::value;
+use crate::rows::{self, Columns, prepare, run_to_end};
+use crate::state::state_of;
+use crate::texts::Texts;
 use crate::watch::Watch;
+use crate::writer::Writer;
 
 pub(crate) struct SqliteSession {
-    // Before what counts it: it is closed first.
-    connection: Connection,
+    // Before what counts it and before its turns: it is closed first.
+    pub(crate) connection: Connection,
     opened: Option<Opened>,
-    watch: Arc<Watch>,
-    begin: &'static str,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) writer: Writer,
+    pub(crate) texts: RefCell<Texts>,
+    /// How a transaction begins that may write.
+    pub(crate) begin: Arc<str>,
     /// Where it is off, the next statement begins a transaction.
-    autocommit: bool,
+    pub(crate) autocommit: bool,
+    /// The transaction takes no writes.
+    pub(crate) reads_only: Cell<bool>,
     /// What `init_sql` made.
     initial_state: SessionState,
+    /// A transaction was open when the last call began, or it began one.
+    pub(crate) was_open: Cell<bool>,
     /// The last call ended with an error, and SQLite rolled its transaction back.
-    rolled_back: Cell<bool>,
-    /// The names of the last result's columns.
-    columns: RefCell<Arc<[String]>>,
+    pub(crate) rolled_back: Cell<bool>,
+    columns: RefCell<Columns>,
+    /// When it was last looked whether the file is where it was.
+    looked: Coarse,
 }
 
 impl SqliteSession {
-    pub(crate) fn set_up(mut connection: Connection, opened: Option<Opened>, plan: &Plan) -> Result<Self> {
+    /// Sets up what the core needs. `writer` says what it can write to.
+    pub(crate) fn set_up(
+        mut connection: Connection,
+        opened: Option<Opened>,
+        writer: Writer,
+        plan: &Plan,
+    ) -> Result<Self> {
         connection.set_prepared_statement_cache_capacity(plan.statement_cache);
-        if let Some(init_sql) = &plan.init_sql {
-            connection.execute_batch(init_sql).map_err(of_init_sql)?;
-        }
-        let watch = Watch::install(&mut connection, plan.statement_timeout);
-        Ok(Self {
-            watch,
-            initial_state: state_of(&connection).map_err(map)?,
+        let watch = Watch::install(&mut connection, plan.statement_timeout, plan.busy_timeout, writer.main())?;
+        let begin = match plan.transaction_mode {
+            _ if plan.mode == "ro" => "BEGIN",
+            TransactionMode::Deferred => "BEGIN",
+            TransactionMode::Exclusive => "BEGIN EXCLUSIVE",
+            _ => "BEGIN IMMEDIATE",
+        };
+        let mut session = Self {
+            initial_state: SessionState::default(),
+            was_open: Cell::new(false),
             rolled_back: Cell::new(false),
             connection,
             opened,
-            begin: match plan.transaction_mode {
-                TransactionMode::Immediate => "BEGIN IMMEDIATE",
-                TransactionMode::Exclusive => "BEGIN EXCLUSIVE",
-                _ => "BEGIN",
-            },
+            watch,
+            writer,
+            texts: RefCell::new(Texts::new(plan.statement_cache)),
+            begin: begin.into(),
             autocommit: plan.autocommit,
+            reads_only: Cell::new(false),
             columns: RefCell::default(),
-        })
-    }
-
-    /// Runs `call` as one statement: in a transaction where autocommit is off, and within the time limit. An error
-    /// says whether something of it stands.
-    fn statement<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
-        self.begin_where_manual()?;
-        let was_open = self.in_transaction();
-        self.rolled_back.set(false);
-        let before = self.connection.total_changes();
-        self.watch.begin();
-        let result = self.watch.check().and_then(|()| call());
-        let timed_out = self.watch.end();
-        self.rolled_back.set(was_open && result.is_err() && !self.in_transaction());
-        result.map_err(|error| {
-            // SQLite counts changes when a statement ends, and takes back what a failed one did, except after OR FAIL.
-            let nothing_stands = self.connection.total_changes() == before;
-            let error = if nothing_stands { error } else { error.with_fact(Fact::MayHaveExecuted) };
-            match timed_out {
-                Some(limit) if error.is_cancelled() => {
-                    error.with_context(format_args!("the statement ran longer than statement_timeout ({limit:?})"))
-                }
-                _ => error,
-            }
-        })
-    }
-
-    fn begin_where_manual(&self) -> Result<()> {
-        if self.autocommit || self.in_transaction() { Ok(()) } else { self.run(self.begin) }
-    }
-
-    /// The names of a statement's columns: the last ones again, where they are the same.
-    fn columns_of(&self, statement: &Statement<'_>) -> Result<Arc<[String]>> {
-        let name = |at| statement.column_name(at).map_err(map);
-        let mut last = self.columns.borrow_mut();
-        let same = last.len() == statement.column_count()
-            && last.iter().enumerate().all(|(at, last)| name(at).is_ok_and(|name| name == last));
-        if !same {
-            *last = (0..statement.column_count()).map(|at| name(at).map(str::to_owned)).collect::<Result<_>>()?;
+            looked: Coarse::now(),
+        };
+        if let Some(init_sql) = &plan.init_sql {
+            session.run_init_sql(init_sql)?;
         }
-        Ok(Arc::clone(&last))
+        session.initial_state = state_of(&session.connection).map_err(map)?;
+        Ok(session)
     }
 
-    /// Runs a statement of our own.
-    fn run(&self, sql: &str) -> Result<()> {
-        let was_open = self.in_transaction();
-        let mut statement = self.connection.prepare_cached(sql).map_err(map)?;
-        let result = statement.raw_execute().map(drop).map_err(map);
-        self.rolled_back.set(was_open && result.is_err() && !self.in_transaction());
-        result
+    /// Runs what every new connection begins with. What writes waits for its turn, unless the thread has it on another connection:
+    /// then SQLite says whether it is in the way.
+    fn run_init_sql(&self, init_sql: &str) -> Result<()> {
+        self.watch.begin();
+        let words: Arc<str> = "init_sql".into();
+        let mut batch = Batch::new(&self.connection, init_sql);
+        while let Some(mut statement) = batch.next().map_err(of_init_sql)? {
+            self.watch.begin();
+            if !statement.readonly() && self.writer.take_turns(&self.watch, &words).is_err() {
+                self.watch.wait_at_most(Duration::ZERO);
+            }
+            let ran = statement.raw_query().next().map(drop);
+            drop(statement);
+            self.settle(ran.is_err());
+            ran.map_err(of_init_sql)?;
+        }
+        self.adopt_busy_timeout()?;
+        self.follow_attached()
     }
-
-    fn in_transaction(&self) -> bool {
-        !self.connection.is_autocommit()
-    }
-}
-
-/// Prepares a statement, or takes it from the cache, and binds its parameters.
-fn prepare<'c>(connection: &'c Connection, sql: &str, params: &[Value]) -> Result<CachedStatement<'c>> {
-    // SQLite stops reading there, and what follows would not run.
-    if sql.as_bytes().contains(&0) {
-        return Err(Error::new(ErrorKind::Programming, "the statement has a NUL character"));
-    }
-    let sql = translate(sql, params.len(), Dialect::SQLITE)?;
-    let mut statement = connection.prepare_cached(&sql).map_err(map)?;
-    if statement.parameter_count() != params.len() {
-        let message = "the statement has placeholders of SQLite's own, as ?1 or :name; write ? for each parameter";
-        return Err(Error::new(ErrorKind::Programming, message));
-    }
-    // What gives nothing and changes nothing is rare, and only there can there be nothing at all.
-    if statement.column_count() == 0 && statement.readonly() && statement.expanded_sql().is_none() {
-        return Err(Error::new(ErrorKind::Programming, "there is no statement in the text"));
-    }
-    value::bind(&mut statement, params)?;
-    Ok(statement)
 }
 
 fn lacks(message: &'static str) -> Error {
     Error::new(ErrorKind::NotSupported, message)
 }
 
-/// The temporary tables and attached databases that there are.
-fn state_of(connection: &Connection) -> rusqlite::Result<SessionState> {
-    let mut state = SessionState::default();
-    // Mostly a look is enough: no temporary table has ever been made, and nothing is attached.
-    if connection.is_readonly("temp").is_err() && connection.db_name(2).is_err() {
-        return Ok(state);
-    }
-    const HELD: &str = "SELECT 0, name FROM temp.sqlite_schema \
-                        UNION ALL SELECT 1, name FROM pragma_database_list WHERE name NOT IN ('main', 'temp')";
-    let mut statement = connection.prepare_cached(HELD)?;
-    let mut rows = statement.query(())?;
-    while let Some(row) = rows.next()? {
-        let kind = if row.get::<_, bool>(0)? { StateKind::AttachedDatabase } else { StateKind::TemporaryTable };
-        state.hold(kind, row.get::<_, String>(1)?);
-    }
-    Ok(state)
-}
-
-/// Runs a statement to its end, and answers how many rows it changed.
-fn run_to_end(connection: &Connection, statement: &mut CachedStatement<'_>) -> Result<u64> {
-    let before = connection.total_changes();
-    let mut rows = statement.raw_query();
-    while rows.next().map_err(map)?.is_some() {}
-    drop(rows);
-    // `changes` is that of the last statement that changed something, which need not be this one.
-    Ok(if connection.total_changes() == before { 0 } else { connection.changes() })
-}
-
 impl Session for SqliteSession {
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
         self.statement(|| {
-            let mut statement = prepare(&self.connection, sql, params)?;
-            run_to_end(&self.connection, &mut statement)
+            let text = self.text(sql, params.len())?;
+            self.with_care(&text, || {
+                let mut statement = prepare(&self.connection, &text, params)?;
+                self.admit(&text, &statement)?;
+                run_to_end(&self.connection, &mut statement)
+            })
         })
     }
 
     fn query(&mut self, sql: &str, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
         self.statement(|| {
-            let mut statement = prepare(&self.connection, sql, params)?;
-            let writes = !statement.readonly();
-            let mut rows = statement.raw_query();
-            // The first step comes before the columns: it is what notices that the schema has changed.
-            let mut row = rows.next().map_err(map)?;
-            let Some(first) = row else {
-                drop(rows);
-                sink.columns(&self.columns_of(&statement)?);
-                return Ok(Rest::Drained);
-            };
-            let names = self.columns_of(first.as_ref())?;
-            sink.columns(&names);
-            while let Some(current) = row {
-                let mut values = Vec::with_capacity(names.len());
-                for at in 0..names.len() {
-                    values.push(value::column(current.get_ref(at).map_err(map)?));
-                }
-                if sink.row(values).is_break() {
-                    if sink.was_forked() {
-                        // Ending the statement would end its transaction, which is the parent's.
-                        forget(rows);
-                        forget(statement);
-                        return Ok(Rest::Drained);
-                    }
-                    break;
-                }
-                row = rows.next().map_err(map)?;
-            }
-            // A statement that is left early commits when it is reset, and that error would be lost. What it changes it has
-            // changed by its first step, so going on to its end costs little; else there is nothing left to read, for
-            // an embedded database computes a row when it is asked for it.
-            while writes && rows.next().map_err(map)?.is_some() {}
-            Ok(Rest::Drained)
+            let text = self.text(sql, params.len())?;
+            self.with_care(&text, || {
+                let statement = prepare(&self.connection, &text, params)?;
+                self.admit(&text, &statement)?;
+                rows::stream(statement, &mut self.columns.borrow_mut(), sink)
+            })
         })
     }
 
     fn execute_many(&mut self, sql: &str, rows: &mut dyn ParamRows) -> Result<u64> {
-        let commits_each = self.autocommit && !self.in_transaction();
-        self.statement(|| {
-            let Some(first) = rows.next_row() else { return Ok(0) };
-            let width = first.len();
-            let mut done = 0;
-            let mut changed = 0;
-            let failed = |error: Error, done: u64| {
-                let error = error.with_context(format_args!("row {}", done + 1));
-                if done > 0 && commits_each { error.with_fact(Fact::MayHaveExecuted) } else { error }
-            };
-            let mut statement = prepare(&self.connection, sql, first).map_err(|error| failed(error, done))?;
-            loop {
-                self.watch.check().map_err(|error| failed(error, done))?;
-                // The limit is that of a statement, and each row is one.
-                self.watch.begin();
-                changed += run_to_end(&self.connection, &mut statement).map_err(|error| failed(error, done))?;
-                done += 1;
-                let Some(row) = rows.next_row() else { return Ok(changed) };
-                let bound = if row.len() == width {
-                    value::bind(&mut statement, row)
-                } else {
-                    translate(sql, row.len(), Dialect::SQLITE).map(drop)
-                };
-                bound.map_err(|error| failed(error, done))?;
-            }
-        })
+        self.run_many(sql, rows)
     }
 
     fn run_own(&mut self, sql: &str) -> Result<()> {
@@ -257,11 +155,13 @@ impl Session for SqliteSession {
         if options.isolation_level.is_some_and(|level| level != IsolationLevel::Serializable) {
             return Err(lacks("isolation_level: transactions of SQLite are serializable, and nothing else"));
         }
-        if options.read_only.is_some() {
-            return Err(lacks("read_only: SQLite has no transactions that take no writes; query what you like"));
-        }
+        let reads_only = options.read_only == Some(true);
         // As Django, which leaves autocommit on here: what follows a COMMIT that is sent as text commits by itself.
-        self.run(self.begin)
+        self.guarded(|| {
+            if reads_only { self.begin_as("BEGIN", &self.begin) } else { self.begin_as(&self.begin, &self.begin) }
+        })?;
+        self.reads_only.set(reads_only);
+        Ok(())
     }
 
     fn end(&mut self, commit: bool) -> Result<()> {
@@ -269,11 +169,11 @@ impl Session for SqliteSession {
     }
 
     fn commit(&mut self) -> Result<()> {
-        if self.in_transaction() { self.run("COMMIT") } else { Ok(()) }
+        self.commit_open()
     }
 
     fn rollback(&mut self) -> Result<()> {
-        if self.in_transaction() { self.run("ROLLBACK") } else { Ok(()) }
+        self.roll_back_open()
     }
 
     fn begins_lazily(&self) -> bool {
@@ -281,7 +181,8 @@ impl Session for SqliteSession {
     }
 
     fn outcome(&self) -> Outcome {
-        let transaction = if self.in_transaction() { TransactionState::Open } else { TransactionState::None };
+        let transaction =
+            if self.in_transaction() { backend::TransactionState::Open } else { backend::TransactionState::None };
         // A COMMIT that is sent as text leaves no transaction, which says enough.
         Outcome { transaction, rolled_back: self.rolled_back.get(), committed: false }
     }
@@ -291,8 +192,14 @@ impl Session for SqliteSession {
         true
     }
 
+    /// Whether the file is where it was when it was opened. That is a system call, so a read asks only now and then; what writes
+    /// asks each time that it takes its turn.
     fn probe(&mut self) -> Health {
-        Health::Alive
+        if !self.looked.is_past() {
+            return Health::Alive;
+        }
+        self.looked = Coarse::now();
+        self.writer.file_is_moved().map_or(Health::Alive, Health::Gone)
     }
 
     fn can_probe(&self) -> bool {
@@ -300,7 +207,11 @@ impl Session for SqliteSession {
     }
 
     fn server_info(&mut self) -> Result<ServerInfo> {
-        Ok(ServerInfo::new("SQLite", rusqlite::version()))
+        let mut info = ServerInfo::new("SQLite", rusqlite::version());
+        if self.writer.main().is_some() && self.writer.file().is_some() && !self.in_transaction() {
+            info.log_held_back = log::held_back(&self.connection);
+        }
+        Ok(info)
     }
 
     fn state(&mut self) -> SessionState {
@@ -327,12 +238,30 @@ impl Session for SqliteSession {
         Some(Arc::clone(&self.watch) as Arc<dyn Cancel>)
     }
 
+    /// Who has the driver's own object may write, so it is lent with the turn, unless the alias or the block only reads.
     fn native(&mut self) -> Result<&mut dyn Any> {
+        self.watch.begin();
         self.begin_where_manual()?;
+        if self.reads_only.get() && self.in_transaction() {
+            self.connection.pragma_update(None, "query_only", true).map_err(map)?;
+        } else {
+            self.writer.take_turns(&self.watch, &"native".into())?;
+        }
         Ok(&mut self.connection)
     }
 
-    fn after_native(&mut self) {}
+    fn after_native(&mut self) {
+        let restored = if self.reads_only.get() {
+            self.connection.pragma_update(None, "query_only", false).map_err(map)
+        } else {
+            Ok(())
+        };
+        let followed = restored.and_then(|()| self.adopt_busy_timeout()).and_then(|()| self.follow_attached());
+        if let Err(error) = followed {
+            ::log::warn!(target: "dockline::connection", "sqlite: after native: {error}");
+        }
+        self.settle(true);
+    }
 
     fn native_type(&self) -> &'static str {
         type_name::<Connection>()
@@ -349,7 +278,12 @@ impl Session for SqliteSession {
     }
 
     fn close(self: Box<Self>) -> Result<()> {
+        // The last connection to a file copies the log into it.
+        self.watch.begin();
+        let Self { connection, opened, writer, watch, .. } = *self;
         // Where it cannot be closed it comes back with the error, and is closed by being dropped.
-        self.connection.close().map_err(|(_connection, error)| map(error))
+        let closed = connection.close().map_err(|(_connection, error)| map(error));
+        drop((opened, writer, watch));
+        closed
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dockline::{Databases, Liveness, Settings};
+use dockline::{Databases, Liveness, Settings, TransactionMode};
 use serde::Deserialize;
 
 /// One alias of Django's `DATABASES`, less where the database is. What is left out has Django's default.
@@ -42,6 +42,11 @@ impl AliasSettings {
             .conn_max_age(self.conn_max_age.map(age).transpose()?)
             .conn_health_checks(self.conn_health_checks)
             .autocommit(self.autocommit);
+        // It is SQLite's alone, and Django's default there.
+        let settings = match settings.get_engine() {
+            Some("sqlite") => settings.transaction_mode(TransactionMode::Deferred),
+            _ => settings,
+        };
         Ok(match &self.name {
             Some(name) => settings.name(name),
             None => settings,

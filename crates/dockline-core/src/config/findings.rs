@@ -94,6 +94,7 @@ impl Checked<'_> {
             self.authorities(),
             self.password_file(),
             self.version(),
+            self.log(),
         ];
         found.into_iter().flatten().collect()
     }
@@ -159,6 +160,19 @@ impl Checked<'_> {
             );
         }
         None
+    }
+
+    /// What a reader needs of SQLite's write-ahead log cannot be reused.
+    fn log(&self) -> Option<Finding> {
+        let bytes = self.info.log_held_back?;
+        self.warn(
+            "log_held_back",
+            format!(
+                "the write-ahead log has {} MiB, and cannot be emptied, for a connection has been reading since before they were \
+                 written; end transactions that only read, and results that are read slowly, sooner",
+                bytes >> 20
+            ),
+        )
     }
 
     fn strictness(&self) -> Option<Finding> {

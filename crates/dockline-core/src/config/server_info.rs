@@ -38,6 +38,8 @@ pub struct ServerInfo {
     pub encrypted: Option<bool>,
     /// Whether this connection leaves this machine.
     pub over_network: bool,
+    /// How many bytes of SQLite's write-ahead log a reader keeps from being reused, where they are many.
+    pub log_held_back: Option<u64>,
 }
 
 impl ServerInfo {

@@ -168,8 +168,11 @@ settings! {
         statement_cache, get_statement_cache: u32 = 100, parse::number;
         /// From what duration on a statement is logged at level warn. `None`: never; zero: each one. Default: none.
         slow_statement, get_slow_statement: Option<Duration> = None, parse::limit;
-        /// How a transaction begins on SQLite. Default: deferred.
-        transaction_mode, get_transaction_mode: TransactionMode = TransactionMode::Deferred, parse::word;
+        /// How a transaction begins on SQLite that may write. Default: immediate, as a writer, which waits for its turn. With
+        /// `deferred`, which is Django's default, a block that has read cannot write once another connection has
+        /// written: it fails, whatever `busy_timeout` is. What only reads begins deferred in any case:
+        /// [`Atomic::read_only`](crate::Atomic::read_only), `options.mode=ro`.
+        transaction_mode, get_transaction_mode: TransactionMode = TransactionMode::Immediate, parse::word;
         /// The isolation level of every new connection. `None`: read committed on MySQL and MariaDB, as Django; else
         /// the server's. Default: none. SQLite is always serializable.
         isolation_level, get_isolation_level: Option<IsolationLevel> = None, parse::optional_word;

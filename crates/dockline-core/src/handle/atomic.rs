@@ -59,7 +59,7 @@ impl Atomic {
     }
 
     /// Whether the transaction takes no writes. Default: what the server's default is. Only the outermost block can have
-    /// it; SQLite does not have it.
+    /// it. On SQLite such a block waits for no writer, and no writer waits for it.
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.options.read_only = Some(read_only);
         self

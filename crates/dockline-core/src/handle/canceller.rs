@@ -21,8 +21,7 @@ impl Canceller {
     }
 
     /// Asks the database to end the statement that runs now. The statement then fails with
-    /// [`is_cancelled`](crate::Error::is_cancelled), unless it ends before. What the database cannot end, as waiting
-    /// for a lock on SQLite, goes on.
+    /// [`is_cancelled`](crate::Error::is_cancelled), unless it ends before.
     ///
     /// False where no statement runs (connecting is none), or the backend cannot cancel. Where one ends and the next begins at this very
     /// moment, it can be the next that is cancelled.

@@ -160,8 +160,9 @@ impl Connection {
     /// or deleted in all.
     ///
     /// It is no transaction of its own: where autocommit is on, each row commits by itself, or with those that go out
-    /// with it: of an INSERT, servers get several rows (up to 64) in one statement. While it runs, the
-    /// connection is in use: the iterator cannot run statements on it. Without any row, the statement is not even read.
+    /// with it: of an INSERT, servers get several rows (up to 64) in one statement, and SQLite gets up to 4,096 rows in one
+    /// transaction. While it runs, the connection is in use: the iterator cannot run statements on it. Without any row,
+    /// the statement is not even read.
     /// In a process that is forked in the iterator, it ends with an error.
     ///
     /// # Errors
@@ -192,7 +193,8 @@ impl Connection {
     /// Lends the driver's own object, so that nothing that the driver can do is out of reach. It opens a connection
     /// where none is.
     ///
-    /// State that the closure leaves on the connection is yours to care for: see [`hold`](Connection::hold).
+    /// State that the closure leaves on the connection is yours to care for: see [`hold`](Connection::hold). On SQLite no other
+    /// thread writes meanwhile, unless the alias or the atomic block is read-only.
     ///
     /// # Errors
     ///
@@ -207,13 +209,14 @@ impl Connection {
             let native_type = session.native_type();
             match session.native()?.downcast_mut::<T>() {
                 Some(native) => {
-                    let value = call(native);
+                    let called = catch_unwind(AssertUnwindSafe(|| call(native)));
                     if !self.slot().was_forked_inside() {
                         session.after_native();
                     }
-                    Ok(value)
+                    Ok(called.unwrap_or_else(|panic| resume_unwind(panic)))
                 }
                 None => {
+                    session.after_native();
                     let message = format!("the driver's object is a {native_type} here, and no {}", type_name::<T>());
                     Err(Error::new(ErrorKind::NotSupported, message))
                 }

@@ -1,0 +1,164 @@
+//! What runs on a connection: within the limits of a statement, and with a turn where it writes.
+
+use std::mem::forget;
+use std::path::Path;
+use std::sync::Arc;
+
+use dockline_core::{Error, ErrorKind, Fact, Result};
+use rusqlite::{Statement, TransactionState, ffi};
+
+use crate::error::map;
+use crate::session::SqliteSession;
+use crate::texts::{Kind, Text};
+use crate::{locked, log};
+
+impl SqliteSession {
+    /// Runs `call` as one statement: in a transaction where autocommit is off, and within the time limit. An error
+    /// says whether something of it stands.
+    pub(crate) fn statement<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
+        let before = self.connection.total_changes();
+        self.guarded(|| {
+            self.begin_where_manual()?;
+            call()
+        })
+        .map_err(|error| {
+            // SQLite counts changes when a statement ends, and takes back what a failed one did, except after OR FAIL.
+            let nothing_stands = self.connection.total_changes() == before;
+            if nothing_stands { error } else { error.with_fact(Fact::MayHaveExecuted) }
+        })
+    }
+
+    /// Runs `call` within the limits of a statement, and passes the turn on where its transaction is over then.
+    pub(crate) fn guarded<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.watch.begin();
+        self.was_open.set(self.in_transaction());
+        self.rolled_back.set(false);
+        let settling = SettleWhenUnwound(self);
+        let result = self.watch.check().and_then(|()| call());
+        forget(settling);
+        let timed_out = self.watch.end();
+        self.rolled_back.set(self.was_open.get() && result.is_err() && !self.in_transaction());
+        let result = result.map_err(|error| {
+            let error = self.explain_lock(error);
+            match timed_out {
+                Some(limit) if error.is_cancelled() => {
+                    error.with_context(format_args!("the statement ran longer than statement_timeout ({limit:?})"))
+                }
+                _ => error,
+            }
+        });
+        self.settle(result.is_err());
+        result
+    }
+
+    /// A statement is about to take its first step: whether it may. What writes takes its turn.
+    pub(crate) fn admit(&self, text: &Text, statement: &Statement<'_>) -> Result<()> {
+        if statement.readonly() || text.kind == Kind::VacuumInto {
+            if self.writer.has_turn() {
+                self.writer.describe(&text.sql);
+            }
+            return Ok(());
+        }
+        if self.reads_only.get() && self.in_transaction() {
+            let message =
+                "the atomic block is read-only, and the statement writes; run it in a block without read_only";
+            return Err(Error::new(ErrorKind::Operational, message)
+                .with_code(ffi::SQLITE_READONLY.to_string())
+                .with_fact(Fact::ReadOnly));
+        }
+        self.writer.take_turns(&self.watch, &text.sql)
+    }
+
+    pub(crate) fn text(&self, sql: &str, parameters: usize) -> Result<Arc<Text>> {
+        self.texts.borrow_mut().get(sql, parameters)
+    }
+
+    /// Whether each statement commits by itself.
+    pub(crate) fn commits_each(&self) -> bool {
+        self.autocommit && !self.in_transaction()
+    }
+
+    pub(crate) fn begin_where_manual(&self) -> Result<()> {
+        if self.commits_each() || self.in_transaction() { Ok(()) } else { self.begin_as(&self.begin, &self.begin) }
+    }
+
+    /// Begins a transaction; `statement` is what those are told who wait for its end.
+    pub(crate) fn begin_as(&self, begin: &str, statement: &Arc<str>) -> Result<()> {
+        if begin != "BEGIN" {
+            self.writer.take_turns(&self.watch, statement)?;
+        }
+        self.run(begin)?;
+        self.was_open.set(true);
+        if Arc::ptr_eq(statement, &self.begin) {
+            self.writer.describe_by_next();
+        }
+        Ok(())
+    }
+
+    /// Begins the transaction of a group of rows.
+    pub(crate) fn begin_group(&self, statement: &Arc<str>) -> Result<()> {
+        self.guarded(|| self.begin_as("BEGIN IMMEDIATE", statement))
+    }
+
+    pub(crate) fn commit_open(&self) -> Result<()> {
+        if self.in_transaction() { self.guarded(|| self.run("COMMIT")) } else { Ok(()) }
+    }
+
+    pub(crate) fn roll_back_open(&self) -> Result<()> {
+        if self.in_transaction() { self.guarded(|| self.run("ROLLBACK")) } else { Ok(()) }
+    }
+
+    pub(crate) fn in_transaction(&self) -> bool {
+        !self.connection.is_autocommit()
+    }
+
+    /// Runs a statement of our own.
+    pub(crate) fn run(&self, sql: &str) -> Result<()> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(map)?;
+        statement.raw_execute().map(drop).map_err(map)
+    }
+
+    /// Something has ended: where there is no transaction any more, or none that writes, others may.
+    pub(crate) fn settle(&self, failed: bool) {
+        let is_over = self.connection.is_autocommit();
+        if is_over {
+            self.reads_only.set(false);
+        }
+        if !self.writer.has_turn() {
+            return;
+        }
+        let writes = || self.connection.transaction_state::<&str>(None) == Ok(TransactionState::Write);
+        if is_over && !failed {
+            if let (Some(database), Some(file)) = (self.writer.main(), self.writer.file()) {
+                log::tend(&self.connection, database, file, &self.watch);
+            }
+        }
+        if is_over || (failed && !writes()) {
+            self.writer.pass_on(&self.watch);
+        }
+    }
+
+    /// Says of SQLite's "database is locked" who has it, as far as that is known.
+    pub(crate) fn explain_lock(&self, error: Error) -> Error {
+        let is_sqlites = std::error::Error::source(&error).is_some();
+        let code = error.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or_default();
+        if !is_sqlites || code & 0xff != ffi::SQLITE_BUSY {
+            return error;
+        }
+        if self.watch.is_cancelled() {
+            return self.watch.check().err().unwrap_or(error);
+        }
+        let reading = self.connection.transaction_state::<&str>(None) == Ok(TransactionState::Read);
+        let file = self.writer.file().unwrap_or(Path::new("the database in memory")).display().to_string();
+        locked::by_another(error, &file, reading, self.watch.waiting_limit())
+    }
+}
+
+/// A panic of a row callback ends the statement, and maybe the transaction.
+struct SettleWhenUnwound<'a>(&'a SqliteSession);
+
+impl Drop for SettleWhenUnwound<'_> {
+    fn drop(&mut self) {
+        self.0.settle(true);
+    }
+}
