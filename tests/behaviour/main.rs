@@ -31,4 +31,5 @@ mod testing_support;
 mod threads;
 mod unrestored;
 mod values;
+mod values_portable;
 mod wrappers;

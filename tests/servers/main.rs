@@ -52,6 +52,12 @@ mod transactions;
 mod unix_sockets;
 #[cfg(unix)]
 mod values;
+#[cfg(unix)]
+mod values_mysql;
+#[cfg(unix)]
+mod values_portable;
+#[cfg(unix)]
+mod values_postgres;
 
 #[cfg(unix)]
 fn main() -> std::process::ExitCode {
@@ -83,6 +89,9 @@ fn main() -> std::process::ExitCode {
         ("transactions", transactions::cases()),
         ("unix_sockets", unix_sockets::cases()),
         ("values", values::cases()),
+        ("values_mysql", values_mysql::cases()),
+        ("values_portable", values_portable::cases()),
+        ("values_postgres", values_postgres::cases()),
         ("adapters", adapters::cases()),
     ];
 

@@ -8,6 +8,7 @@ pub mod conformance;
 #[cfg(unix)]
 pub mod forks;
 pub mod log_capture;
+pub mod portable;
 pub mod programs;
 pub mod proxy;
 pub mod scripted;
@@ -27,6 +28,8 @@ mod documents {
     struct SqliteInProduction;
     #[doc = include_str!("../../docs/threads.md")]
     struct Threads;
+    #[doc = include_str!("../../docs/types.md")]
+    struct Types;
 }
 
 use std::sync::{Arc, Mutex};

@@ -9,6 +9,7 @@ use dockline::backend::{
     Backend, Cancel, Engine, Health, Outcome, ParamRows, Rest, RowSink, Session, SessionState, StateKind,
     TransactionOptions, TransactionState,
 };
+use dockline::statement::Dialect;
 use dockline::{Connections, Databases, Error, ErrorKind, Result, Settings, Value};
 
 /// What a statement does, or the beginning or the end of a transaction. One that is not in the script succeeds.
@@ -133,6 +134,10 @@ impl Session for Scripted {
             count += 1;
         }
         Ok(count)
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::SQLITE
     }
 
     fn set_autocommit(&mut self, _: bool) -> Result<()> {

@@ -25,7 +25,9 @@
 //! |---|---|
 //! | `chrono` | `NaiveDate`, `NaiveTime`, `NaiveDateTime`, `DateTime` |
 //! | `decimal` | `rust_decimal::Decimal` |
-//! | `json` | `serde_json::Value` |
+//! | `jiff` | `Timestamp`, `civil::Date`, `civil::Time`, `civil::DateTime`, `SignedDuration`; brings `chrono` |
+//! | `json` | `serde_json::Value`, and `RawJson` as types of yours |
+//! | `time` | `Date`, `Time`, `PrimitiveDateTime`, `OffsetDateTime`, `Duration`; brings `chrono` |
 //! | `uuid` | `uuid::Uuid` |
 
 #![forbid(unsafe_code)]
@@ -50,7 +52,12 @@ pub use base::error::{Constraint, ConstraintKind, Error, ErrorKind, Fact, Result
 pub use base::ids::{DEFAULT_ALIAS, TaskPolicy};
 pub use base::params::Params;
 pub use base::row::{FromRow, Row, RowIndex};
-pub use base::value::{FromValue, ToValue, Value, ValueError};
+#[cfg(feature = "uuid")]
+pub use base::value::Binary;
+pub use base::value::{
+    Element, FromValue, FromValueRef, Interval, NamedParams, NamedValue, Other, RawJson, ToValue, Value, ValueError,
+    list,
+};
 pub use config::findings::{Finding, Severity};
 pub use config::server_info::ServerInfo;
 pub use config::settings::{Databases, IsolationLevel, Liveness, Settings, Tls, TransactionMode};

@@ -10,7 +10,8 @@ use crate::ask::{ask, is_on};
 /// Two round trips at the most.
 pub(crate) fn server_info(conn: &mut Conn, mariadb: bool) -> mysql::Result<ServerInfo> {
     const LIMITS: &str = "SELECT @@version, @@wait_timeout, @@interactive_timeout, @@max_connections, \
-                          @@session.max_user_connections, @@global.read_only, @@sql_mode, @@character_set_database";
+                          @@session.max_user_connections, @@global.read_only, @@sql_mode, @@character_set_database, \
+                          IF(@@global.time_zone = 'SYSTEM', @@system_time_zone, @@global.time_zone)";
     // Its own threads every user sees, which is what the limit of a user is about.
     const IN_USE: &str = "SHOW GLOBAL STATUS LIKE 'Threads_connected'";
     const OF_USER: &str = "SELECT COUNT(*), COUNT(*) FROM information_schema.PROCESSLIST \

@@ -23,15 +23,15 @@
 //!   is read at every connect. `!include` is not followed.
 //! - **TLS.** The certificates to trust are those that browsers trust (compiled in), and those of `tls_ca_file` besides them. The
 //!   name of the host is sent, as some proxies need it, with `verify-full` only. There is no TLS on Unix sockets.
-//! - **Instants.** There is no column with a zone. An instant (`DateTime<Utc>`) is written as its time in UTC, and what is read is
-//!   taken for UTC. That is right in a DATETIME; in a TIMESTAMP, which the server converts, only where the session is at UTC:
-//!   set `time_zone = "+00:00"`.
+//! - **Instants.** There is no column with a zone. Sessions are at `+00:00` unless `time_zone` says otherwise, and an instant
+//!   (`DateTime<Utc>`) is its time in UTC, in a DATETIME and in a TIMESTAMP. In a session that is elsewhere, an instant as a parameter is an
+//!   error, and a column cannot be read as one. `time_zone=server` leaves sessions where the server puts them.
 //! - **Several results.** Of a CALL, the rows of all its results are given one after the other, each with its own columns.
 //! - **Time limits.** `statement_timeout` is `max_statement_time` on MariaDB, for every statement, and `max_execution_time` on
 //!   MySQL, which ends only a SELECT (and no SLEEP in one, which returns 1 at once). `read_timeout` ends everything, and the
 //!   connection with it; the statement may go on at the server.
-//! - **Prepared statements.** What servers cannot prepare (1295), and text with a colon before a name, which the driver would read as
-//!   a parameter of its own, runs as text, with parameters as literals. So does everything with `prepared_statements = false`.
+//! - **Prepared statements.** What servers cannot prepare (1295), what has more than 65,535 parameters, and text in which the driver
+//!   would misread a colon as a parameter of its own, runs as text, with parameters as literals. So does everything with `prepared_statements = false`.
 //! - **`execute_many`** turns an INSERT of one row into statements of up to 64. One that fails changes nothing of its rows (on
 //!   engines with transactions), and the error says which rows it had.
 //! - **State.** Session variables, user variables set by `SET`, `USE`, and temporary tables are reported by the server. Advisory
@@ -40,15 +40,15 @@
 //!   `hold` for those.
 //! - **Types.** Decimals are sent as text in prepared statements, which is exact where they are stored; a comparison with a column
 //!   is done as double by the server: write `CAST(? AS DECIMAL(30, 10))` where it matters. Digits of a second beyond the sixth are cut
-//!   off, for servers keep no more. Instants are stored in UTC without a zone: set `time_zone` to `+00:00` where columns are
-//!   `TIMESTAMP`. `TINYINT` is an integer, and reads as `bool`.
-//! - **Zero dates** and times beyond 24 hours come as text.
+//!   off, for servers keep no more. `TINYINT` is an integer, and reads as `bool`.
+//! - **Zero dates** come as text, and a TIME beyond 24 hours as an `Interval`.
 
 #![deny(unsafe_code)]
 
 mod ask;
 mod backend;
 mod cancel;
+mod colon;
 mod error;
 mod info;
 mod liveness;

@@ -138,6 +138,9 @@ fn database(settings: &Settings) -> Result<Option<String>> {
     Ok(Some(name.to_owned()).filter(|name| !name.is_empty()))
 }
 
+/// The time zone that leaves a session with that of the server.
+pub(crate) const SERVERS_OWN: &str = "server";
+
 /// What tells a server from others of the same name.
 pub(crate) const IDENTITY: &str = "CONCAT_WS(':', @@hostname, @@port, @@server_id)";
 
@@ -152,12 +155,14 @@ fn set_up(settings: &Settings) -> Result<String> {
     }
     sql += if settings.get_autocommit() { ", autocommit=1" } else { ", autocommit=0" };
     sql += ", session_track_transaction_info='STATE', session_track_state_change=ON, \
-            session_track_system_variables='autocommit'";
+            session_track_system_variables='autocommit,time_zone'";
     if let Some(mode) = word(settings, "sql_mode", "_, ")? {
         sql += &format!(", sql_mode='{mode}'");
     }
-    if let Some(zone) = settings.get_time_zone() {
-        sql += &format!(", time_zone='{}'", checked("time_zone", zone, "_/+:-")?);
+    match settings.get_time_zone() {
+        Some(SERVERS_OWN) => {}
+        // As Django with USE_TZ, so that an instant is the same one in every column and on every server.
+        zone => sql += &format!(", time_zone='{}'", checked("time_zone", zone.unwrap_or("+00:00"), "_/+:-")?),
     }
     if let Some(limit) = settings.get_statement_timeout() {
         // 0 would be no limit.
@@ -169,6 +174,7 @@ fn set_up(settings: &Settings) -> Result<String> {
     sql += &format!("; SET SESSION TRANSACTION ISOLATION LEVEL {}", isolation.to_string().to_ascii_uppercase());
     sql += "; SELECT @@version, @@max_allowed_packet, @@global.read_only, ";
     sql += IDENTITY;
+    sql += ", IF(@@time_zone='SYSTEM', @@system_time_zone, @@time_zone)";
     Ok(sql)
 }
 
@@ -227,6 +233,8 @@ mod tests {
             .unwrap()
             .set_up;
         assert!(sql.contains("time_zone='Europe/Vienna'"), "{sql}");
+        assert!(plan("mysql://h/app").unwrap().set_up.contains("time_zone='+00:00'"));
+        assert!(!plan("mysql://h/app?time_zone=server").unwrap().set_up.contains(", time_zone='"));
         assert!(sql.contains("max_statement_time=1.500000*/") && sql.contains("max_execution_time=1500*/"), "{sql}");
         assert!(sql.contains("ISOLATION LEVEL SERIALIZABLE"), "{sql}");
     }

@@ -31,6 +31,7 @@ pub(crate) fn receive<P: Protocol>(
     mut sink: Option<&mut dyn RowSink>,
     wire: Option<&Wire>,
     leaves: bool,
+    at_utc: bool,
 ) -> mysql::Result<Received> {
     let mut received = Received { affected: 0, gave_rows: false, rest: Rest::Drained };
     let (mut rows, mut bytes) = (0, 0);
@@ -50,7 +51,7 @@ pub(crate) fn receive<P: Protocol>(
             let Some(taker) = &mut sink else { continue };
             let columns = row.columns();
             let values = row.unwrap().into_iter().zip(columns.iter());
-            if taker.row(values.map(|(value, column)| value::column(value, column)).collect()).is_continue() {
+            if taker.row(values.map(|(value, column)| value::column(value, column, at_utc)).collect()).is_continue() {
                 continue;
             }
             if taker.was_forked() {

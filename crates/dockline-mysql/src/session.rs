@@ -17,13 +17,14 @@ use mysql::{Conn, Params};
 
 use crate::ask::{ask, is_on};
 use crate::cancel::Canceller;
+use crate::colon::has_colon_name;
 use crate::error::{Phase, ends_transaction, gone, keeps_step, map, spares_transaction, too_large};
 use crate::liveness::look;
 use crate::open::Opened;
 use crate::plan::Plan;
 use crate::receive::{Received, receive};
-use crate::statement::{Form, Prepared, Template, has_colon_name};
-use crate::tracking::{Tracking, Whose};
+use crate::statement::{Form, Prepared, Template};
+use crate::tracking::{Tracking, Whose, is_utc};
 use crate::{info, many, value, wire};
 
 pub(crate) struct MysqlSession {
@@ -57,7 +58,7 @@ pub(crate) struct MysqlSession {
 
 /// Turns on what the server is to report; also after the driver's own object was lent, whose `reset` turns it off.
 const TRACK: &str = "SET SESSION session_track_transaction_info='STATE', session_track_state_change=ON, \
-                     session_track_system_variables='autocommit'";
+                     session_track_system_variables='autocommit,time_zone'";
 
 const TRACK_ANEW: &str =
     "SET SESSION session_track_transaction_info='OFF'; SET SESSION session_track_transaction_info='STATE'";
@@ -69,7 +70,7 @@ impl MysqlSession {
         let told = |at: usize| told.get(at).and_then(Option::as_deref).unwrap_or_default();
         let (mariadb, max_packet) = (told(0).contains("MariaDB"), told(1).parse().unwrap_or(usize::MAX));
         let was_read_only = is_on(told(2));
-        let mut tracking = Tracking::new(plan.settings.get_autocommit());
+        let mut tracking = Tracking::new(plan.settings.get_autocommit(), is_utc(told(4)));
         tracking.read(&conn, Whose::Ours);
         let session = Self {
             canceller: Canceller::new(plan, conn.connection_id(), wire.as_ref().and_then(Wire::peer), told(3)),
@@ -207,13 +208,17 @@ impl MysqlSession {
     ) -> Result<Result<Received, Failed>> {
         let leaves = prepared.outline.reads_only() && !self.may_have_transaction() && !self.tracking.has_state();
         let wire = self.wire.as_ref();
+        let at_utc = self.tracking.at_utc;
+        if !at_utc {
+            value::refuse_instants(params)?;
+        }
         let later = |error| Failed { error, at_once: false };
         Ok(match &prepared.form {
             Form::Binary(statement) => {
                 let values = value::params(params)?;
                 fits(sql.len() + params.iter().map(value::size).sum::<usize>(), self.max_packet)?;
                 match self.conn.exec_iter(statement, Params::Positional(values)) {
-                    Ok(result) => receive(result, prepared, sink, wire, leaves).map_err(later),
+                    Ok(result) => receive(result, prepared, sink, wire, leaves, at_utc).map_err(later),
                     // What a routine runs inside can fail in the same words.
                     Err(error) => Err(Failed { error, at_once: !prepared.outline.may_stop_half_way() }),
                 }
@@ -222,7 +227,7 @@ impl MysqlSession {
                 let text = template.fill(params)?;
                 fits(text.len(), self.max_packet)?;
                 let result = self.conn.query_iter(text).map_err(later);
-                result.and_then(|result| receive(result, prepared, sink, wire, leaves).map_err(later))
+                result.and_then(|result| receive(result, prepared, sink, wire, leaves, at_utc).map_err(later))
             }
         })
     }
@@ -277,7 +282,9 @@ impl MysqlSession {
         }
         fits(sql.len(), self.max_packet)?;
         let text = translate(sql, parameters, dialect)?;
-        if !self.plan.settings.get_prepared_statements() || has_colon_name(sql) {
+        // The protocol counts the parameters of a prepared statement with 16 bits.
+        let too_many = parameters > usize::from(u16::MAX);
+        if !self.plan.settings.get_prepared_statements() || too_many || has_colon_name(sql) {
             return Template::new(sql, parameters, outline, dialect).map(Form::Text);
         }
         match self.conn.prep(&*text) {
@@ -459,6 +466,19 @@ impl Session for MysqlSession {
 
     fn query(&mut self, sql: &str, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
         self.statement(|session| session.run(sql, params, Some(sink)).map(|received| received.rest))
+    }
+
+    fn insert(&mut self, sql: &str, params: &[Value], sink: &mut dyn RowSink) -> Result<Value> {
+        self.statement(|session| session.run(sql, params, Some(sink)))?;
+        // It came with the answer; 0 where nothing was generated.
+        Ok(match self.conn.last_insert_id() {
+            0 => Value::Null,
+            id => value::unsigned(id),
+        })
+    }
+
+    fn dialect(&self) -> Dialect {
+        Self::dialect(self)
     }
 
     fn execute_many(&mut self, sql: &str, rows: &mut dyn ParamRows) -> Result<u64> {

@@ -46,11 +46,6 @@ impl Prepared {
     }
 }
 
-/// The driver takes a colon before a letter for a parameter of its own, and is not told otherwise by every quote.
-pub(crate) fn has_colon_name(sql: &str) -> bool {
-    sql.as_bytes().windows(2).any(|pair| pair[0] == b':' && (pair[1].is_ascii_lowercase() || pair[1] == b'_'))
-}
-
 /// A statement that runs as text, in the pieces that stand around its placeholders.
 pub(crate) struct Template {
     pieces: Vec<String>,
@@ -146,11 +141,5 @@ mod tests {
             let error = filled(sql, &[]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Programming, "{sql}");
         }
-    }
-
-    #[test]
-    fn a_colon_before_a_name_is_seen() {
-        assert!(has_colon_name("SELECT :id") && has_colon_name("SELECT 'a:b'") && has_colon_name("x :_a"));
-        assert!(!has_colon_name("SELECT @a:=1, '12:30', 'http://x', 'C:'"));
     }
 }

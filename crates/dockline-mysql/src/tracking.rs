@@ -22,6 +22,8 @@ pub(crate) struct Tracking {
     locks: bool,
     /// The last call committed something, or may have.
     committed: bool,
+    /// Dates and times without a zone are in UTC.
+    pub(crate) at_utc: bool,
 }
 
 /// Whose statement an answer is to.
@@ -32,8 +34,8 @@ pub(crate) enum Whose {
 }
 
 impl Tracking {
-    pub(crate) fn new(autocommit: bool) -> Self {
-        Self { autocommit, ..Self::default() }
+    pub(crate) fn new(autocommit: bool, at_utc: bool) -> Self {
+        Self { autocommit, at_utc, ..Self::default() }
     }
 
     pub(crate) fn in_transaction(&self) -> bool {
@@ -130,14 +132,24 @@ impl Tracking {
                 }
                 SessionStateType::SESSION_TRACK_SYSTEM_VARIABLES => {
                     let Ok(SessionStateChange::SystemVariables(variables)) = change.decode() else { continue };
-                    for variable in variables.iter().filter(|variable| variable.name_bytes() == b"autocommit") {
-                        self.autocommit = variable.value_bytes() == b"ON";
+                    for variable in &variables {
+                        match variable.name_bytes() {
+                            b"autocommit" => self.autocommit = variable.value_bytes() == b"ON",
+                            // SYSTEM may be any.
+                            b"time_zone" => self.at_utc = is_utc(&String::from_utf8_lossy(variable.value_bytes())),
+                            _ => {}
+                        }
                     }
                 }
                 _ => {}
             }
         }
     }
+}
+
+/// Whether a time zone is that of instants.
+pub(crate) fn is_utc(zone: &str) -> bool {
+    ["+00:00", "-00:00", "UTC", "Etc/UTC", "GMT"].iter().any(|utc| zone.eq_ignore_ascii_case(utc))
 }
 
 #[cfg(test)]
@@ -148,7 +160,7 @@ mod tests {
 
     #[test]
     fn with_autocommit_off_rows_leave_a_doubt() {
-        let mut tracking = Tracking::new(true);
+        let mut tracking = Tracking::new(true, true);
         tracking.doubts();
         assert!(!tracking.in_transaction());
         tracking.autocommit = false;

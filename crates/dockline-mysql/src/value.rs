@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use dockline_core::{Error, ErrorKind, Result, Value};
+use dockline_core::{Error, ErrorKind, FromValue, Interval, Other, RawJson, Result, Value};
 use mysql::Column;
 use mysql::Value as Wire;
 use mysql::consts::{ColumnFlags, ColumnType};
@@ -22,23 +22,47 @@ pub(crate) fn param(at: usize, value: &Value) -> Result<Wire> {
         Value::Bool(flag) => Wire::Int((*flag).into()),
         Value::Int(n) => Wire::Int(*n),
         Value::UInt(n) => Wire::UInt(*n),
+        Value::Float(single) if single.is_finite() => Wire::Float(*single),
         Value::Double(double) if double.is_finite() => Wire::Double(*double),
-        Value::Double(_) => {
+        Value::Float(_) | Value::Double(_) => {
             let message = format!("parameter {}: MySQL has neither NaN nor infinity", at + 1);
             return Err(Error::new(ErrorKind::Data, message));
         }
         Value::Text(text) => Wire::Bytes(text.as_bytes().to_vec()),
         Value::Bytes(bytes) => Wire::Bytes(bytes.clone()),
+        // As text: the protocol's own form has a time, which a column of text would keep.
         #[cfg(feature = "chrono")]
-        Value::Date(_) | Value::Time(_) | Value::DateTime(_) | Value::DateTimeTz(_) => of_chrono(value),
+        Value::Date(date) => Wire::Bytes(date.to_string().into_bytes()),
+        #[cfg(feature = "chrono")]
+        Value::Time(_) | Value::DateTime(_) | Value::DateTimeUtc(_) | Value::DateTimeTz(_) => of_chrono(value),
+        Value::Interval(interval) => length(at, *interval)?,
+        Value::List(_) => {
+            let message = format!("parameter {}: a list can stand for IN (?) alone", at + 1);
+            return Err(Error::new(ErrorKind::Programming, message));
+        }
         other => match other.portable_text() {
             Some(text) => Wire::Bytes(text.into_owned().into_bytes()),
             None => {
-                let message = format!("parameter {}: MySQL cannot store a {}", at + 1, other.type_name());
+                let message = format!("parameter {}: MySQL has no type for {}", at + 1, other.type_name());
                 return Err(Error::new(ErrorKind::NotSupported, message));
             }
         },
     })
+}
+
+/// Refuses instants in a session that is in another zone than UTC: the server would take them for moments of its zone.
+pub(crate) fn refuse_instants(values: &[Value]) -> Result<()> {
+    match values.iter().position(|value| value.type_name() == "datetime with zone") {
+        None => Ok(()),
+        Some(at) => {
+            let message = format!(
+                "parameter {}: an instant cannot be sent in a session whose time_zone is not UTC, as the server would take it \
+                 for a time of that zone; leave time_zone at its default, +00:00, or send a date and time without a zone",
+                at + 1
+            );
+            Err(Error::new(ErrorKind::Data, message))
+        }
+    }
 }
 
 /// Digits of a second beyond the sixth are cut off. A year that the protocol cannot say goes as text, for the server to
@@ -65,8 +89,7 @@ fn of_chrono(value: &Value) -> Wire {
         )
     };
     match value {
-        Value::Date(date) => datetime(*date, NaiveTime::MIN),
-        Value::DateTime(both) => datetime(both.date(), both.time()),
+        Value::DateTime(both) | Value::DateTimeUtc(both) => datetime(both.date(), both.time()),
         Value::DateTimeTz(instant) => datetime(instant.naive_utc().date(), instant.naive_utc().time()),
         Value::Time(time) => {
             let byte = |n: u32| u8::try_from(n).unwrap_or_default();
@@ -75,6 +98,24 @@ fn of_chrono(value: &Value) -> Wire {
         }
         _ => Wire::NULL,
     }
+}
+
+/// A TIME is a length of time, of up to 838 hours; what is longer goes as text, for the server to refuse.
+fn length(at: usize, interval: Interval) -> Result<Wire> {
+    let Some(micros) = interval.total_micros() else {
+        let message =
+            format!("parameter {}: an interval with months has no fixed length, and MySQL has no type for it", at + 1);
+        return Err(Error::new(ErrorKind::NotSupported, message));
+    };
+    let seconds = micros.unsigned_abs() / 1_000_000;
+    let byte = |n: u64| u8::try_from(n).unwrap_or_default();
+    if seconds >= 839 * 3_600 {
+        return Ok(Wire::Bytes(Interval { micros, ..Interval::default() }.to_string().into_bytes()));
+    }
+    let fraction = u32::try_from(micros.unsigned_abs() % 1_000_000).unwrap_or_default();
+    let days = u32::try_from(seconds / 86_400).unwrap_or_default();
+    let (hours, minutes, seconds) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    Ok(Wire::Time(micros < 0, days, byte(hours), byte(minutes), byte(seconds), fraction))
 }
 
 /// A parameter as a literal that says the same in every `sql_mode` and character set.
@@ -86,11 +127,14 @@ pub(crate) fn literal(sql: &mut String, at: usize, value: &Value) -> Result<()> 
         Value::Bytes(bytes) => hex(sql, "_binary X'", bytes),
         #[cfg(feature = "decimal")]
         Value::Decimal(decimal) => write(sql, format_args!("{decimal}")),
+        #[cfg(feature = "chrono")]
+        Value::Date(date) => write(sql, format_args!("'{date}'")),
         other => match param(at, other)? {
             Wire::NULL => sql.push_str("NULL"),
             Wire::Int(n) => write(sql, format_args!("{n}")),
             Wire::UInt(n) => write(sql, format_args!("{n}")),
             Wire::Double(double) => write(sql, format_args!("{double:e}")),
+            Wire::Float(single) => write(sql, format_args!("{single:e}")),
             Wire::Bytes(bytes) => hex(sql, "_utf8mb4 X'", &bytes),
             other => sql.push_str(&other.as_sql(true)),
         },
@@ -134,20 +178,32 @@ pub(crate) fn wire_size(value: &Wire) -> usize {
 
 const BINARY: u16 = 63;
 
-/// A column of a row, of either protocol: as text, every value comes as bytes.
-pub(crate) fn column(value: Wire, column: &Column) -> Value {
+/// A column of a row, of either protocol: as text, every value comes as bytes. In a session that is `at_utc`, dates and times
+/// are instants too.
+pub(crate) fn column(value: Wire, column: &Column, at_utc: bool) -> Value {
+    let read = read(value, column);
+    #[cfg(feature = "chrono")]
+    if let (Value::DateTime(moment), true) = (&read, at_utc) {
+        return Value::DateTimeUtc(*moment);
+    }
+    #[cfg(not(feature = "chrono"))]
+    let _ = at_utc;
+    read
+}
+
+fn read(value: Wire, column: &Column) -> Value {
     match value {
         Wire::NULL => Value::Null,
         Wire::Int(n) => Value::Int(n),
         Wire::UInt(n) => unsigned(n),
-        Wire::Float(single) => Value::Double(single.into()),
+        Wire::Float(single) => Value::Float(single),
         Wire::Double(double) => Value::Double(double),
         Wire::Date(..) | Wire::Time(..) => moment(&value, column.column_type()),
         Wire::Bytes(bytes) => of_bytes(bytes, column),
     }
 }
 
-fn unsigned(n: u64) -> Value {
+pub(crate) fn unsigned(n: u64) -> Value {
     i64::try_from(n).map_or(Value::UInt(n), Value::Int)
 }
 
@@ -166,27 +222,21 @@ fn of_bytes(bytes: Vec<u8>, column: &Column) -> Value {
                 parsed(bytes, Value::Int)
             }
         }
-        T::MYSQL_TYPE_FLOAT => parsed::<f32>(bytes, |single| Value::Double(single.into())),
+        T::MYSQL_TYPE_FLOAT => parsed(bytes, Value::Float),
         T::MYSQL_TYPE_DOUBLE => parsed(bytes, Value::Double),
         T::MYSQL_TYPE_DECIMAL | T::MYSQL_TYPE_NEWDECIMAL => decimal(bytes),
         T::MYSQL_TYPE_BIT => bytes
             .iter()
             .try_fold(0u64, |bits, byte| Some(bits.checked_mul(256)? + u64::from(*byte)))
             .map_or(Value::Bytes(bytes), unsigned),
-        #[cfg(feature = "json")]
-        T::MYSQL_TYPE_JSON => match serde_json::from_slice(&bytes) {
-            Ok(json) => Value::Json(json),
-            Err(_) => text(bytes),
+        T::MYSQL_TYPE_JSON => match String::from_utf8(bytes) {
+            Ok(text) => Value::Json(RawJson::new(text)),
+            Err(error) => Value::Bytes(error.into_bytes()),
         },
-        #[cfg(not(feature = "json"))]
-        T::MYSQL_TYPE_JSON => text(bytes),
-        #[cfg(feature = "chrono")]
         T::MYSQL_TYPE_DATE | T::MYSQL_TYPE_DATETIME | T::MYSQL_TYPE_TIMESTAMP | T::MYSQL_TYPE_TIME => {
             moment_of_text(bytes, column.column_type())
         }
         T::MYSQL_TYPE_GEOMETRY | T::MYSQL_TYPE_VECTOR => Value::Bytes(bytes),
-        #[cfg(not(feature = "chrono"))]
-        T::MYSQL_TYPE_DATE | T::MYSQL_TYPE_DATETIME | T::MYSQL_TYPE_TIMESTAMP | T::MYSQL_TYPE_TIME => text(bytes),
         T::MYSQL_TYPE_ENUM | T::MYSQL_TYPE_SET => text(bytes),
         _ if column.character_set() == BINARY => Value::Bytes(bytes),
         _ => text(bytes),
@@ -205,19 +255,14 @@ fn parsed<T: std::str::FromStr>(bytes: Vec<u8>, value: impl FnOnce(T) -> Value) 
     }
 }
 
-/// A decimal has up to 65 digits; one that the type of the feature cannot keep without loss comes as text.
-#[cfg(feature = "decimal")]
+/// A decimal has up to 65 digits; one that the type of the feature cannot keep without loss comes with its text.
 fn decimal(bytes: Vec<u8>) -> Value {
-    let exact = |text: &str| rust_decimal::Decimal::from_str_exact(text).ok();
-    match std::str::from_utf8(&bytes).ok().and_then(exact) {
-        Some(decimal) => Value::Decimal(decimal),
-        None => text(bytes),
+    let Ok(digits) = String::from_utf8(bytes) else { return Value::Other(Box::new(Other::opaque("decimal"))) };
+    #[cfg(feature = "decimal")]
+    if let Ok(decimal) = rust_decimal::Decimal::from_str_exact(&digits) {
+        return Value::Decimal(decimal);
     }
-}
-
-#[cfg(not(feature = "decimal"))]
-fn decimal(bytes: Vec<u8>) -> Value {
-    parsed(bytes, Value::Int)
+    Value::Other(Box::new(Other::number("decimal", digits)))
 }
 
 /// A date or a time of the binary protocol.
@@ -225,6 +270,13 @@ fn moment(value: &Wire, kind: ColumnType) -> Value {
     #[cfg(feature = "chrono")]
     if let Some(moment) = real_moment(value, kind) {
         return moment;
+    }
+    // One that is no time of a day is a length of time.
+    if let Wire::Time(negative, days, hours, minutes, seconds, micros) = *value {
+        let hours = i64::from(days) * 24 + i64::from(hours);
+        let seconds = (hours * 60 + i64::from(minutes)) * 60 + i64::from(seconds);
+        let micros = seconds * 1_000_000 + i64::from(micros);
+        return Value::Interval(Interval { micros: if negative { -micros } else { micros }, ..Interval::default() });
     }
     Value::Text(moment_text(value, kind))
 }
@@ -263,31 +315,37 @@ fn moment_text(value: &Wire, kind: ColumnType) -> String {
             let fraction = fraction(micros);
             format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction}")
         }
-        Wire::Time(negative, days, hour, minute, second, micros) => {
-            let sign = if negative { "-" } else { "" };
-            let hours = days * 24 + u32::from(hour);
-            format!("{sign}{hours:02}:{minute:02}:{second:02}{}", fraction(micros))
-        }
         _ => String::new(),
     }
 }
 
 /// A date or a time of the text protocol.
-#[cfg(feature = "chrono")]
 fn moment_of_text(bytes: Vec<u8>, kind: ColumnType) -> Value {
+    let Ok(written) = std::str::from_utf8(&bytes) else { return Value::Bytes(bytes) };
+    #[cfg(feature = "chrono")]
+    if let Some(moment) = real_moment_of_text(written, kind) {
+        return moment;
+    }
+    if kind == ColumnType::MYSQL_TYPE_TIME
+        && let Ok(length) = Interval::from_value(Value::Text(written.to_owned()))
+    {
+        return Value::Interval(length);
+    }
+    text(bytes)
+}
+
+#[cfg(feature = "chrono")]
+fn real_moment_of_text(written: &str, kind: ColumnType) -> Option<Value> {
     use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
-    let Ok(written) = std::str::from_utf8(&bytes) else { return Value::Bytes(bytes) };
-    let moment = if written.starts_with("0000") {
-        None
-    } else {
-        match kind {
-            ColumnType::MYSQL_TYPE_DATE => written.parse::<NaiveDate>().ok().map(Value::Date),
-            ColumnType::MYSQL_TYPE_TIME => written.parse::<NaiveTime>().ok().map(Value::Time),
-            _ => NaiveDateTime::parse_from_str(written, "%Y-%m-%d %H:%M:%S%.f").ok().map(Value::DateTime),
-        }
-    };
-    moment.unwrap_or_else(|| text(bytes))
+    if written.starts_with("0000") {
+        return None;
+    }
+    match kind {
+        ColumnType::MYSQL_TYPE_DATE => written.parse::<NaiveDate>().ok().map(Value::Date),
+        ColumnType::MYSQL_TYPE_TIME => written.parse::<NaiveTime>().ok().map(Value::Time),
+        _ => NaiveDateTime::parse_from_str(written, "%Y-%m-%d %H:%M:%S%.f").ok().map(Value::DateTime),
+    }
 }
 
 #[cfg(test)]
@@ -296,6 +354,10 @@ mod tests {
 
     fn read(kind: ColumnType, bytes: &str) -> Value {
         column(Wire::Bytes(bytes.as_bytes().to_vec()), &Column::new(kind).with_character_set(255))
+    }
+
+    fn column(value: Wire, column: &Column) -> Value {
+        super::column(value, column, false)
     }
 
     fn written(value: &Value) -> String {
@@ -332,7 +394,7 @@ mod tests {
     fn text_of_numbers_becomes_numbers() {
         assert_eq!(read(ColumnType::MYSQL_TYPE_LONG, "-7"), Value::Int(-7));
         assert_eq!(read(ColumnType::MYSQL_TYPE_DOUBLE, "1.5e300"), Value::Double(1.5e300));
-        assert_eq!(read(ColumnType::MYSQL_TYPE_FLOAT, "0.1"), Value::Double(f64::from(0.1f32)));
+        assert_eq!(read(ColumnType::MYSQL_TYPE_FLOAT, "0.1"), Value::Float(0.1));
         assert_eq!(read(ColumnType::MYSQL_TYPE_BIT, "\u{1}\u{2}"), Value::Int(258));
         let big = Column::new(ColumnType::MYSQL_TYPE_LONGLONG).with_flags(ColumnFlags::UNSIGNED_FLAG);
         assert_eq!(column(Wire::Bytes(u64::MAX.to_string().into_bytes()), &big), Value::UInt(u64::MAX));
@@ -362,7 +424,11 @@ mod tests {
         assert_eq!(of(zero.clone(), ColumnType::MYSQL_TYPE_DATE), Value::Text("0000-00-00".into()));
         assert_eq!(of(zero, ColumnType::MYSQL_TYPE_DATETIME), Value::Text("0000-00-00 00:00:00".into()));
         let long = Wire::Time(true, 34, 22, 59, 59, 500_000);
-        assert_eq!(of(long, ColumnType::MYSQL_TYPE_TIME), Value::Text("-838:59:59.500000".into()));
+        let long = of(long, ColumnType::MYSQL_TYPE_TIME);
+        assert_eq!(
+            (&long, long.text().unwrap()),
+            (&read(ColumnType::MYSQL_TYPE_TIME, "-838:59:59.500000"), "-838:59:59.5".into())
+        );
     }
 
     #[cfg(feature = "chrono")]
@@ -380,9 +446,22 @@ mod tests {
         ] {
             assert_eq!(read(kind, text), value);
             assert_eq!(column(param(0, &value).unwrap(), &Column::new(kind)), value);
+            let at_utc = super::column(param(0, &value).unwrap(), &Column::new(kind), true);
+            assert_eq!(matches!(at_utc, Value::DateTimeUtc(_)), kind == ColumnType::MYSQL_TYPE_DATETIME);
             assert!(written(&value).contains(text), "{}", written(&value));
         }
-        assert_eq!(read(ColumnType::MYSQL_TYPE_TIME, "838:59:59"), Value::Text("838:59:59".into()));
+        assert_eq!(read(ColumnType::MYSQL_TYPE_TIME, "838:59:59").text().unwrap(), "838:59:59");
+    }
+
+    #[test]
+    fn a_length_of_time_is_a_time_as_far_as_there_is_one() {
+        let hours = |hours: i64| Value::Interval(Interval { micros: hours * 3_600_000_000, ..Interval::default() });
+        for length in [hours(25), hours(-30), hours(838)] {
+            assert_eq!(column(param(0, &length).unwrap(), &Column::new(ColumnType::MYSQL_TYPE_TIME)), length);
+        }
+        assert_eq!(param(0, &hours(839)).unwrap(), Wire::Bytes(b"839:00:00".to_vec()), "for the server to refuse");
+        let month = Value::Interval(Interval { months: 1, ..Interval::default() });
+        assert!(param(0, &month).unwrap_err().message().contains("parameter 1"));
     }
 
     #[cfg(feature = "decimal")]
@@ -391,7 +470,8 @@ mod tests {
         let number = "1234567890123456789012345.678";
         assert_eq!(read(ColumnType::MYSQL_TYPE_NEWDECIMAL, number), Value::Decimal(number.parse().unwrap()));
         let long = "12345678901234567890123456789012345.5";
-        assert_eq!(read(ColumnType::MYSQL_TYPE_NEWDECIMAL, long), Value::Text(long.into()));
+        assert_eq!(String::from_value(read(ColumnType::MYSQL_TYPE_NEWDECIMAL, long)).unwrap(), long);
+        assert!(f64::from_value(read(ColumnType::MYSQL_TYPE_NEWDECIMAL, long)).is_ok(), "the nearest");
         assert_eq!(written(&Value::Decimal("-1.50".parse().unwrap())), "-1.50");
     }
 }

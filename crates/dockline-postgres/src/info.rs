@@ -18,6 +18,7 @@ SELECT current_setting('server_version') AS version, \
  (SELECT setting FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout') AS idle_in_transaction, \
  pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only, \
  current_setting('server_encoding') AS charset, \
+ (SELECT reset_val FROM pg_settings WHERE name = 'TimeZone') AS zone, \
  (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS encrypted";
 
 /// The oldest version that Dockline is made for, and its number as the server writes it.
@@ -43,6 +44,7 @@ pub(crate) fn read<'row>(column: impl Fn(&str) -> Option<&'row str>, over_networ
     });
     info.read_only = flag("read_only");
     info.charset = column("charset").map(str::to_owned);
+    info.time_zone = column("zone").map(str::to_owned);
     info.encrypted = flag("encrypted");
     info.over_network = over_network;
     info

@@ -20,16 +20,19 @@
 //! | column | value |
 //! |---|---|
 //! | `boolean`, `smallint`, `integer`, `bigint`, `oid` | `Bool`, `Int` |
-//! | `real`, `double precision` | `Double` |
+//! | `real`, `double precision` | `Float`, `Double` |
 //! | `text`, `varchar`, `char`, `name`, `citext`, `xml`, enums | `Text` |
 //! | `bytea` | `Bytes` |
-//! | `numeric` | `Decimal` with the feature `decimal`, where it has at most 28 digits; else `Int` where it has no scale and fits, else `Text` |
-//! | `date`, `time`, `timestamp`, `timestamptz` | `Date`, `Time`, `DateTime`, `DateTimeTz` with the feature `chrono`; else, and for infinity, `Text` |
-//! | `uuid`, `json`, `jsonb` | `Uuid`, `Json` with the features; else `Text` |
-//! | `void` | `Text`, empty |
+//! | `numeric` | `Decimal` with the feature `decimal`, if it has at most 28 digits; else `Other`, which is its digits |
+//! | `date`, `time`, `timestamp`, `timestamptz` | `Date`, `Time`, `DateTime`, `DateTimeTz` with the feature `chrono`; else, and for infinity, `Other` |
+//! | `interval` | `Interval` |
+//! | `uuid` | `Uuid` with the feature; else `Text` |
+//! | `json`, `jsonb` | `Json`, which is the text |
+//! | arrays | `Array` |
+//! | ranges, composites, `money`, `inet`, `bit`, geometric types, … | `Other`, which is the text |
+//! | types whose text is not known, such as `tsvector` | `Other`, which can be read as nothing |
 //!
-//! Columns of other types are an error that says so: cast them, as in `address::text`, or read them by `native`. A parameter is sent
-//! in the form that its place in the statement asks for, also as text that the server reads.
+//! A parameter is sent in the form that its place in the statement asks for, also as text that the server reads.
 //!
 //! # Async programs
 //!
@@ -67,6 +70,7 @@ mod decoy;
 mod error;
 mod frame;
 mod info;
+mod literal;
 mod numeric;
 mod observed;
 mod open;

@@ -1,62 +1,72 @@
 //! Values as parameters of PostgreSQL.
 
 use std::error::Error as StdError;
-use std::fmt::{self, Write};
+use std::fmt;
 
 use bytes::{BufMut, BytesMut};
-#[cfg(feature = "chrono")]
-use chrono::{Datelike, SubsecRound};
-use dockline_core::{Error, ErrorKind, Value};
-use postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
+use dockline_core::{Error, ErrorKind, Interval, Value};
+use postgres::types::{Format, IsNull, Kind, ToSql, Type, to_sql_checked};
 
+use crate::error::Passed;
+use crate::literal;
 #[cfg(feature = "chrono")]
 use crate::value::EPOCH;
 
-use crate::error::Passed;
-
-/// A parameter, on its way into the driver.
+/// A parameter, on its way into the driver, and which one it is, counted from 0.
 ///
-/// Where value and type are the same on both sides, it goes in binary form. Else it goes as text, which the server reads
+/// If value and type are the same on both sides, it goes in binary form. Else it goes as text, which the server reads
 /// as it reads a literal: so a text can be a UUID, an address or a label of an enum, and 1 can be a numeric.
-pub(crate) struct Param<'a>(pub(crate) &'a Value);
+pub(crate) struct Param<'a>(pub(crate) usize, pub(crate) &'a Value);
 
 /// Calls with the parameters of a prepared statement, as the driver takes them.
 pub(crate) fn with_params<R>(params: &[Value], call: impl FnOnce(&[&(dyn ToSql + Sync)]) -> R) -> R {
     // Few need no memory.
     match params {
         [] => return call(&[]),
-        [a] => return call(&[&Param(a)]),
-        [a, b] => return call(&[&Param(a), &Param(b)]),
-        [a, b, c] => return call(&[&Param(a), &Param(b), &Param(c)]),
+        [a] => return call(&[&Param(0, a)]),
+        [a, b] => return call(&[&Param(0, a), &Param(1, b)]),
+        [a, b, c] => return call(&[&Param(0, a), &Param(1, b), &Param(2, c)]),
         _ => {}
     }
-    let params: Vec<Param<'_>> = params.iter().map(Param).collect();
+    let params = numbered(params);
     let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
     call(&params)
 }
 
-/// The same for a statement that is not prepared: the server finds out their types, and gets text.
-pub(crate) fn with_typed<R>(params: &[Value], call: impl FnOnce(&[(&(dyn ToSql + Sync), Type)]) -> R) -> R {
-    let params: Vec<Param<'_>> = params.iter().map(Param).collect();
+/// The same for a statement that is not prepared, with the types that the server is told. Of the others it finds out the types,
+/// and gets text.
+pub(crate) fn with_typed<R>(
+    params: &[Value],
+    told: &[Type],
+    call: impl FnOnce(&[(&(dyn ToSql + Sync), Type)]) -> R,
+) -> R {
+    let params = numbered(params);
+    let of = |at: usize| told.get(at).cloned().unwrap_or(Type::UNKNOWN);
     let params: Vec<(&(dyn ToSql + Sync), Type)> =
-        params.iter().map(|param| (param as &(dyn ToSql + Sync), Type::UNKNOWN)).collect();
+        params.iter().map(|param| (param as &(dyn ToSql + Sync), of(param.0))).collect();
     call(&params)
+}
+
+pub(crate) fn numbered(params: &[Value]) -> Vec<Param<'_>> {
+    params.iter().enumerate().map(|(at, value)| Param(at, value)).collect()
 }
 
 /// The driver writes its parameters to the log, and they may be secret.
 impl fmt::Debug for Param<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.type_name())
+        f.write_str(self.1.type_name())
     }
 }
 
 impl ToSql for Param<'_> {
     fn to_sql(&self, of: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn StdError + Send + Sync>> {
-        if self.0.is_null() {
+        let Self(at, value) = self;
+        if value.is_null() {
             return Ok(IsNull::Yes);
         }
-        let written = if is_binary(self.0, of) { binary(self.0, of, out) } else { text(self.0, of, out) };
-        written.map(|()| IsNull::No).map_err(Passed::boxed)
+        let written = if is_binary(value, of) { binary(value, of, out) } else { text(value, of, out) };
+        let numbered = |error: Error| Passed::boxed(error.with_context(format_args!("parameter {}", at + 1)));
+        written.map(|()| IsNull::No).map_err(numbered)
     }
 
     fn accepts(_: &Type) -> bool {
@@ -64,7 +74,7 @@ impl ToSql for Param<'_> {
     }
 
     fn encode_format(&self, of: &Type) -> Format {
-        if is_binary(self.0, of) { Format::Binary } else { Format::Text }
+        if is_binary(self.1, of) { Format::Binary } else { Format::Text }
     }
 
     to_sql_checked!();
@@ -79,10 +89,14 @@ fn is_binary(value: &Value, of: &Type) -> bool {
         Value::Null => true,
         Value::Bool(_) => *of == Type::BOOL,
         Value::Int(_) | Value::UInt(_) => matches!(*of, Type::INT2 | Type::INT4 | Type::INT8),
+        Value::Float(_) => matches!(*of, Type::FLOAT4 | Type::FLOAT8),
         Value::Double(_) => *of == Type::FLOAT8,
-        Value::Text(_) => is_text(of),
+        // Text for a bytea is its bytes, whatever backslashes are in it.
+        Value::Text(_) => is_text(of) || *of == Type::BYTEA,
+        Value::Json(_) => is_text(of) || matches!(*of, Type::BYTEA | Type::JSON | Type::JSONB),
         // Bytes for a text are its bytes, if they are UTF-8.
-        Value::Bytes(_) => *of == Type::BYTEA || is_text(of),
+        Value::Bytes(bytes) => is_text(of) || *of == Type::BYTEA || (*of == Type::UUID && bytes.len() == 16),
+        Value::Interval(_) => *of == Type::INTERVAL,
         #[cfg(feature = "uuid")]
         Value::Uuid(_) => *of == Type::UUID,
         #[cfg(feature = "chrono")]
@@ -90,7 +104,7 @@ fn is_binary(value: &Value, of: &Type) -> bool {
         #[cfg(feature = "chrono")]
         Value::Time(_) => *of == Type::TIME,
         #[cfg(feature = "chrono")]
-        Value::DateTime(_) => *of == Type::TIMESTAMP,
+        Value::DateTime(_) | Value::DateTimeUtc(_) => *of == Type::TIMESTAMP,
         #[cfg(feature = "chrono")]
         Value::DateTimeTz(_) => *of == Type::TIMESTAMPTZ,
         _ => false,
@@ -102,9 +116,23 @@ fn binary(value: &Value, of: &Type, out: &mut BytesMut) -> Result<(), Error> {
         Value::Bool(flag) => out.put_u8((*flag).into()),
         Value::Int(n) => integer((*n).into(), of, out)?,
         Value::UInt(n) => integer((*n).into(), of, out)?,
+        Value::Float(single) if *of == Type::FLOAT4 => out.put_f32(*single),
+        Value::Float(single) => out.put_f64((*single).into()),
         Value::Double(double) => out.put_f64(*double),
         Value::Text(text) => out.put_slice(text.as_bytes()),
+        Value::Json(json) => {
+            if *of == Type::JSONB {
+                // The version of the form.
+                out.put_u8(1);
+            }
+            out.put_slice(json.as_str().as_bytes());
+        }
         Value::Bytes(bytes) => out.put_slice(bytes),
+        Value::Interval(Interval { months, days, micros }) => {
+            out.put_i64(*micros);
+            out.put_i32(*days);
+            out.put_i32(*months);
+        }
         #[cfg(feature = "uuid")]
         Value::Uuid(uuid) => out.put_slice(uuid.as_bytes()),
         #[cfg(feature = "chrono")]
@@ -115,7 +143,9 @@ fn binary(value: &Value, of: &Type, out: &mut BytesMut) -> Result<(), Error> {
         #[cfg(feature = "chrono")]
         Value::Time(time) => out.put_i64(micros(time.signed_duration_since(chrono::NaiveTime::MIN), of)?),
         #[cfg(feature = "chrono")]
-        Value::DateTime(moment) => out.put_i64(micros(moment.signed_duration_since(EPOCH.into()), of)?),
+        Value::DateTime(moment) | Value::DateTimeUtc(moment) => {
+            out.put_i64(micros(moment.signed_duration_since(EPOCH.into()), of)?);
+        }
         #[cfg(feature = "chrono")]
         Value::DateTimeTz(instant) => {
             out.put_i64(micros(instant.naive_utc().signed_duration_since(EPOCH.into()), of)?);
@@ -145,65 +175,32 @@ fn integer(n: i128, of: &Type, out: &mut BytesMut) -> Result<(), Error> {
 }
 
 fn text(value: &Value, of: &Type, out: &mut BytesMut) -> Result<(), Error> {
-    let written = match value {
-        Value::Bool(flag) => out.write_str(if *flag { "t" } else { "f" }),
-        Value::Int(n) => write!(out, "{n}"),
-        Value::UInt(n) => write!(out, "{n}"),
-        Value::Double(double) if double.is_infinite() => {
-            out.write_str(if *double > 0.0 { "Infinity" } else { "-Infinity" })
+    match value {
+        Value::List(_) => {
+            let message = "a list can stand for IN (?) alone; give a vector to = ANY(?), and to arrays";
+            return Err(Error::new(ErrorKind::Programming, message));
         }
-        Value::Double(double) => write!(out, "{double:?}"),
-        Value::Text(text) => out.write_str(text),
-        Value::Bytes(bytes) if matches!(*of, Type::UNKNOWN | Type::BYTEA) => hex(bytes, out),
-        Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => out.write_str(text),
-            Err(_) => return Err(Error::new(ErrorKind::Data, format!("bytes that are not UTF-8 cannot be a {of}"))),
-        },
-        #[cfg(feature = "chrono")]
-        Value::Date(date) => moment(*date, None, "", out),
-        #[cfg(feature = "chrono")]
-        Value::Time(time) => write!(out, "{}", time.trunc_subsecs(6)),
-        #[cfg(feature = "chrono")]
-        Value::DateTime(both) => moment(both.date(), Some(both.time()), "", out),
-        #[cfg(feature = "chrono")]
-        Value::DateTimeTz(instant) => {
-            let both = instant.naive_utc();
-            moment(both.date(), Some(both.time()), "+00", out)
+        Value::Bytes(bytes) if *of != Type::UNKNOWN && !matches!(of.kind(), Kind::Array(_)) => {
+            match std::str::from_utf8(bytes) {
+                Ok(text) => out.put_slice(text.as_bytes()),
+                Err(_) => {
+                    return Err(Error::new(ErrorKind::Data, format!("bytes that are not UTF-8 cannot be a {of}")));
+                }
+            }
+            return Ok(());
         }
-        other => match other.portable_text() {
-            Some(text) => out.write_str(&text),
-            None => return Err(no_such(value)),
-        },
-    };
-    // The buffer grows as it has to.
-    written.map_err(|_| out_of_range(of))
-}
-
-/// PostgreSQL writes no sign before a year, and counts those before the first from one again. It would round what is finer
-/// than a microsecond, and the binary form cuts it off.
-#[cfg(feature = "chrono")]
-fn moment(date: chrono::NaiveDate, time: Option<chrono::NaiveTime>, zone: &str, out: &mut BytesMut) -> fmt::Result {
-    let (year, era) = if date.year() < 1 { (1 - i64::from(date.year()), " BC") } else { (date.year().into(), "") };
-    write!(out, "{year:04}-{:02}-{:02}", date.month(), date.day())?;
-    if let Some(time) = time {
-        write!(out, " {}{zone}", time.trunc_subsecs(6))?;
+        _ => {}
     }
-    out.write_str(era)
-}
-
-fn hex(bytes: &[u8], out: &mut BytesMut) -> fmt::Result {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    out.reserve(2 + bytes.len() * 2);
-    out.put_slice(b"\\x");
-    for byte in bytes {
-        out.put_u8(DIGITS[usize::from(byte >> 4)]);
-        out.put_u8(DIGITS[usize::from(byte & 15)]);
+    match literal::write(value, out) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(no_such(value)),
+        // The buffer grows as it has to.
+        Err(fmt::Error) => Err(out_of_range(of)),
     }
-    Ok(())
 }
 
 fn out_of_range(of: &Type) -> Error {
-    Error::new(ErrorKind::Data, format!("a value is out of the range of {of}"))
+    Error::new(ErrorKind::Data, format!("it is out of the range of {of}"))
 }
 
 fn no_such(value: &Value) -> Error {
@@ -216,7 +213,7 @@ mod tests {
 
     fn sent(value: &Value, of: &Type) -> Result<(bool, Vec<u8>), String> {
         let mut out = BytesMut::new();
-        let param = Param(value);
+        let param = Param(0, value);
         let binary = matches!(param.encode_format(of), Format::Binary);
         param.to_sql(of, &mut out).map_err(|error| error.to_string())?;
         Ok((binary, out.to_vec()))
@@ -228,6 +225,9 @@ mod tests {
         assert_eq!(sent(&Value::UInt(7), &Type::INT2), Ok((true, vec![0, 7])));
         assert_eq!(sent(&Value::Text("a".into()), &Type::VARCHAR), Ok((true, b"a".to_vec())));
         assert_eq!(sent(&Value::Bool(true), &Type::BOOL), Ok((true, vec![1])));
+        assert_eq!(sent(&Value::Text("\\x41".into()), &Type::BYTEA), Ok((true, b"\\x41".to_vec())));
+        assert_eq!(sent(&Value::Float(0.5), &Type::FLOAT4), Ok((true, 0.5_f32.to_be_bytes().to_vec())));
+        assert_eq!(sent(&Value::Float(0.5), &Type::FLOAT8), Ok((true, 0.5_f64.to_be_bytes().to_vec())));
         assert!(sent(&Value::Int(70_000), &Type::INT2).is_err());
         assert!(sent(&Value::UInt(u64::MAX), &Type::INT8).is_err());
     }
@@ -242,10 +242,13 @@ mod tests {
         assert_eq!(sent(&Value::Bytes(vec![0, 255]), &Type::UNKNOWN), Ok((false, b"\\x00ff".to_vec())));
         assert_eq!(sent(&Value::Bool(false), &Type::UNKNOWN), Ok((false, b"f".to_vec())));
         assert!(sent(&Value::Bytes(vec![255]), &Type::JSON).is_err());
+        let array = Value::Array(vec![Value::Int(1), Value::Null, Value::Text("a b".into())]);
+        assert_eq!(sent(&array, &Type::TEXT_ARRAY), Ok((false, br#"{"1",NULL,"a b"}"#.to_vec())));
+        assert!(sent(&Value::List(vec![]), &Type::INT4).is_err());
     }
 
     #[test]
     fn the_drivers_log_does_not_see_values() {
-        assert_eq!(format!("{:?}", Param(&Value::Text("hunter2".into()))), "text");
+        assert_eq!(format!("{:?}", Param(0, &Value::Text("hunter2".into()))), "text");
     }
 }

@@ -26,8 +26,10 @@ pub(crate) struct Plan {
     pub(crate) prepares: bool,
     pub(crate) statement_cache: u32,
     pub(crate) autocommit: bool,
-    /// What a new session is told, in one round trip; empty where there is nothing to tell.
+    /// What a new session is told, in one round trip; empty if there is nothing to tell.
     pub(crate) set_up: String,
+    /// It is set to UTC, unless it is there already.
+    pub(crate) at_utc: bool,
     pub(crate) init_sql: Option<String>,
     /// For the password, which is asked for at every connect.
     pub(crate) settings: Settings,
@@ -82,6 +84,7 @@ impl Plan {
             statement_cache: settings.get_statement_cache(),
             autocommit: settings.get_autocommit(),
             set_up: set_up(settings),
+            at_utc: settings.get_time_zone().is_none(),
             init_sql: settings.get_init_sql().map(str::to_owned),
             settings: settings.clone(),
         })
@@ -93,12 +96,15 @@ impl Plan {
     }
 }
 
+/// The time zone that leaves a session with that of the server.
+const SERVERS_OWN: &str = "server";
+
 fn set_up(settings: &Settings) -> String {
     let mut sql = String::new();
     if let Some(level) = settings.get_isolation_level() {
         sql.push_str(&format!("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {level};"));
     }
-    if let Some(zone) = settings.get_time_zone() {
+    if let Some(zone) = settings.get_time_zone().filter(|zone| *zone != SERVERS_OWN) {
         // As a bare text, an offset would have the sign of POSIX: west of Greenwich is more.
         if is_offset(zone) {
             sql.push_str(&format!("SET TIME ZONE INTERVAL '{zone}' HOUR TO MINUTE;"));
@@ -136,6 +142,7 @@ mod tests {
     #[test]
     fn a_session_is_set_up_in_one_text() {
         assert_eq!(set_up(&Settings::new()), "");
+        assert_eq!(set_up(&Settings::new().time_zone("server")), "");
         let settings = Settings::new()
             .isolation_level(Some(IsolationLevel::RepeatableRead))
             .time_zone("O'Higgins")

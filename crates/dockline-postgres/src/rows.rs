@@ -9,7 +9,7 @@ use postgres::fallible_iterator::FallibleIterator;
 use postgres::{Column as Heading, Row, RowIter};
 
 use crate::cancel::Canceller;
-use crate::value::Column;
+use crate::value::{Raw, Reader};
 use crate::watch::Watch;
 
 /// What remains of a result that is left early is read where it is not more rows than this.
@@ -88,6 +88,7 @@ pub(crate) fn pour(
     known: Option<&Arc<[String]>>,
     sink: &mut dyn RowSink,
     mut leaving: Leaving,
+    reader: Reader,
 ) -> Result<Poured, postgres::Error> {
     let mut told = known.is_some();
     if let Some(columns) = known {
@@ -109,7 +110,7 @@ pub(crate) fn pour(
             told = true;
         }
         if !stopped {
-            stopped = sink.row(values(&row)?) == ControlFlow::Break(());
+            stopped = sink.row(values(&row, reader)?) == ControlFlow::Break(());
             if stopped && sink.was_forked() {
                 return Ok(Poured::Drained);
             }
@@ -130,8 +131,9 @@ pub(crate) fn pour(
 }
 
 /// The values of a row.
-pub(crate) fn values(row: &Row) -> Result<Vec<Value>, postgres::Error> {
-    (0..row.len()).map(|at| row.try_get::<_, Column>(at).map(|column| column.0)).collect()
+pub(crate) fn values(row: &Row, reader: Reader) -> Result<Vec<Value>, postgres::Error> {
+    let columns = row.columns().iter().enumerate();
+    columns.map(|(at, column)| row.try_get::<_, Raw<'_>>(at).map(|raw| reader.value(column.type_(), raw.0))).collect()
 }
 
 /// The names of columns.

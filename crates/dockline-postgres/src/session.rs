@@ -1,9 +1,11 @@
 //! One connection.
 
 mod fetch;
+mod guess;
 mod liveness;
 mod many;
 mod prepared;
+mod preparing;
 mod statement;
 mod transaction;
 
@@ -28,6 +30,7 @@ use crate::open::{Opened, set_up_failed};
 use crate::plan::Plan;
 use crate::protocol::{Fatal, Status};
 use crate::runtime;
+use crate::value::Reader;
 use crate::watch::Watch;
 use crate::wire;
 use prepared::Prepared;
@@ -54,6 +57,10 @@ pub(crate) struct PostgresSession {
     broken: bool,
     /// What statements made that a new session would lack.
     held: SessionState,
+    /// How columns are read.
+    reader: Reader,
+    /// A savepoint of ours stands in front of a statement that has been prepared.
+    owes_release: bool,
     /// What the server reported of the session when it was set up.
     reported: BTreeMap<String, String>,
     was_read_only: bool,
@@ -80,6 +87,8 @@ impl PostgresSession {
             rolled_back: false,
             broken: false,
             held: SessionState::default(),
+            reader: Reader::default(),
+            owes_release: false,
             reported: BTreeMap::new(),
             was_read_only: false,
             opened_at: Instant::now(),
@@ -98,6 +107,10 @@ impl PostgresSession {
     fn tell_settings(&mut self, deadline: Deadline) -> Result<()> {
         let plan = Arc::clone(&self.plan);
         let mut sql = plan.set_up.clone();
+        // As Django, which has it so on every database. A server that says that it is there already is not told.
+        if plan.at_utc && self.parameter("TimeZone").is_none_or(|zone| !is_utc(&zone)) {
+            sql.push_str("SET TIME ZONE 'UTC';");
+        }
         if self.process.is_none() {
             sql.push_str("SELECT pg_backend_pid()");
         }
@@ -271,6 +284,10 @@ impl Session for PostgresSession {
         })
     }
 
+    fn dialect(&self) -> Dialect {
+        Self::dialect(self)
+    }
+
     fn execute_many(&mut self, sql: &str, rows: &mut dyn ParamRows) -> Result<u64> {
         self.observed(|session| runtime::blocking(|| session.run_many(sql, rows)))
     }
@@ -417,6 +434,10 @@ impl Session for PostgresSession {
         self.let_go(Some(deadline));
         Ok(())
     }
+}
+
+fn is_utc(zone: &str) -> bool {
+    ["UTC", "Etc/UTC", "GMT"].iter().any(|utc| zone.eq_ignore_ascii_case(utc))
 }
 
 /// What a session sets for itself, of what the server reports.

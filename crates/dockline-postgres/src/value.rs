@@ -1,24 +1,31 @@
 //! Columns of PostgreSQL as values.
 
+mod container;
+mod moment;
+mod money;
+mod textual;
+
 use std::error::Error as StdError;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
-use dockline_core::{Error, ErrorKind, Value};
+use dockline_core::{Interval, Other, RawJson, Value};
 use postgres::types::{FromSql, Kind, Type};
 
-use crate::error::Passed;
 use crate::numeric;
 
-/// A column's value, on its way out of the driver.
-pub(crate) struct Column(pub(crate) Value);
+#[cfg(feature = "chrono")]
+pub(crate) use moment::EPOCH;
+pub(crate) use money::Money;
 
-impl<'a> FromSql<'a> for Column {
-    fn from_sql(of: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Send + Sync>> {
-        decode(of, raw).map(Self).map_err(Passed::boxed)
+/// A column as it came, on its way out of the driver.
+pub(crate) struct Raw<'a>(pub(crate) Option<&'a [u8]>);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Send + Sync>> {
+        Ok(Self(Some(raw)))
     }
 
     fn from_sql_null(_: &Type) -> Result<Self, Box<dyn StdError + Send + Sync>> {
-        Ok(Self(Value::Null))
+        Ok(Self(None))
     }
 
     fn accepts(_: &Type) -> bool {
@@ -26,46 +33,134 @@ impl<'a> FromSql<'a> for Column {
     }
 }
 
-fn decode(of: &Type, raw: &[u8]) -> Result<Value, Error> {
-    let broken = || Error::new(ErrorKind::Data, format!("a {of} cannot be read: it has {} bytes", raw.len()));
-    Ok(match *of {
-        Type::BOOL => Value::Bool(raw.first().is_some_and(|byte| *byte != 0)),
-        Type::INT8 => Value::Int(i64::from_be_bytes(array(raw).ok_or_else(broken)?)),
-        Type::INT4 => Value::Int(i32::from_be_bytes(array(raw).ok_or_else(broken)?).into()),
-        Type::INT2 => Value::Int(i16::from_be_bytes(array(raw).ok_or_else(broken)?).into()),
-        Type::OID => Value::Int(u32::from_be_bytes(array(raw).ok_or_else(broken)?).into()),
-        Type::FLOAT8 => Value::Double(f64::from_be_bytes(array(raw).ok_or_else(broken)?)),
-        Type::FLOAT4 => Value::Double(f32::from_be_bytes(array(raw).ok_or_else(broken)?).into()),
-        Type::TEXT
-        | Type::VARCHAR
-        | Type::BPCHAR
-        | Type::NAME
-        | Type::UNKNOWN
-        | Type::XML
-        | Type::CHAR
-        | Type::VOID => text(raw),
-        Type::BYTEA => Value::Bytes(raw.to_vec()),
-        Type::NUMERIC => number(numeric::text(raw).ok_or_else(broken)?),
-        Type::DATE => date(i32::from_be_bytes(array(raw).ok_or_else(broken)?)),
-        Type::TIME => time(i64::from_be_bytes(array(raw).ok_or_else(broken)?)),
-        Type::TIMESTAMP => timestamp(i64::from_be_bytes(array(raw).ok_or_else(broken)?), false),
-        Type::TIMESTAMPTZ => timestamp(i64::from_be_bytes(array(raw).ok_or_else(broken)?), true),
-        Type::UUID => uuid(array(raw).ok_or_else(broken)?),
-        Type::JSON => json(raw)?,
-        // A byte with the version stands before the text.
-        Type::JSONB => json(raw.get(1..).ok_or_else(broken)?)?,
-        _ => match of.kind() {
+/// What reading values needs to know of the session.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Reader {
+    /// How the server writes amounts of money; `None` where nobody has asked it.
+    pub(crate) money: Option<Money>,
+}
+
+impl Reader {
+    /// The value of a column. One that cannot be read comes as a value that can be read as nothing: the others of its row are
+    /// good all the same.
+    pub(crate) fn value(self, of: &Type, raw: Option<&[u8]>) -> Value {
+        match raw {
+            Some(raw) => self.read(of, raw).unwrap_or_else(|| Value::Other(Box::new(Other::opaque(of.to_string())))),
+            None => Value::Null,
+        }
+    }
+
+    fn read(self, of: &Type, raw: &[u8]) -> Option<Value> {
+        Some(match *of {
+            Type::BOOL => Value::Bool(*raw.first()? != 0),
+            Type::INT8 => Value::Int(i64::from_be_bytes(array(raw)?)),
+            Type::INT4 => Value::Int(i32::from_be_bytes(array(raw)?).into()),
+            Type::INT2 => Value::Int(i16::from_be_bytes(array(raw)?).into()),
+            Type::OID | Type::XID | Type::CID => Value::Int(u32::from_be_bytes(array(raw)?).into()),
+            Type::FLOAT8 => Value::Double(f64::from_be_bytes(array(raw)?)),
+            Type::FLOAT4 => Value::Float(f32::from_be_bytes(array(raw)?)),
+            Type::TEXT
+            | Type::VARCHAR
+            | Type::BPCHAR
+            | Type::NAME
+            | Type::UNKNOWN
+            | Type::XML
+            | Type::CHAR
+            | Type::REFCURSOR
+            | Type::VOID => text(raw),
+            Type::BYTEA => Value::Bytes(raw.to_vec()),
+            Type::NUMERIC => number(numeric::text(raw)?),
+            Type::DATE => moment::date(i32::from_be_bytes(array(raw)?)),
+            Type::TIME => moment::time(i64::from_be_bytes(array(raw)?)),
+            Type::TIMESTAMP => moment::timestamp(i64::from_be_bytes(array(raw)?), false),
+            Type::TIMESTAMPTZ => moment::timestamp(i64::from_be_bytes(array(raw)?), true),
+            Type::INTERVAL => Value::Interval(interval(raw)?),
+            Type::UUID => uuid(array(raw)?),
+            Type::JSON => Value::Json(RawJson::new(std::str::from_utf8(raw).ok()?)),
+            // A byte with the version stands before the text.
+            Type::JSONB => Value::Json(RawJson::new(std::str::from_utf8(raw.get(1..)?).ok()?)),
+            Type::MONEY => self.money?.value(i64::from_be_bytes(array(raw)?)),
+            _ => return self.read_rare(of, raw),
+        })
+    }
+
+    fn read_rare(self, of: &Type, raw: &[u8]) -> Option<Value> {
+        Some(match of.kind() {
             Kind::Enum(_) => text(raw),
-            Kind::Domain(inner) => decode(inner, raw)?,
-            _ if of.name() == "citext" => text(raw),
-            _ => {
-                let message = format!(
-                    "a column has the type {of}, which has no value here; cast it, as in column::text, or read it by native"
-                );
-                return Err(Error::new(ErrorKind::NotSupported, message));
+            Kind::Domain(inner) => self.read(inner, raw)?,
+            Kind::Array(element) => Value::Array(self.array(element, raw)?),
+            Kind::Range(inner) => other(of, self.range(inner, raw)?),
+            Kind::Multirange(range) => other(of, self.multirange(range, raw)?),
+            Kind::Composite(fields) => {
+                let types: Vec<&Type> = fields.iter().map(postgres::types::Field::type_).collect();
+                other(of, self.composite(Some(&types), raw)?)
             }
-        },
-    })
+            _ if *of == Type::RECORD => other(of, self.composite(None, raw)?),
+            _ if of.name() == "citext" => text(raw),
+            _ => other(of, textual::text(of, raw)?),
+        })
+    }
+
+    /// Whether values of this type can be read as something.
+    pub(crate) fn knows(self, of: &Type) -> bool {
+        match of.kind() {
+            Kind::Enum(_) => true,
+            Kind::Domain(inner) | Kind::Array(inner) | Kind::Range(inner) | Kind::Multirange(inner) => {
+                self.knows(inner)
+            }
+            Kind::Composite(fields) => fields.iter().all(|field| self.knows(field.type_())),
+            _ if *of == Type::MONEY => self.money.is_some(),
+            _ => textual::knows(of) || KNOWN.contains(of) || of.name() == "citext",
+        }
+    }
+
+    /// Whether the type is that of money, or holds it.
+    pub(crate) fn is_of_money(of: &Type) -> bool {
+        match of.kind() {
+            Kind::Domain(inner) | Kind::Array(inner) | Kind::Range(inner) | Kind::Multirange(inner) => {
+                Self::is_of_money(inner)
+            }
+            Kind::Composite(fields) => fields.iter().any(|field| Self::is_of_money(field.type_())),
+            _ => *of == Type::MONEY,
+        }
+    }
+}
+
+/// The simple types that [`Reader::read`] has by itself.
+const KNOWN: &[Type] = &[
+    Type::BOOL,
+    Type::INT8,
+    Type::INT4,
+    Type::INT2,
+    Type::OID,
+    Type::XID,
+    Type::CID,
+    Type::FLOAT8,
+    Type::FLOAT4,
+    Type::TEXT,
+    Type::VARCHAR,
+    Type::BPCHAR,
+    Type::NAME,
+    Type::UNKNOWN,
+    Type::XML,
+    Type::CHAR,
+    Type::REFCURSOR,
+    Type::VOID,
+    Type::BYTEA,
+    Type::NUMERIC,
+    Type::DATE,
+    Type::TIME,
+    Type::TIMESTAMP,
+    Type::TIMESTAMPTZ,
+    Type::INTERVAL,
+    Type::UUID,
+    Type::JSON,
+    Type::JSONB,
+    Type::RECORD,
+];
+
+fn other(of: &Type, text: String) -> Value {
+    Value::Other(Box::new(Other::new(of.name(), text)))
 }
 
 fn array<const N: usize>(raw: &[u8]) -> Option<[u8; N]> {
@@ -85,65 +180,18 @@ fn number(digits: String) -> Value {
     if let Ok(decimal) = rust_decimal::Decimal::from_str_exact(&digits) {
         return Value::Decimal(decimal);
     }
-    #[cfg(not(feature = "decimal"))]
-    if let Ok(whole) = digits.parse() {
-        return Value::Int(whole);
-    }
-    Value::Text(digits)
+    Value::Other(Box::new(Other::number("numeric", digits)))
 }
 
-/// PostgreSQL counts from 2000.
-pub(crate) const EPOCH: NaiveDate = match NaiveDate::from_ymd_opt(2000, 1, 1) {
-    Some(date) => date,
-    None => NaiveDate::MIN,
-};
-
-fn date(days: i32) -> Value {
-    match days {
-        i32::MAX => return Value::Text("infinity".to_owned()),
-        i32::MIN => return Value::Text("-infinity".to_owned()),
-        _ => {}
-    }
-    match EPOCH.checked_add_signed(TimeDelta::days(days.into())) {
-        Some(date) => {
-            #[cfg(feature = "chrono")]
-            return Value::Date(date);
-            #[cfg(not(feature = "chrono"))]
-            return Value::Text(date.to_string());
-        }
-        None => Value::Text(format!("{days} days after 2000-01-01")),
-    }
-}
-
-fn time(micros: i64) -> Value {
-    let seconds = u32::try_from(micros / 1_000_000).unwrap_or(u32::MAX);
-    let nanos = u32::try_from(micros % 1_000_000 * 1_000).unwrap_or(u32::MAX);
-    match NaiveTime::from_num_seconds_from_midnight_opt(seconds, nanos) {
-        Some(time) => {
-            #[cfg(feature = "chrono")]
-            return Value::Time(time);
-            #[cfg(not(feature = "chrono"))]
-            return Value::Text(time.to_string());
-        }
-        // The end of the day is a time for PostgreSQL.
-        None => Value::Text("24:00:00".to_owned()),
-    }
-}
-
-fn timestamp(micros: i64, has_zone: bool) -> Value {
-    match micros {
-        i64::MAX => return Value::Text("infinity".to_owned()),
-        i64::MIN => return Value::Text("-infinity".to_owned()),
-        _ => {}
-    }
-    let moment: Option<NaiveDateTime> =
-        EPOCH.and_hms_opt(0, 0, 0).and_then(|epoch| epoch.checked_add_signed(TimeDelta::microseconds(micros)));
-    let Some(moment) = moment else { return Value::Text(format!("{micros} us after 2000-01-01")) };
-    let instant = DateTime::<chrono::Utc>::from_naive_utc_and_offset(moment, chrono::Utc);
-    #[cfg(feature = "chrono")]
-    return if has_zone { Value::DateTimeTz(instant) } else { Value::DateTime(moment) };
-    #[cfg(not(feature = "chrono"))]
-    return Value::Text(if has_zone { format!("{}+00:00", instant.naive_utc()) } else { moment.to_string() });
+fn interval(raw: &[u8]) -> Option<Interval> {
+    let raw: [u8; 16] = array(raw)?;
+    let (micros, rest) = raw.split_at(8);
+    let (days, months) = rest.split_at(4);
+    Some(Interval {
+        micros: i64::from_be_bytes(array(micros)?),
+        days: i32::from_be_bytes(array(days)?),
+        months: i32::from_be_bytes(array(months)?),
+    })
 }
 
 fn uuid(bytes: [u8; 16]) -> Value {
@@ -154,14 +202,57 @@ fn uuid(bytes: [u8; 16]) -> Value {
     return Value::Text(uuid.to_string());
 }
 
-#[cfg(feature = "json")]
-fn json(raw: &[u8]) -> Result<Value, Error> {
-    serde_json::from_slice(raw).map(Value::Json).map_err(|error| {
-        Error::new(ErrorKind::Data, "a JSON document has what Rust's reader of it does not take").with_source(error)
-    })
+/// Takes a message apart, from its front.
+#[derive(Debug, Clone, Copy)]
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (front, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(front)
+    }
+
+    fn fixed<const N: usize>(&mut self) -> Option<[u8; N]> {
+        array(self.take(N)?)
+    }
+
+    fn i32(&mut self) -> Option<i32> {
+        self.fixed().map(i32::from_be_bytes)
+    }
+
+    fn double(&mut self) -> Option<f64> {
+        self.fixed().map(f64::from_be_bytes)
+    }
+
+    /// What stands behind its length; a length of -1 is null.
+    #[expect(clippy::option_option, reason = "broken, null, there")]
+    fn field(&mut self) -> Option<Option<&'a [u8]>> {
+        match self.i32()? {
+            -1 => Some(None),
+            length => self.take(usize::try_from(length).ok()?).map(Some),
+        }
+    }
 }
 
-#[cfg(not(feature = "json"))]
-fn json(raw: &[u8]) -> Result<Value, Error> {
-    Ok(text(raw))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_broken_can_be_read_as_nothing() {
+        let reader = Reader::default();
+        for of in [Type::INT4, Type::INTERVAL, Type::NUMERIC, Type::INT4_ARRAY, Type::INET, Type::RECORD, Type::UUID] {
+            let value = reader.value(&of, Some(&[1, 2, 3]));
+            assert!(matches!(&value, Value::Other(other) if other.text().is_none()), "{of}: {value:?}");
+        }
+    }
+
+    #[test]
+    fn a_type_that_is_known_is_one_that_is_read() {
+        let reader = Reader::default();
+        assert!(reader.knows(&Type::INT4_ARRAY) && reader.knows(&Type::INT8_RANGE) && reader.knows(&Type::INET));
+        assert!(!reader.knows(&Type::TS_VECTOR) && !reader.knows(&Type::MONEY) && !reader.knows(&Type::MONEY_ARRAY));
+        assert!(Reader::is_of_money(&Type::MONEY_ARRAY));
+    }
 }

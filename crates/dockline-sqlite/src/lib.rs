@@ -42,7 +42,8 @@
 //! - **Memory statistics** of SQLite are switched off when the first alias is configured, because they make threads that read wait for
 //!   each other. A program that wants them initialises SQLite before.
 //! - **Memory.** `sqlite::memory:` has no write-ahead log: a writer waits for readers, and they for it. It holds 1 GiB at the most.
-//! - **Types.** SQLite has none for decimals, dates, UUIDs and JSON: they are stored as text, which reads back as the same value.
+//! - **Types.** SQLite has none for decimals, dates, UUIDs and JSON: they are stored as text, which reads back as the same value. Instants
+//!   are in UTC without an offset, as `CURRENT_TIMESTAMP` writes them, and sort with it.
 //!   A column with a numeric affinity (`DECIMAL`, `DATE`) may turn a text that looks like a number into one, and keep 15 digits
 //!   of it: declare such columns as `TEXT`.
 //! - **Manual transactions.** With autocommit off, a statement of any kind begins a transaction, so `VACUUM` fails there and
@@ -61,6 +62,7 @@ mod error;
 mod file_system;
 mod global;
 mod identity;
+mod insert;
 mod locked;
 mod log;
 mod many;

@@ -9,12 +9,14 @@ use std::time::Duration;
 use dockline_core::backend::{
     Cancel, Health, Outcome, ParamRows, Rest, RowSink, Session, SessionState, StateKind, TransactionOptions,
 };
+use dockline_core::statement::Dialect;
 use dockline_core::{Error, ErrorKind, IsolationLevel, Result, ServerInfo, TransactionMode, Value, backend};
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::{Batch, Connection};
 
 use crate::clock::Coarse;
 use crate::error::{map, of_init_sql};
+use crate::insert;
 use crate::log;
 use crate::opened::{self, Opened};
 use crate::plan::Plan;
@@ -132,6 +134,19 @@ impl Session for SqliteSession {
                 rows::stream(statement, &mut self.columns.borrow_mut(), sink)
             })
         })
+    }
+
+    fn insert(&mut self, sql: &str, params: &[Value], sink: &mut dyn RowSink) -> Result<Value> {
+        let before = (self.connection.total_changes(), self.connection.last_insert_rowid());
+        self.query(sql, params, sink)?;
+        let id = self.connection.last_insert_rowid();
+        let is_new = self.connection.total_changes() != before.0
+            && (id != before.1 || insert::has_rowid(&self.connection, sql).map_err(map)?);
+        Ok(if is_new { Value::Int(id) } else { Value::Null })
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::SQLITE
     }
 
     fn execute_many(&mut self, sql: &str, rows: &mut dyn ParamRows) -> Result<u64> {

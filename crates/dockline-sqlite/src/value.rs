@@ -25,14 +25,20 @@ fn bind_one(statement: &mut Statement<'_>, at: usize, value: &Value) -> Result<(
             Err(_) => return lossy("it does not fit SQLite's integers, which are signed and have 64 bits"),
         },
         // SQLite would store null.
+        Value::Float(single) if single.is_nan() => return lossy("SQLite has no NaN"),
         Value::Double(double) if double.is_nan() => return lossy("SQLite has no NaN"),
+        Value::Float(single) => statement.raw_bind_parameter(at, f64::from(*single)),
         Value::Double(double) => statement.raw_bind_parameter(at, double),
         Value::Text(text) => statement.raw_bind_parameter(at, text),
         Value::Bytes(bytes) => statement.raw_bind_parameter(at, bytes),
+        Value::List(_) => {
+            let message = format!("parameter {at}: a list can stand for IN (?) alone");
+            return Err(Error::new(ErrorKind::Programming, message));
+        }
         other => match other.portable_text() {
             Some(text) => statement.raw_bind_parameter(at, &*text),
             None => {
-                let message = format!("parameter {at}: SQLite cannot store a {}", other.type_name());
+                let message = format!("parameter {at}: SQLite has no type for {}", other.type_name());
                 return Err(Error::new(ErrorKind::NotSupported, message));
             }
         },

@@ -159,3 +159,26 @@ struct TaskWithAConnection;
 /// # Ok::<_, dockline::Error>(())
 /// ```
 struct HookWithAConnection;
+
+/// Bytes are one parameter, and no list of parameters.
+///
+/// ```compile_fail,E0277
+/// # use dockline::{Connections, Databases, Settings};
+/// # let databases = Databases::new().with("default", Settings::from_url("sqlite::memory:")?);
+/// # let connections = Connections::new(databases)?;
+/// let db = connections.get("default")?;
+/// let bytes: Vec<u8> = vec![97];
+/// db.query("SELECT ?", &bytes)?;
+/// # Ok::<_, dockline::Error>(())
+/// ```
+///
+/// ```
+/// # use dockline::{Connections, Databases, Settings};
+/// # let databases = Databases::new().with("default", Settings::from_url("sqlite::memory:")?);
+/// # let connections = Connections::new(databases)?;
+/// let db = connections.get("default")?;
+/// let bytes: Vec<u8> = vec![97];
+/// db.query("SELECT ?", (&bytes,))?;
+/// # Ok::<_, dockline::Error>(())
+/// ```
+struct BytesAsAList;

@@ -111,7 +111,10 @@
 //! | `postgres` | | PostgreSQL, by the `postgres` crate |
 //! | `chrono` | | dates and times as values |
 //! | `decimal` | | `rust_decimal::Decimal` as a value |
-//! | `json` | | `serde_json::Value` as a value |
+//! | `derive` | | `#[derive(FromRow)]`, and derives for enums, newtypes and parameters by name |
+//! | `jiff` | | `Timestamp`, `civil::DateTime` and their like as values |
+//! | `json` | | `serde_json::Value` as a value, and JSON as types of yours |
+//! | `time` | | `OffsetDateTime`, `PrimitiveDateTime` and their like as values |
 //! | `uuid` | | `uuid::Uuid` as a value |
 //!
 //! # Logs
@@ -125,18 +128,26 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod connections;
+#[cfg(feature = "derive")]
+#[doc(hidden)]
+pub mod derive;
 #[cfg(doctest)]
 mod does_not_compile;
 mod global;
 
+#[cfg(feature = "uuid")]
+pub use dockline_core::Binary;
 pub use dockline_core::{
     Atomic, AtomicBlock, Canceller, Connection, ConnectionState, Constraint, ConstraintKind, DEFAULT_ALIAS,
-    DatabaseFailure, Databases, Error, ErrorKind, ExecuteWrapper, Executed, Execution, ExposeSecret, Fact, Finding,
-    FromRow, FromValue, Hold, HookOutcome, IsolationLevel, Left, Liveness, LoggedQuery, Params, Registry,
-    RegistryBuilder, Request, Result, Retry, Row, RowIndex, Savepoint, SecretString, ServerInfo, Settings, Severity,
-    ShutdownReport, Signals, Task, TaskPolicy, Tls, ToValue, TransactionMode, Value, ValueError, backend, batch,
-    params, placeholder, signals, statement, testing,
+    DatabaseFailure, Databases, Element, Error, ErrorKind, ExecuteWrapper, Executed, Execution, ExposeSecret, Fact,
+    Finding, FromRow, FromValue, FromValueRef, Hold, HookOutcome, Interval, IsolationLevel, Left, Liveness,
+    LoggedQuery, NamedParams, NamedValue, Other, Params, RawJson, Registry, RegistryBuilder, Request, Result, Retry,
+    Row, RowIndex, Savepoint, SecretString, ServerInfo, Settings, Severity, ShutdownReport, Signals, Task, TaskPolicy,
+    Tls, ToValue, TransactionMode, Value, ValueError, backend, batch, list, named, params, placeholder, signals,
+    statement, testing,
 };
+#[cfg(feature = "derive")]
+pub use dockline_derive::{FromRow, FromValue, NamedParams, ToValue};
 #[cfg(feature = "mysql")]
 pub use dockline_mysql::{Mysql, mysql};
 #[cfg(feature = "postgres")]

@@ -33,9 +33,10 @@ pub(super) fn json(value: &Value) -> Json {
         Value::Double(number) => number.to_string().into(),
         Value::Text(text) => text.as_str().into(),
         Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into(),
-        Value::Json(document) => document.clone(),
+        Value::Json(document) => document.parse().unwrap_or_else(|_| document.as_str().into()),
+        Value::Float(number) if number.is_finite() => (*number).into(),
         Value::Decimal(number) => exact(&number.normalize().to_string()),
-        other => other.portable_text().unwrap_or_default().into(),
+        other => other.text().unwrap_or_default().into(),
     }
 }
 

@@ -1,11 +1,27 @@
 //! The parameters of a statement.
 
-use crate::base::value::{ToValue, Value};
+use crate::base::value::{Element, ToValue, Value};
 
-/// The parameters of one statement: what [`params!`](crate::params) makes, `()` for none, or values that are at hand
-/// already as a vector, an array or a slice of anything that is [`ToValue`].
+/// The parameters of one statement: what [`params!`](crate::params) makes, a tuple of up to sixteen values, `()` for none,
+/// or values that are at hand already as a vector, an array or a slice.
 ///
-/// A `Vec<Value>` is taken as it is, without a copy: the way to hand over large bytes.
+/// A `Vec<Value>` is taken as it is, without a copy: the way to hand over large bytes. A vector of bytes is one value, and
+/// no list of parameters: `(bytes,)`.
+///
+/// ```
+/// # use dockline_core::{Connection, Result, params};
+/// # fn run(db: &Connection, ids: &[i64]) -> Result<()> {
+/// db.execute("INSERT INTO job (id, name) VALUES (?, ?)", (1, "resize"))?;
+/// db.execute("INSERT INTO job (id, name) VALUES (?, ?)", params![2, "crop"])?;
+/// db.execute("DELETE FROM job WHERE id = ? OR id = ?", &[1, 2])?;
+/// # Ok(())
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the parameters of a statement",
+    label = "no parameters",
+    note = "write `()` for none, a tuple `(a, b)` or `params![a, b]`; for one value `(a,)` or `params![a]`"
+)]
 pub trait Params {
     /// What the values are kept in while the statement runs.
     type Values: AsRef<[Value]>;
@@ -38,7 +54,7 @@ impl Params for Vec<Value> {
     }
 }
 
-impl<T: ToValue> Params for &[T] {
+impl<T: ToValue + Element> Params for &[T] {
     type Values = Vec<Value>;
 
     fn into_values(self) -> Self::Values {
@@ -46,7 +62,7 @@ impl<T: ToValue> Params for &[T] {
     }
 }
 
-impl<T: ToValue> Params for &Vec<T> {
+impl<T: ToValue + Element> Params for &Vec<T> {
     type Values = Vec<Value>;
 
     fn into_values(self) -> Self::Values {
@@ -54,12 +70,43 @@ impl<T: ToValue> Params for &Vec<T> {
     }
 }
 
-impl<T: ToValue, const N: usize> Params for &[T; N] {
+impl<T: ToValue + Element, const N: usize> Params for &[T; N] {
     type Values = Vec<Value>;
 
     fn into_values(self) -> Self::Values {
         self.as_slice().into_values()
     }
+}
+
+macro_rules! tuples {
+    ($($count:literal: $($name:ident $at:tt),+;)*) => {$(
+        impl<$($name: ToValue),+> Params for ($($name,)+) {
+            type Values = [Value; $count];
+
+            fn into_values(self) -> Self::Values {
+                [$(self.$at.to_value()),+]
+            }
+        }
+    )*};
+}
+
+tuples! {
+    1: A 0;
+    2: A 0, B 1;
+    3: A 0, B 1, C 2;
+    4: A 0, B 1, C 2, D 3;
+    5: A 0, B 1, C 2, D 3, E 4;
+    6: A 0, B 1, C 2, D 3, E 4, F 5;
+    7: A 0, B 1, C 2, D 3, E 4, F 5, G 6;
+    8: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7;
+    9: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8;
+    10: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9;
+    11: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10;
+    12: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11;
+    13: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12;
+    14: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13;
+    15: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14;
+    16: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14, P 15;
 }
 
 /// The parameters of a statement, each of its own type: `params![1, "x", None::<i64>]`.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::base::error::{Error, ErrorKind, Fact, Result};
-use crate::base::value::{FromValue, Value, ValueError};
+use crate::base::value::{FromValue, FromValueRef, Value, ValueError};
 
 /// One row of a result. It owns its values, and may go to another thread.
 ///
@@ -48,16 +48,16 @@ impl Row {
     }
 
     /// Reads a column, by its index (from 0) or by its name (letter case decides only between names that differ in
-    /// nothing else).
+    /// nothing else). `&str` and `&[u8]` are borrowed from the row.
     ///
     /// # Errors
     ///
-    /// [`Data`](ErrorKind::Data), naming the column, where the value cannot be read as `T` without loss: null into a
+    /// [`Data`](ErrorKind::Data), naming the column, if the value cannot be read as `T` without loss: null into a
     /// type that is no `Option`, a number out of range, text that is not UTF-8, another type.
-    /// [`Programming`](ErrorKind::Programming) where there is no such column.
-    pub fn get<T: FromValue, I: RowIndex>(&self, index: I) -> Result<T> {
+    /// [`Programming`](ErrorKind::Programming) if there is no such column, and if there are several of that name.
+    pub fn get<'row, T: FromValueRef<'row>, I: RowIndex>(&'row self, index: I) -> Result<T> {
         let at = index.find_in(self)?;
-        T::from_value(self.values[at].clone()).map_err(|error| self.unreadable(at, &error))
+        T::from_value_ref(&self.values[at]).map_err(|error| self.unreadable(at, &error))
     }
 
     /// Reads a column as [`get`](Row::get) does, and leaves null in its place: large text and bytes are not copied.
@@ -162,12 +162,33 @@ impl RowIndex for usize {
 impl RowIndex for str {
     fn find_in(&self, row: &Row) -> Result<usize> {
         let columns = &row.heading.columns;
-        let exact = columns.iter().position(|name| name == self);
-        let found = exact.or_else(|| columns.iter().position(|name| name.eq_ignore_ascii_case(self)));
-        found.ok_or_else(|| {
-            let message = format!("there is no column {self:?}: the result has {}", columns.join(", "));
-            row.error(ErrorKind::Programming, message)
-        })
+        let found = match only(columns, |name| name == self) {
+            Found::Nowhere => only(columns, |name| name.eq_ignore_ascii_case(self)),
+            found => found,
+        };
+        let message = match found {
+            Found::Once(at) => return Ok(at),
+            Found::Nowhere => format!("there is no column {self:?}: the result has {}", columns.join(", ")),
+            Found::Twice(first, second) => format!(
+                "columns {first} and {second} are both named {self:?}: give one another name by AS, or read them by index"
+            ),
+        };
+        Err(row.error(ErrorKind::Programming, message))
+    }
+}
+
+enum Found {
+    Nowhere,
+    Once(usize),
+    Twice(usize, usize),
+}
+
+fn only(columns: &[String], is_meant: impl Fn(&str) -> bool) -> Found {
+    let mut meant = columns.iter().enumerate().filter(|(_, name)| is_meant(name)).map(|(at, _)| at);
+    match (meant.next(), meant.next()) {
+        (None, _) => Found::Nowhere,
+        (Some(at), None) => Found::Once(at),
+        (Some(first), Some(second)) => Found::Twice(first, second),
     }
 }
 
@@ -185,7 +206,7 @@ impl<T: RowIndex + ?Sized> RowIndex for &T {
 
 /// A type that a whole row can be read as.
 ///
-/// Tuples of up to twelve columns are. For a type of yours:
+/// Tuples of up to sixteen columns are. A struct derives it (feature `derive` of the crate `dockline`), or does it by hand:
 ///
 /// ```
 /// use dockline_core::{FromRow, Result, Row, Value};
@@ -203,6 +224,11 @@ impl<T: RowIndex + ?Sized> RowIndex for &T {
 /// assert_eq!((job.id, job.name.as_str()), (7, "resize"));
 /// # Ok::<_, dockline_core::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "a row cannot be read as `{Self}`",
+    label = "not a type of a row",
+    note = "tuples of up to sixteen columns and `Row` are; for one column alone write `({Self},)`; a struct derives `FromRow`"
+)]
 pub trait FromRow: Sized {
     /// Reads the row.
     ///
@@ -245,6 +271,10 @@ tuples! {
     10: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9;
     11: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10;
     12: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11;
+    13: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12;
+    14: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13;
+    15: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14;
+    16: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14, P 15;
 }
 
 #[cfg(test)]
@@ -266,6 +296,26 @@ mod tests {
     fn an_exact_name_wins_over_another_case() {
         let row = Row::new(["A", "a"], vec![Value::Int(1), Value::Int(2)]);
         assert_eq!(row.get::<i64, _>("a").unwrap(), 2);
+    }
+
+    #[test]
+    fn two_columns_of_one_name_are_an_error_by_name() {
+        let row = Row::new(["id", "Id", "id"], vec![Value::Int(1), Value::Int(2), Value::Int(3)]);
+        let error = row.get::<i64, _>("id").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Programming);
+        assert!(error.message().starts_with("columns 0 and 2 are both named \"id\""), "{error}");
+        assert_eq!(row.get::<i64, _>("Id").unwrap(), 2);
+        assert!(row.get::<i64, _>("ID").is_err(), "three names differ from it in case alone");
+        assert_eq!(row.get::<i64, _>(2).unwrap(), 3);
+    }
+
+    #[test]
+    fn text_is_borrowed_from_the_row() {
+        let row = Row::new(["a", "b"], vec![Value::Text("x".into()), Value::Null]);
+        let (a, b): (&str, Option<&str>) = (row.get("a").unwrap(), row.get("b").unwrap());
+        assert!(std::ptr::eq(a, row.get::<&str, _>(0).unwrap()) && b.is_none());
+        let error = row.get::<&str, _>("b").unwrap_err();
+        assert_eq!(error.message(), r#"column "b": null cannot be read as &str; read it as Option<&str>"#);
     }
 
     #[test]

@@ -1,20 +1,46 @@
 //! Values as they travel between a program and a database.
 
+mod borrowed;
+mod element;
 mod from_value;
+mod interval;
+mod json;
+mod list;
+mod named;
+mod net;
+#[cfg(feature = "chrono")]
+mod of_chrono;
+#[cfg(feature = "jiff")]
+mod of_jiff;
+#[cfg(feature = "time")]
+mod of_time;
+mod other;
 mod portable;
+mod text;
 mod to_value;
+#[cfg(feature = "uuid")]
+mod uuids;
 
 use std::fmt;
 
+pub use borrowed::FromValueRef;
+pub use element::Element;
 pub use from_value::FromValue;
+pub use interval::Interval;
+pub use json::RawJson;
+pub use list::list;
+pub use named::{NamedParams, NamedValue};
+pub use other::Other;
 pub use to_value::ToValue;
+#[cfg(feature = "uuid")]
+pub use uuids::Binary;
 
 /// A value of a parameter or of a column.
 ///
 /// A backend answers with the variant that its server declares; [`FromValue`] turns it into the type that the program
-/// asks for, where nothing is lost by it. The variants of dates, decimals, UUIDs and JSON exist with the features of
-/// those names; a database that has no such type (SQLite) stores [`portable_text`](Value::portable_text), and reading
-/// accepts that text again.
+/// asks for, if nothing is lost by it. The variants of dates, decimals and UUIDs exist with the features of those names;
+/// without them such a column comes as [`Other`], and can be read as a `String` either way. A database that has no such type
+/// (SQLite) stores [`portable_text`](Value::portable_text), and reading accepts that text again.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
@@ -26,6 +52,8 @@ pub enum Value {
     Int(i64),
     /// An unsigned integer.
     UInt(u64),
+    /// A single-precision number.
+    Float(f32),
     /// A double-precision number.
     Double(f64),
     /// Text.
@@ -41,18 +69,31 @@ pub enum Value {
     /// A time of day.
     #[cfg(feature = "chrono")]
     Time(chrono::NaiveTime),
-    /// A date and a time without a zone.
+    /// A date and a time of which nobody says in which zone they are.
     #[cfg(feature = "chrono")]
     DateTime(chrono::NaiveDateTime),
+    /// A date and a time that the database keeps without a zone, in a session that is at UTC: it can be read as an instant
+    /// too.
+    #[cfg(feature = "chrono")]
+    DateTimeUtc(chrono::NaiveDateTime),
     /// An instant; zones are normalised to UTC.
     #[cfg(feature = "chrono")]
     DateTimeTz(chrono::DateTime<chrono::Utc>),
+    /// A length of time.
+    Interval(Interval),
     /// A UUID.
     #[cfg(feature = "uuid")]
     Uuid(uuid::Uuid),
-    /// A JSON document.
-    #[cfg(feature = "json")]
-    Json(serde_json::Value),
+    /// A JSON document, as the text that it was written as.
+    Json(RawJson),
+    /// An array (PostgreSQL). One with several dimensions holds arrays.
+    Array(Vec<Self>),
+    /// A list for `IN (?)`, as a parameter: see [`list`].
+    List(Vec<Self>),
+    /// A parameter with a name: see [`named!`](crate::named).
+    Named(Box<NamedValue>),
+    /// A value of a type that has no variant here.
+    Other(Box<Other>),
 }
 
 impl Value {
@@ -62,12 +103,13 @@ impl Value {
     }
 
     /// What kind of value this is, in a word, as error messages name it.
-    pub fn type_name(&self) -> &'static str {
+    pub fn type_name(&self) -> &str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "bool",
             Self::Int(_) => "integer",
             Self::UInt(_) => "unsigned integer",
+            Self::Float(_) => "float",
             Self::Double(_) => "double",
             Self::Text(_) => "text",
             Self::Bytes(_) => "bytes",
@@ -78,13 +120,17 @@ impl Value {
             #[cfg(feature = "chrono")]
             Self::Time(_) => "time",
             #[cfg(feature = "chrono")]
-            Self::DateTime(_) => "datetime",
+            Self::DateTime(_) | Self::DateTimeUtc(_) => "datetime",
             #[cfg(feature = "chrono")]
             Self::DateTimeTz(_) => "datetime with zone",
+            Self::Interval(_) => "interval",
             #[cfg(feature = "uuid")]
             Self::Uuid(_) => "uuid",
-            #[cfg(feature = "json")]
             Self::Json(_) => "json",
+            Self::Array(_) => "array",
+            Self::List(_) => "list",
+            Self::Named(named) => named.value.type_name(),
+            Self::Other(other) => other.type_name(),
         }
     }
 }
@@ -107,6 +153,10 @@ impl ValueError {
     pub fn mismatch(wanted: &str, found: &Value) -> Self {
         match found {
             Value::Null => Self::new(format!("null cannot be read as {wanted}; read it as Option<{wanted}>")),
+            Value::Other(other) if other.text().is_none() => Self::new(format!(
+                "the type {} has no value here; cast it in the statement, as in CAST(column AS text), or read it by native",
+                other.type_name()
+            )),
             other => Self::new(format!("{} cannot be read as {wanted}", other.type_name())),
         }
     }

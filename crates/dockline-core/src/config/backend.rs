@@ -16,6 +16,7 @@ pub use crate::config::outcome::{Outcome, TransactionState};
 use crate::config::server_info::ServerInfo;
 pub use crate::config::session_state::{SessionState, StateKind};
 use crate::config::settings::{IsolationLevel, Settings};
+use crate::config::statement::Dialect;
 
 /// A driver: which URLs are its own, and how it makes the [`Backend`] of an alias.
 pub trait Engine: Send + Sync + 'static {
@@ -96,6 +97,19 @@ pub trait Session: Send {
     ///
     /// As the driver's.
     fn query(&mut self, sql: &str, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest>;
+
+    /// Runs an INSERT as [`query`](Session::query) does, and answers the id that the database has generated for it, or for the first of
+    /// its rows: null if it has generated none, and on a database that answers ids by RETURNING alone.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's.
+    fn insert(&mut self, sql: &str, params: &[Value], sink: &mut dyn RowSink) -> Result<Value> {
+        self.query(sql, params, sink).map(|_| Value::Null)
+    }
+
+    /// Says whose SQL the session reads, and how it is set to read it. Costs no round trip.
+    fn dialect(&self) -> Dialect;
 
     /// Runs a statement once for each row of parameters, prepared once, and answers how many rows it inserted, updated
     /// or deleted in all.

@@ -90,6 +90,7 @@ impl Checked<'_> {
             self.slots(),
             self.strictness(),
             self.charset(),
+            self.time_zone(),
             self.encryption(),
             self.authorities(),
             self.password_file(),
@@ -182,6 +183,21 @@ impl Checked<'_> {
             "the server cuts values that do not fit, instead of refusing them; add STRICT_TRANS_TABLES to sql_mode, on \
              the server or by init_sql"
                 .to_owned(),
+        )
+    }
+
+    /// Sessions of other programs are where the server puts them.
+    fn time_zone(&self) -> Option<Finding> {
+        let zone = self.info.time_zone.as_deref()?;
+        let is_utc = ["+00:00", "UTC", "Etc/UTC", "GMT"].iter().any(|utc| zone.eq_ignore_ascii_case(utc));
+        (self.settings.get_time_zone().is_none() && !is_utc).then_some(())?;
+        self.finding(
+            "time_zone_differs",
+            Severity::Info,
+            format!(
+                "the server puts sessions at {zone}, and those of Dockline are at UTC: other programs see the times of TIMESTAMP and \
+                 NOW() differently; set time_zone to server to be where they are"
+            ),
         )
     }
 
@@ -307,6 +323,9 @@ mod tests {
         let far = ServerInfo { over_network: true, ..healthy() };
         assert_eq!(ids(&Settings::new(), &far, 1), ["plain_text"]);
         assert_eq!(ids(&Settings::new().tls(Tls::VerifyCa), &healthy(), 1), ["verify_ca_trusts_everybody"]);
+        let vienna = ServerInfo { time_zone: Some("Europe/Vienna".to_owned()), ..healthy() };
+        assert_eq!(ids(&Settings::new(), &vienna, 1), ["time_zone_differs"]);
+        assert!(ids(&Settings::new().time_zone("server"), &vienna, 1).is_empty());
         let old = ServerInfo { older_than: Some("8.0"), ..healthy() };
         assert_eq!(ids(&Settings::new(), &old, 1), ["server_too_old"]);
         let message =

@@ -5,6 +5,7 @@
 
 pub mod backend;
 pub mod batch;
+pub(crate) mod bind;
 pub(crate) mod engines;
 pub(crate) mod findings;
 pub(crate) mod outcome;

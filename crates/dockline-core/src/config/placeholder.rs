@@ -54,7 +54,7 @@ pub fn translate(sql: &str, parameters: usize, dialect: Dialect) -> Result<Cow<'
         }
     }
     if found != parameters {
-        return Err(mismatch(found, parameters));
+        return Err(mismatch(found, parameters, foreign(sql, dialect)));
     }
     Ok(match rewritten {
         Some(mut text) => {
@@ -80,14 +80,41 @@ fn has_number() -> Error {
     Error::new(ErrorKind::Programming, "a placeholder has a number; write ? alone, once for each parameter")
 }
 
-fn mismatch(found: usize, given: usize) -> Error {
+fn mismatch(found: usize, given: usize, foreign: Option<&str>) -> Error {
     let placeholders = if found == 1 { "placeholder" } else { "placeholders" };
     let parameters = if given == 1 { "parameter was" } else { "parameters were" };
-    let message = format!(
-        "the statement has {found} {placeholders} and {given} {parameters} given \
-         (? in quotes and comments does not count, ?? is a literal question mark)"
-    );
+    let advice = match foreign.filter(|_| found < given) {
+        Some(name) if name.starts_with(':') => {
+            format!("write ? instead of {name} and its like, or give the parameters names with named!")
+        }
+        Some(other) => format!("write ? instead of {other} and its like, once for each parameter"),
+        None => "? in quotes and comments does not count, ?? is a literal question mark".to_owned(),
+    };
+    let message = format!("the statement has {found} {placeholders} and {given} {parameters} given ({advice})");
     Error::new(ErrorKind::Programming, message)
+}
+
+/// The first placeholder as other libraries write them: `$1`, `:id`, `%s`, `%(id)s`, `@p1`.
+fn foreign(sql: &str, dialect: Dialect) -> Option<&str> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_numbered = |name: &str| name.strip_prefix(['p', 'P']).is_some_and(is_number);
+    let tokens: Vec<Token<'_>> = Tokens::new(sql, dialect).collect();
+    tokens.iter().enumerate().find_map(|(at, token)| {
+        let next = tokens.get(at + 1);
+        let with_next = |next: &Token<'_>| &sql[token.start..next.end()];
+        match (token.kind, token.text) {
+            (TokenKind::OwnPlaceholder, text) => Some(text),
+            (TokenKind::Variable, text) => text.strip_prefix('@').is_some_and(is_numbered).then_some(text),
+            (TokenKind::Colon, _) => next.filter(|next| next.kind == TokenKind::Word).map(with_next),
+            (TokenKind::Symbol, "@") => next.filter(|next| is_numbered(next.text)).map(with_next),
+            (TokenKind::Symbol, "%") => match next?.text {
+                "s" | "d" => next.map(with_next),
+                "(" => tokens.get(at + 4).filter(|last| last.text == "s").map(with_next),
+                _ => None,
+            },
+            _ => None,
+        }
+    })
 }
 
 #[cfg(test)]
@@ -162,6 +189,27 @@ mod tests {
         let error = translate("SELECT ?, ?", 1, SQLITE).unwrap_err();
         assert!(error.message().starts_with("the statement has 2 placeholders and 1 parameter was given"), "{error}");
         assert!(!error.may_have_executed());
+    }
+
+    #[test]
+    fn placeholders_of_other_libraries_are_named() {
+        for (sql, dialect, name) in [
+            ("SELECT $1", POSTGRES, "$1"),
+            ("SELECT :id", POSTGRES, ":id"),
+            ("SELECT a::text, %s", POSTGRES, "%s"),
+            ("SELECT %(id)s", MYSQL, "%(id)s"),
+            ("SELECT @p1", MYSQL, "@p1"),
+            ("SELECT @p1", POSTGRES, "@p1"),
+            ("SELECT ':a', :id", MYSQL, ":id"),
+            ("SELECT @p1", SQLITE, "@p1"),
+            ("SELECT :id", SQLITE, ":id"),
+        ] {
+            let error = translate(sql, 1, dialect).unwrap_err();
+            assert!(error.message().contains(&format!("write ? instead of {name}")), "{sql}: {error}");
+        }
+        for (sql, dialect) in [("SELECT 5 % 3", POSTGRES), ("SELECT @a, '$1', '%s'", MYSQL), ("SELECT 1", SQLITE)] {
+            assert!(!translate(sql, 1, dialect).unwrap_err().message().contains("instead of"), "{sql}");
+        }
     }
 
     proptest! {

@@ -34,6 +34,8 @@ pub struct ServerInfo {
     pub strict: Option<bool>,
     /// The character set of this connection.
     pub charset: Option<String>,
+    /// The time zone in which the server puts sessions that do not choose one.
+    pub time_zone: Option<String>,
     /// Whether this connection is encrypted.
     pub encrypted: Option<bool>,
     /// Whether this connection leaves this machine.

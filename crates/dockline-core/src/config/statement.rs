@@ -13,6 +13,7 @@
 //! | [`TransactionChange`] | what it does to the transaction |
 //! | [`Meaning`] | what it changes of the meaning of other texts |
 //! | [`StateChange`] | what it makes or ends of the session's state |
+//! | [`split`], [`Piece`] | the statements of a script |
 //!
 //! ```
 //! use dockline_core::backend::StateKind;
@@ -29,6 +30,7 @@ mod dialect;
 mod meaning;
 mod outline;
 mod reader;
+mod script;
 mod state;
 mod token;
 mod tokenizer;
@@ -41,6 +43,7 @@ mod tests;
 pub use dialect::Dialect;
 pub use meaning::{Meaning, Meanings};
 pub use outline::{Explained, Outline, Statements};
+pub use script::{Piece, split};
 pub use state::StateChange;
 pub use token::{Token, TokenKind};
 pub use tokenizer::Tokens;

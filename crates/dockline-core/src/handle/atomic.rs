@@ -103,6 +103,31 @@ impl Connection {
         self.atomic_with(Atomic::new(), call)
     }
 
+    /// Runs a closure as one transaction whose error is Dockline's own: [`atomic`](Connection::atomic) where nothing says what the
+    /// closure's error is.
+    ///
+    /// In a function of `anyhow::Result` the compiler cannot tell which error a closure has that ends with `Ok`, for `?` would take any.
+    /// Either use this, or say it: `db.atomic(|| -> anyhow::Result<_> { … })?`, which takes other errors as well.
+    ///
+    /// ```
+    /// # use dockline_core::Connection;
+    /// fn count(db: &Connection) -> Result<i64, Box<dyn std::error::Error>> {
+    ///     let jobs = db.transaction(|| {
+    ///         db.execute("DELETE FROM job WHERE done = 1", ())?;
+    ///         db.query_value::<i64>("SELECT count(*) FROM job", ())
+    ///     })?;
+    ///     Ok(jobs)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`atomic`](Connection::atomic).
+    #[track_caller]
+    pub fn transaction<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.atomic(call)
+    }
+
     /// As [`atomic`](Connection::atomic), with options.
     ///
     /// # Errors

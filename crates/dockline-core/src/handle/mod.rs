@@ -12,4 +12,5 @@ pub(crate) mod manual;
 pub(crate) mod on_commit;
 pub(crate) mod retry;
 pub(crate) mod savepoint;
+pub(crate) mod script;
 pub(crate) mod statements;

@@ -10,6 +10,7 @@ use crate::base::params::Params;
 use crate::base::row::{FromRow, Heading, Row};
 use crate::base::value::{FromValue, Value};
 use crate::config::backend::{Expect, ParamRows, RowSink};
+use crate::config::bind::{BoundRows, bind};
 use crate::handle::connection::Connection;
 use crate::slot::Slot;
 use crate::slot::turn::Work;
@@ -25,7 +26,58 @@ impl Connection {
     #[track_caller]
     pub fn execute(&self, sql: &str, params: impl Params) -> Result<u64> {
         let params = params.into_values();
-        self.slot_here().statement(sql, params.as_ref(), false, |session, sql, params| session.execute(sql, params))
+        self.slot_here().statement(sql, params.as_ref(), false, |session, sql, params| {
+            let bound = bind(sql, params, || session.dialect())?;
+            session.execute(&bound.sql, &bound.params)
+        })
+    }
+
+    /// Runs an INSERT, and answers the id that the database has generated for its row, or for the first of its rows.
+    ///
+    /// MySQL, MariaDB and SQLite tell it with the answer, without a statement of its own. PostgreSQL does not: there, write
+    /// `RETURNING id` behind the statement. Wherever a statement gives rows, it is the first column of the first.
+    ///
+    /// ```
+    /// # use dockline_core::{Connection, Result};
+    /// fn add(db: &Connection, name: &str) -> Result<i64> {
+    ///     match db.vendor() {
+    ///         "postgresql" => db.insert("INSERT INTO job (name) VALUES (?) RETURNING id", (name,)),
+    ///         _ => db.insert("INSERT INTO job (name) VALUES (?)", (name,)),
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Data`](ErrorKind::Data) if there is no id, as for a table whose rows have none that is generated, and if it cannot be read as
+    /// `T`; else as [`execute`](Connection::execute).
+    #[track_caller]
+    pub fn insert<T: FromValue>(&self, sql: &str, params: impl Params) -> Result<T> {
+        let params = params.into_values();
+        let mut first = None;
+        let mut take = |row: Row| {
+            first.get_or_insert(row);
+            ControlFlow::Continue(())
+        };
+        let (slot, expect) = (self.slot_here(), Expect::All);
+        let mut sink = Sink { slot, expect, heading: slot.last_heading(), take: &mut take, was_forked: false };
+        let id = slot.statement(sql, params.as_ref(), false, |session, sql, params| {
+            let bound = bind(sql, params, || session.dialect())?;
+            session.insert(&bound.sql, &bound.params, &mut sink)
+        })?;
+        if let Some(mut row) = first {
+            return row.take(0);
+        }
+        if id.is_null() {
+            return Err(self.unexpected(
+                "the statement was run, and the database told no id: the table generates none, or it is PostgreSQL, where the \
+                 statement needs RETURNING id",
+            ));
+        }
+        T::from_value(id).map_err(|error| {
+            let message = format!("the generated id: {error}");
+            Error::new(ErrorKind::Data, message).with_fact(Fact::MayHaveExecuted).with_alias(slot.alias_arc())
+        })
     }
 
     /// Runs a statement, and answers its rows. All of them are kept in memory: see
@@ -141,7 +193,8 @@ impl Connection {
         let mut sink =
             Sink { slot: self.slot(), expect, heading: self.slot().last_heading(), take: &mut take, was_forked: false };
         let result = self.slot_here().stream(sql, params.as_ref(), false, |session, sql, params| {
-            session.query(sql, params, &mut sink).map(|rest| ((), rest))
+            let bound = bind(sql, params, || session.dialect())?;
+            session.query(&bound.sql, &bound.params, &mut sink).map(|rest| ((), rest))
         });
         let was_forked = sink.was_forked;
         match ended {
@@ -178,7 +231,13 @@ impl Connection {
     {
         let slot = self.slot_here();
         let mut rows = Rows { rows: rows.into_iter(), current: None, panic: None, slot };
-        let run = || slot.statement(sql, &[], true, |session, sql, _| session.execute_many(sql, &mut rows));
+        let run = || {
+            slot.statement(sql, &[], true, |session, sql, _| {
+                let mut bound = BoundRows::new(sql, session.dialect(), &mut rows)?;
+                let changed = session.execute_many(&bound.text(), &mut bound)?;
+                bound.failed.take().map_or(Ok(changed), |error| Err(error.with_fact(Fact::MayHaveExecuted)))
+            })
+        };
         let result = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(result) => result,
             Err(panic) if panic.is::<ForkedAmongRows>() => return Err(slot.forked_inside()),

@@ -9,6 +9,7 @@ use crate::config::backend::{
     Cancel, Health, Outcome, ParamRows, Rest, RowSink, Session, SessionState, TransactionOptions,
 };
 use crate::config::engines::AliasConfig;
+use crate::config::statement::Dialect;
 use crate::link::ages::Birth;
 use crate::link::seat::Link;
 
@@ -47,6 +48,10 @@ impl Session for LeftSession {
 
     fn execute_many(&mut self, _: &str, _: &mut dyn ParamRows) -> Result<u64> {
         Err(left())
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::SQLITE
     }
 
     fn run_own(&mut self, _: &str) -> Result<()> {

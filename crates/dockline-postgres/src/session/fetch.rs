@@ -12,7 +12,7 @@ use postgres::types::Type;
 use super::PostgresSession;
 use super::prepared::Prepared;
 use crate::error::{self, Doing};
-use crate::param::{Param, with_params, with_typed};
+use crate::param::{numbered, with_params, with_typed};
 use crate::rows::{Chunks, Leaving, Poured, names, pour, values};
 
 /// How long reading the rest of a result may take.
@@ -24,7 +24,7 @@ impl PostgresSession {
             Some(statement) => {
                 with_params(params, |params| self.step(Doing::Running, |client| client.execute(statement, params)))
             }
-            None => with_typed(params, |params| {
+            None => with_typed(params, &prepared.told, |params| {
                 self.step(Doing::Running, |client| client.execute_typed(&prepared.text, params))
             }),
         }?;
@@ -72,7 +72,7 @@ impl PostgresSession {
         };
         sink.columns(&prepared.columns);
         if let Some(row) = row {
-            let values = values(&row).map_err(|error| self.failed(error, Doing::Running, 0))?;
+            let values = values(&row, self.reader).map_err(|error| self.failed(error, Doing::Running, 0))?;
             let _ = sink.row(values);
         }
         Ok(Rest::Drained)
@@ -84,7 +84,7 @@ impl PostgresSession {
             Some(statement) => {
                 with_params(params, |params| self.step(Doing::Running, |client| client.query(statement, params)))
             }
-            None => with_typed(params, |params| {
+            None => with_typed(params, &prepared.told, |params| {
                 self.step(Doing::Running, |client| client.query_typed(&prepared.text, params))
             }),
         }?;
@@ -94,7 +94,7 @@ impl PostgresSession {
         };
         sink.columns(&columns);
         for row in &rows {
-            let values = values(row).map_err(|error| self.failed(error, Doing::Running, 0))?;
+            let values = values(row, self.reader).map_err(|error| self.failed(error, Doing::Running, 0))?;
             if sink.row(values).is_break() {
                 break;
             }
@@ -128,16 +128,22 @@ impl PostgresSession {
     fn stream(&mut self, prepared: &Prepared, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
         let before = self.begin_step();
         let leaving = self.leaving(prepared, sink);
-        let may_close = matches!(leaving, Leaving::Close);
+        let reader = self.reader;
         let client = self.client()?;
-        let params = params.iter().map(Param);
+        let params = numbered(params).into_iter();
         let rows = match &prepared.statement {
             Some(statement) => client.query_raw(statement, params),
-            None => client.query_typed_raw(&prepared.text, params.map(|param| (param, Type::UNKNOWN))),
+            None => {
+                let of = |at: usize| prepared.told.get(at).cloned().unwrap_or(Type::UNKNOWN);
+                client.query_typed_raw(
+                    &prepared.text,
+                    params.map(|param| (of(param.0), param)).map(|(of, param)| (param, of)),
+                )
+            }
         };
         let result = rows.and_then(|rows| {
             let known = prepared.statement.is_some().then_some(&prepared.columns);
-            pour(rows, known, sink, leaving)
+            pour(rows, known, sink, leaving, reader)
         });
         match result {
             Ok(Poured::Drained) => Ok(Rest::Drained),
@@ -149,14 +155,7 @@ impl PostgresSession {
                 let message = "the statement was cancelled between two parts of its result";
                 Err(Error::new(ErrorKind::Operational, message).with_code("57014").with_fact(Fact::Cancelled))
             }
-            Err(error) => {
-                let error = self.failed(error, Doing::Running, before);
-                // A row that cannot be read leaves those behind it.
-                if !self.broken && error.kind() == ErrorKind::NotSupported {
-                    self.come_to_rest(may_close);
-                }
-                Err(error)
-            }
+            Err(error) => Err(self.failed(error, Doing::Running, before)),
         }
     }
 }

@@ -1,11 +1,9 @@
 //! Statements: prepared once for each connection, and prepared anew where the server has forgotten them.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use dockline_core::backend::StateKind;
-use dockline_core::placeholder::translate;
-use dockline_core::statement::{Outline, StateChange, Statements, TransactionChange};
+use dockline_core::statement::{Outline, StateChange, TransactionChange};
 use dockline_core::{Error, ErrorKind, Result, Value};
 use postgres::Client;
 
@@ -14,10 +12,6 @@ use super::prepared::Prepared;
 use super::transaction::rolled_back;
 use crate::error::Doing;
 use crate::protocol::Status;
-use crate::rows::names;
-
-/// The protocol counts parameters with 16 bits.
-const MOST_PARAMETERS: usize = 65_535;
 
 /// Why a statement has not run to its end.
 struct Failure {
@@ -63,11 +57,22 @@ impl PostgresSession {
         params: &[Value],
         call: &mut impl FnMut(&mut Self, &Prepared, &[Value]) -> Result<R>,
     ) -> Result<R, Failure> {
-        let prepared = self.prepare(sql, params.len())?;
+        let result = self.prepare(sql, params);
+        let prefixes = self.watch.prefixes();
+        let prepared = match result {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                // What is wrong with the statement says more than what may be wrong with the savepoint.
+                let _ = self.release_what_is_left(prefixes);
+                return Err(error.into());
+            }
+        };
         let outline = &prepared.outline;
         let failed_before = self.status() == Status::Failed;
         let bound_before = self.watch.bound();
-        match call(self, &prepared, params) {
+        let result = call(self, &prepared, params);
+        let released = self.release_what_is_left(prefixes);
+        match result.and_then(|value| released.map(|()| value)) {
             Ok(_) if failed_before && commits(outline) => {
                 self.ran(outline);
                 Err(rolled_back().into())
@@ -92,48 +97,6 @@ impl PostgresSession {
                 Err(Failure { error, is_stale: is_stale && !may_have_run })
             }
         }
-    }
-
-    /// The statement of this text: from the cache, or prepared now.
-    fn prepare(&mut self, sql: &str, params: usize) -> Result<Arc<Prepared>> {
-        let found = self.statements.get(sql);
-        if let Some(prepared) = found {
-            let wanted = prepared.statement.as_ref().map_or(params, |statement| statement.params().len());
-            // The translation says what is wrong.
-            if wanted != params {
-                translate(sql, params, self.dialect())?;
-            }
-            return Ok(prepared);
-        }
-        if sql.as_bytes().contains(&0) {
-            return Err(Error::new(ErrorKind::Programming, "the statement has a NUL character"));
-        }
-        let dialect = self.dialect();
-        let outline = Outline::of(sql, dialect);
-        if outline.statements() == Statements::None {
-            return Err(Error::new(ErrorKind::Programming, "there is no statement in the text"));
-        }
-        if params > MOST_PARAMETERS {
-            let message = format!("the statement has {params} parameters, and PostgreSQL takes {MOST_PARAMETERS}");
-            return Err(Error::new(ErrorKind::Programming, message));
-        }
-        if outline.asks_for_file() {
-            let message = "COPY from and to the client goes by native, as copy_in and copy_out of the driver";
-            return Err(Error::new(ErrorKind::NotSupported, message));
-        }
-        let text = translate(sql, params, dialect)?.into_owned();
-        if !self.plan.prepares {
-            return Ok(Arc::new(Prepared { text, statement: None, columns: Arc::default(), outline }));
-        }
-        let statement = self.step(Doing::Asking, |client| client.prepare(&text))?;
-        if statement.params().len() != params {
-            let message = "the statement has placeholders of PostgreSQL's own, as $1; write ? for each parameter";
-            return Err(Error::new(ErrorKind::Programming, message));
-        }
-        let columns = names(statement.columns());
-        let prepared = Arc::new(Prepared { text, statement: Some(statement), columns, outline });
-        drop(self.statements.put(sql, Arc::clone(&prepared)));
-        Ok(prepared)
     }
 
     /// Runs a step of a statement on the driver, by the extended protocol.

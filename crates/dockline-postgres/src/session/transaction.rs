@@ -68,10 +68,14 @@ impl PostgresSession {
     /// much was written before.
     pub(super) fn begin_step(&self) -> u64 {
         let limit = self.plan.read_timeout;
-        if !self.begin_is_due() {
+        let prefix = if self.begin_is_due() {
+            prefix::messages(&begin_sql(self.options))
+        } else if self.owes_release && self.status() == Status::InTransaction {
+            self.release()
+        } else {
             return self.begin_call(limit);
-        }
-        self.watch.begin_call_with(limit, prefix::messages(&begin_sql(self.options)));
+        };
+        self.watch.begin_call_with(limit, prefix);
         self.watch.written()
     }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Value, ValueError};
+use super::{Element, Value, ValueError};
 
 /// A type that a column can be read as.
 ///
@@ -26,12 +26,18 @@ use super::{Value, ValueError};
 /// assert_eq!(State::from_value(Value::Text("done".into())).unwrap(), State::Done);
 /// assert!(State::from_value(Value::Null).is_err());
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "a column cannot be read as `{Self}`",
+    label = "not a type of a column",
+    note = "implement `FromValue` for it, or derive it; numbers, `String`, `Vec<u8>` and `Option` of them need no feature",
+    note = "dates, decimals, UUIDs and JSON need a feature of dockline: `chrono`, `jiff`, `time`, `decimal`, `uuid`, `json`"
+)]
 pub trait FromValue: Sized {
     /// Reads the value.
     ///
     /// # Errors
     ///
-    /// Where the variant cannot be read as this type, or something would be lost: out of range, null, not UTF-8.
+    /// If the variant cannot be read as this type, or something would be lost: out of range, null, not UTF-8.
     fn from_value(value: Value) -> Result<Self, ValueError>;
 }
 
@@ -56,8 +62,15 @@ fn integer(value: &Value) -> Option<i128> {
         Value::Bool(b) => Some((*b).into()),
         #[cfg(feature = "decimal")]
         Value::Decimal(d) if d.is_integer() => i128::try_from(*d).ok(),
+        Value::Other(other) => whole(other.digits()?),
         _ => None,
     }
+}
+
+/// The integer that a decimal is, if it is one.
+fn whole(digits: &str) -> Option<i128> {
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if fraction.bytes().all(|digit| digit == b'0') { whole.parse().ok() } else { None }
 }
 
 macro_rules! integers {
@@ -87,11 +100,16 @@ impl FromValue for bool {
 }
 
 impl FromValue for f64 {
+    /// An integer has to be exact; of a decimal, such as an average, it is the nearest `f64`.
     fn from_value(value: Value) -> Result<Self, ValueError> {
         match &value {
-            Value::Double(d) => Ok(*d),
+            Value::Double(double) => Ok(*double),
+            Value::Float(single) => Ok((*single).into()),
             Value::Int(n) => exact(i128::from(*n)),
             Value::UInt(n) => exact(i128::from(*n)),
+            #[cfg(feature = "decimal")]
+            Value::Decimal(decimal) => nearest(&decimal.to_string()).ok_or_else(|| ValueError::mismatch("f64", &value)),
+            Value::Other(other) => other.digits().and_then(nearest).ok_or_else(|| ValueError::mismatch("f64", &value)),
             _ => Err(ValueError::mismatch("f64", &value)),
         }
     }
@@ -102,8 +120,22 @@ fn exact(n: i128) -> Result<f64, ValueError> {
     if double as i128 == n { Ok(double) } else { Err(ValueError::new("has more digits than f64 keeps")) }
 }
 
+fn nearest<Float: std::str::FromStr>(digits: &str) -> Option<Float> {
+    digits.parse().ok()
+}
+
 impl FromValue for f32 {
     fn from_value(value: Value) -> Result<Self, ValueError> {
+        let digits = match &value {
+            Value::Float(single) => return Ok(*single),
+            #[cfg(feature = "decimal")]
+            Value::Decimal(decimal) => Some(decimal.to_string()),
+            Value::Other(other) => other.digits().map(str::to_owned),
+            _ => None,
+        };
+        if let Some(single) = digits.as_deref().and_then(nearest) {
+            return Ok(single);
+        }
         let double = f64::from_value(value)?;
         let single = double as f32;
         if f64::from(single) == double || double.is_nan() {
@@ -115,12 +147,17 @@ impl FromValue for f32 {
 }
 
 impl FromValue for String {
+    /// Every value that has a text is read as it.
     fn from_value(value: Value) -> Result<Self, ValueError> {
         match value {
             Value::Text(text) => Ok(text),
-            Value::Bytes(bytes) => String::from_utf8(bytes)
+            Value::Json(json) => Ok(json.into_string()),
+            Value::Bytes(bytes) => Self::from_utf8(bytes)
                 .map_err(|error| ValueError::new(format!("is not UTF-8: {}; read it as bytes", error.utf8_error()))),
-            other => Err(ValueError::mismatch("String", &other)),
+            other => match other.text() {
+                Some(text) => Ok(text.into_owned()),
+                None => Err(ValueError::mismatch("String", &other)),
+            },
         }
     }
 }
@@ -130,7 +167,24 @@ impl FromValue for Vec<u8> {
         match value {
             Value::Bytes(bytes) => Ok(bytes),
             Value::Text(text) => Ok(text.into_bytes()),
+            Value::Json(json) => Ok(json.into_string().into_bytes()),
             other => Err(ValueError::mismatch("Vec<u8>", &other)),
+        }
+    }
+}
+
+/// An array of PostgreSQL.
+impl<T: FromValue + Element> FromValue for Vec<T> {
+    fn from_value(value: Value) -> Result<Self, ValueError> {
+        match value {
+            Value::Array(items) => items
+                .into_iter()
+                .enumerate()
+                .map(|(at, item)| {
+                    T::from_value(item).map_err(|error| ValueError::new(format!("element {}: {error}", at + 1)))
+                })
+                .collect(),
+            other => Err(ValueError::mismatch("Vec", &other)),
         }
     }
 }
@@ -157,63 +211,6 @@ by_wrapping! {
     Box<[u8]> => Vec<u8>, Rc<[u8]> => Vec<u8>, Arc<[u8]> => Vec<u8>,
 }
 
-/// Reads `$type` from its own variant, or from the text in which databases without such a type keep it.
-#[cfg(any(feature = "chrono", feature = "json"))]
-macro_rules! from_variant_or_text {
-    ($type:ty, $variant:ident, $parse:expr) => {
-        impl FromValue for $type {
-            fn from_value(value: Value) -> Result<Self, ValueError> {
-                match value {
-                    Value::$variant(inner) => Ok(inner),
-                    Value::Text(text) => $parse(&text)
-                        .map_err(|error| ValueError::new(format!("text is no {}: {error}", stringify!($type)))),
-                    other => Err(ValueError::mismatch(stringify!($type), &other)),
-                }
-            }
-        }
-    };
-}
-
-#[cfg(feature = "chrono")]
-mod of_chrono {
-    use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Utc};
-
-    use super::{FromValue, Value, ValueError};
-
-    from_variant_or_text!(NaiveDate, Date, str::parse::<NaiveDate>);
-    from_variant_or_text!(NaiveTime, Time, str::parse::<NaiveTime>);
-    from_variant_or_text!(NaiveDateTime, DateTime, |text: &str| iso(text).parse::<NaiveDateTime>());
-
-    impl FromValue for DateTime<Utc> {
-        fn from_value(value: Value) -> Result<Self, ValueError> {
-            match value {
-                Value::DateTimeTz(instant) => Ok(instant),
-                // A database that has no type with a zone keeps instants in UTC: so they were written.
-                Value::DateTime(moment) => Ok(moment.and_utc()),
-                Value::Text(text) => match iso(&text).parse::<DateTime<FixedOffset>>() {
-                    Ok(instant) => Ok(instant.to_utc()),
-                    Err(error) => Err(ValueError::new(format!("is no DateTime<Utc>: {error}"))),
-                },
-                other => Err(ValueError::mismatch("DateTime<Utc>", &other)),
-            }
-        }
-    }
-
-    impl FromValue for DateTime<FixedOffset> {
-        fn from_value(value: Value) -> Result<Self, ValueError> {
-            DateTime::<Utc>::from_value(value).map(|instant| instant.fixed_offset())
-        }
-    }
-
-    /// Databases write a space between date and time, chrono reads a T.
-    fn iso(text: &str) -> String {
-        text.replacen(' ', "T", 1)
-    }
-}
-
-#[cfg(feature = "json")]
-from_variant_or_text!(serde_json::Value, Json, serde_json::from_str);
-
 #[cfg(feature = "decimal")]
 impl FromValue for rust_decimal::Decimal {
     fn from_value(value: Value) -> Result<Self, ValueError> {
@@ -227,6 +224,8 @@ impl FromValue for rust_decimal::Decimal {
             Value::Int(n) => Ok(Decimal::from(*n)),
             Value::UInt(n) => Ok(Decimal::from(*n)),
             Value::Text(text) => parse(text),
+            Value::Other(other) => other.digits().map_or_else(|| Err(ValueError::mismatch("Decimal", &value)), parse),
+            Value::Float(single) => parse(&single.to_string()),
             // What SQLite makes of a number in a DECIMAL column. Up to 15 digits, the shortest text that reads as this
             // double is the number that was written.
             Value::Double(double) => {
@@ -242,22 +241,10 @@ impl FromValue for rust_decimal::Decimal {
     }
 }
 
-#[cfg(feature = "uuid")]
-impl FromValue for uuid::Uuid {
-    fn from_value(value: Value) -> Result<Self, ValueError> {
-        let result = match &value {
-            Value::Uuid(uuid) => return Ok(*uuid),
-            Value::Text(text) => uuid::Uuid::try_parse(text),
-            Value::Bytes(bytes) => uuid::Uuid::from_slice(bytes),
-            _ => return Err(ValueError::mismatch("Uuid", &value)),
-        };
-        result.map_err(|error| ValueError::new(format!("is no UUID: {error}")))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::value::Other;
 
     #[test]
     fn integers_refuse_what_does_not_fit() {
@@ -284,6 +271,41 @@ mod tests {
         assert_eq!(f32::from_value(Value::Double(0.5)).unwrap(), 0.5);
         assert!(f32::from_value(Value::Double(0.1)).is_err());
         assert!(f32::from_value(Value::Double(f64::NAN)).unwrap().is_nan());
+    }
+
+    #[test]
+    fn a_number_that_has_no_type_here_is_read_as_what_it_is() {
+        let number = |digits: &str| Value::Other(Box::new(Other::number("numeric", digits)));
+        assert_eq!(i64::from_value(number("12.00")).unwrap(), 12);
+        assert_eq!(i128::from_value(number("-170141183460469231731687303715884105728")).unwrap(), i128::MIN);
+        assert!(i64::from_value(number("12.5")).is_err() && i64::from_value(number("NaN")).is_err());
+        assert_eq!(f64::from_value(number("0.1")).unwrap(), 0.1);
+        assert_eq!(f64::from_value(number("Infinity")).unwrap(), f64::INFINITY);
+        assert_eq!(f32::from_value(number("0.1")).unwrap(), 0.1);
+        assert_eq!(String::from_value(number("12.00")).unwrap(), "12.00");
+        let range = Value::Other(Box::new(Other::new("int4range", "[1,3)")));
+        assert_eq!(String::from_value(range.clone()).unwrap(), "[1,3)");
+        assert_eq!(i64::from_value(range).unwrap_err().to_string(), "int4range cannot be read as i64");
+        let unknown = Value::Other(Box::new(Other::opaque("geometry")));
+        let error = String::from_value(unknown).unwrap_err().to_string();
+        assert!(error.starts_with("the type geometry has no value here; cast it"), "{error}");
+    }
+
+    #[test]
+    fn an_array_is_a_vector() {
+        let array = Value::Array(vec![Value::Int(1), Value::Null]);
+        assert_eq!(Vec::<Option<i32>>::from_value(array.clone()).unwrap(), [Some(1), None]);
+        let error = Vec::<i32>::from_value(array).unwrap_err().to_string();
+        assert_eq!(error, "element 2: null cannot be read as i32; read it as Option<i32>");
+        let nested = Value::Array(vec![Value::Array(vec![Value::Int(1)])]);
+        assert_eq!(Vec::<Vec<i64>>::from_value(nested).unwrap(), [[1]]);
+    }
+
+    #[cfg(feature = "decimal")]
+    #[test]
+    fn of_a_decimal_a_double_is_the_nearest() {
+        let average = Value::Decimal("3.3333333333333333".parse().unwrap());
+        assert_eq!(f64::from_value(average).unwrap(), 3.333_333_333_333_333_3);
     }
 
     #[test]

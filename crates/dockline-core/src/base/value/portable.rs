@@ -18,13 +18,15 @@ impl Value {
             #[cfg(feature = "chrono")]
             Self::Time(time) => Some(time.to_string().into()),
             #[cfg(feature = "chrono")]
-            Self::DateTime(datetime) => Some(datetime.to_string().into()),
+            Self::DateTime(moment) | Self::DateTimeUtc(moment) => Some(moment.to_string().into()),
+            // As SQLite writes CURRENT_TIMESTAMP, so that both sort.
             #[cfg(feature = "chrono")]
-            Self::DateTimeTz(instant) => Some(format!("{}+00:00", instant.naive_utc()).into()),
+            Self::DateTimeTz(instant) => Some(instant.naive_utc().to_string().into()),
+            Self::Interval(interval) => Some(interval.to_string().into()),
             #[cfg(feature = "uuid")]
             Self::Uuid(uuid) => Some(uuid.to_string().into()),
-            #[cfg(feature = "json")]
-            Self::Json(json) => Some(json.to_string().into()),
+            Self::Json(json) => Some(json.as_str().to_owned().into()),
+            Self::Other(other) => other.text().map(|text| text.to_owned().into()),
             _ => None,
         }
     }
@@ -79,6 +81,13 @@ mod tests {
         let value = Value::Text("2026-11-21 12:00:00.5+02:00".into());
         let instant = DateTime::<Utc>::from_value(value).unwrap();
         assert_eq!(instant.to_string(), "2026-11-21 10:00:00.500 UTC");
-        assert!(DateTime::<Utc>::from_value(Value::Text("2026-11-21 12:00:00".into())).is_err(), "no zone, no instant");
+    }
+
+    #[test]
+    fn a_text_without_an_offset_is_in_utc_as_sqlite_writes_it() {
+        let instant = DateTime::<Utc>::from_value(Value::Text("2026-11-21 12:00:00".into())).unwrap();
+        assert_eq!(instant.to_string(), "2026-11-21 12:00:00 UTC");
+        assert_eq!(instant.to_value().portable_text().unwrap(), "2026-11-21 12:00:00");
+        assert!(DateTime::<Utc>::from_value(Value::Text("2026-11-21".into())).is_err(), "no time, no instant");
     }
 }

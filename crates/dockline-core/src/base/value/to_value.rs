@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::Value;
+use super::{Element, Value};
 
 /// A type that can be a parameter of a statement; [`params!`](crate::params) calls it.
 ///
@@ -21,6 +21,12 @@ use super::Value;
 ///
 /// assert_eq!(params![Celsius(21.5), "kitchen"], [Value::Double(21.5), Value::Text("kitchen".into())]);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a parameter of a statement",
+    label = "not a type of a parameter",
+    note = "implement `ToValue` for it, or derive it; numbers, text, bytes and `Option` of them need no feature",
+    note = "dates, decimals, UUIDs and JSON need a feature of dockline: `chrono`, `jiff`, `time`, `decimal`, `uuid`, `json`"
+)]
 pub trait ToValue {
     /// The value, as the database gets it.
     fn to_value(&self) -> Value;
@@ -70,7 +76,7 @@ by_conversion! {
     bool => Bool as bool,
     i8 => Int as i64, i16 => Int as i64, i32 => Int as i64, i64 => Int as i64,
     u8 => Int as i64, u16 => Int as i64, u32 => Int as i64, u64 => UInt as u64,
-    f32 => Double as f64, f64 => Double as f64,
+    f32 => Float as f32, f64 => Double as f64,
     String => Text as String,
 }
 
@@ -84,15 +90,6 @@ by_conversion! {
 }
 #[cfg(feature = "uuid")]
 by_conversion! { uuid::Uuid => Uuid as uuid::Uuid }
-#[cfg(feature = "json")]
-by_conversion! { serde_json::Value => Json as serde_json::Value }
-
-#[cfg(feature = "chrono")]
-impl<Zone: chrono::TimeZone> ToValue for chrono::DateTime<Zone> {
-    fn to_value(&self) -> Value {
-        Value::DateTimeTz(self.with_timezone(&chrono::Utc))
-    }
-}
 
 // `usize` and `isize` are at most 64 bits wide on every target of Rust.
 impl ToValue for usize {
@@ -128,5 +125,25 @@ impl<const N: usize> ToValue for [u8; N] {
 impl ToValue for Vec<u8> {
     fn to_value(&self) -> Value {
         Value::Bytes(self.clone())
+    }
+}
+
+/// An array of PostgreSQL, as for `= ANY(?)`. For `IN (?)` on every database there is [`list`](crate::list).
+impl<T: ToValue + Element> ToValue for [T] {
+    fn to_value(&self) -> Value {
+        Value::Array(self.iter().map(T::to_value).collect())
+    }
+}
+
+impl<T: ToValue + Element, const N: usize> ToValue for [T; N] {
+    fn to_value(&self) -> Value {
+        self.as_slice().to_value()
+    }
+}
+
+/// An array of PostgreSQL, as for `= ANY(?)`. For `IN (?)` on every database there is [`list`](crate::list).
+impl<T: ToValue + Element> ToValue for Vec<T> {
+    fn to_value(&self) -> Value {
+        self.as_slice().to_value()
     }
 }

@@ -25,6 +25,16 @@ impl Outline {
     }
 }
 
+/// Where the next statement from this byte on begins, and where it ends: at its semicolon, or at the end of the text.
+pub(super) fn end_of_statement(sql: &str, at: usize, dialect: Dialect) -> Option<(usize, usize)> {
+    let mut cursor = Cursor::new(&sql[at..], dialect);
+    while cursor.eat_kind(TokenKind::Semicolon) {}
+    let start = cursor.peek()?.start;
+    bounds::skip_statement(&mut cursor);
+    let end = cursor.peek().map_or(sql.len() - at, |semicolon| semicolon.start);
+    Some((at + start, at + end))
+}
+
 fn outline(sql: &str, dialect: Dialect) -> Outline {
     let mut cursor = Cursor::new(sql, dialect);
     let mut found: Option<Outline> = None;

@@ -1,0 +1,54 @@
+//! Values of types that have no variant of their own.
+
+/// A value of a type that has no variant of [`Value`](crate::Value): the name of its type, and its text.
+///
+/// It is read as a `String`, and as what its text can be read as. A value of which the text is not known either, such as one
+/// of an extension's type, can be read as nothing; the error names the column and the type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Other {
+    type_name: String,
+    text: Option<String>,
+    is_number: bool,
+}
+
+impl Other {
+    /// Makes one from the name of its type and its text.
+    pub fn new(type_name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { type_name: type_name.into(), text: Some(text.into()), is_number: false }
+    }
+
+    /// Makes one that is an exact number: it can be read as an integer if it is whole, and as the nearest `f64`.
+    pub fn number(type_name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { is_number: true, ..Self::new(type_name, text) }
+    }
+
+    /// Makes one whose text is not known.
+    pub fn opaque(type_name: impl Into<String>) -> Self {
+        Self { type_name: type_name.into(), text: None, is_number: false }
+    }
+
+    /// The name of the type, as the database says it.
+    pub fn type_name(&self) -> &str {
+        &self.type_name
+    }
+
+    /// The text; `None` if it is not known.
+    pub fn text(&self) -> Option<&str> {
+        self.text.as_deref()
+    }
+
+    /// The text, out of it.
+    pub fn into_text(self) -> Option<String> {
+        self.text
+    }
+
+    /// Whether it is an exact number.
+    pub fn is_number(&self) -> bool {
+        self.is_number
+    }
+
+    /// The digits of an exact number.
+    pub(crate) fn digits(&self) -> Option<&str> {
+        self.text.as_deref().filter(|_| self.is_number)
+    }
+}

@@ -1,0 +1,42 @@
+//! UUIDs: as text, as sixteen bytes, and as a type of the server's.
+
+use super::{FromValue, ToValue, Value, ValueError};
+
+/// Writes a `Uuid` as its sixteen bytes: into `BINARY(16)` of MySQL, into a BLOB, and into PostgreSQL's and MariaDB's `uuid`.
+///
+/// A bare `Uuid` is written as text on databases that have no type for it. Reading needs no wrapper: `Uuid` takes
+/// either form.
+///
+/// ```
+/// use dockline_core::{Binary, Value, params};
+/// use uuid::Uuid;
+///
+/// let id = Uuid::from_u128(7);
+/// assert_eq!(params![Binary(id)], [Value::Bytes(id.as_bytes().to_vec())]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Binary<T>(pub T);
+
+impl ToValue for Binary<uuid::Uuid> {
+    fn to_value(&self) -> Value {
+        Value::Bytes(self.0.as_bytes().to_vec())
+    }
+}
+
+impl FromValue for Binary<uuid::Uuid> {
+    fn from_value(value: Value) -> Result<Self, ValueError> {
+        uuid::Uuid::from_value(value).map(Self)
+    }
+}
+
+impl FromValue for uuid::Uuid {
+    fn from_value(value: Value) -> Result<Self, ValueError> {
+        let result = match &value {
+            Value::Uuid(uuid) => return Ok(*uuid),
+            Value::Text(text) => Self::try_parse(text),
+            Value::Bytes(bytes) => Self::from_slice(bytes),
+            _ => return Err(ValueError::mismatch("Uuid", &value)),
+        };
+        result.map_err(|error| ValueError::new(format!("is no UUID: {error}")))
+    }
+}

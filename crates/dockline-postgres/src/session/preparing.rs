@@ -1,0 +1,122 @@
+//! From the text of a statement to one that is ready to run.
+
+use std::sync::Arc;
+
+use dockline_core::placeholder::translate;
+use dockline_core::statement::{Outline, Statements};
+use dockline_core::{Error, ErrorKind, Result, Value};
+use postgres::types::Type;
+use postgres::{SimpleQueryMessage, Statement};
+
+use super::PostgresSession;
+use super::guess::{key, long_arrays, wider};
+use super::prepared::Prepared;
+use crate::error::Doing;
+use crate::rows::names;
+use crate::value::{Money, Reader};
+
+/// The protocol counts parameters with 16 bits.
+const MOST_PARAMETERS: usize = 65_535;
+
+impl PostgresSession {
+    /// The statement of this text: from the cache, or prepared now.
+    pub(super) fn prepare(&mut self, sql: &str, params: &[Value]) -> Result<Arc<Prepared>> {
+        let found = self.statements.get(sql);
+        if let Some(prepared) = found {
+            let wanted = prepared.statement.as_ref().map_or(params.len(), |statement| statement.params().len());
+            // The translation says what is wrong.
+            if wanted != params.len() {
+                translate(sql, params.len(), self.dialect())?;
+            }
+            return if prepared.takes(params) { Ok(prepared) } else { self.prepare_wider(sql, &prepared, params) };
+        }
+        let outline = self.accepted(sql, params.len())?;
+        let text = translate(sql, params.len(), self.dialect())?.into_owned();
+        if !self.plan.prepares {
+            let (told, columns) = (long_arrays(params), Arc::default());
+            return Ok(Arc::new(Prepared { text, statement: None, told, columns, outline }));
+        }
+        let (statement, told) = self.prepare_on_server(&text, params)?;
+        if statement.params().len() != params.len() {
+            let message = "the statement has placeholders of PostgreSQL's own, as $1; write ? for each parameter";
+            return Err(Error::new(ErrorKind::Programming, message));
+        }
+        let prepared =
+            self.keep(sql, Prepared { text, columns: Arc::default(), told, outline, statement: Some(statement) })?;
+        if prepared.takes(params) { Ok(prepared) } else { self.prepare_wider(sql, &prepared, params) }
+    }
+
+    /// The statement for values that do not fit the types that it has: prepared with those of the values.
+    fn prepare_wider(&mut self, sql: &str, narrow: &Prepared, params: &[Value]) -> Result<Arc<Prepared>> {
+        let types = narrow.statement.as_ref().map(Statement::params).unwrap_or_default();
+        let told: Vec<Type> = wider(&narrow.told, types, params);
+        let key = key(sql, &told);
+        if let Some(prepared) = self.statements.get(&key) {
+            return Ok(prepared);
+        }
+        let statement = Some(self.try_to_prepare(&narrow.text, &told, params)?);
+        let (text, outline) = (narrow.text.clone(), narrow.outline.clone());
+        self.keep(&key, Prepared { text, columns: Arc::default(), told, outline, statement })
+    }
+
+    fn keep(&mut self, key: &str, mut prepared: Prepared) -> Result<Arc<Prepared>> {
+        self.look_at_columns(&prepared)?;
+        prepared.columns = prepared.statement.as_ref().map(|statement| names(statement.columns())).unwrap_or_default();
+        let prepared = Arc::new(prepared);
+        drop(self.statements.put(key, Arc::clone(&prepared)));
+        Ok(prepared)
+    }
+
+    /// Refuses what would change something and could not be read after that.
+    fn look_at_columns(&mut self, prepared: &Prepared) -> Result<()> {
+        let columns = prepared.statement.as_ref().map(Statement::columns).unwrap_or_default();
+        if self.reader.money.is_none() && columns.iter().any(|column| Reader::is_of_money(column.type_())) {
+            self.ask_about_money()?;
+        }
+        if !prepared.outline.writes() {
+            return Ok(());
+        }
+        match columns.iter().find(|column| !self.reader.knows(column.type_())) {
+            None => Ok(()),
+            Some(column) => {
+                let (name, of) = (column.name(), column.type_());
+                let message = format!(
+                    "column {name:?} has the type {of}, which has no value here, so the statement was not run; cast it, as in \
+                     {name}::text"
+                );
+                Err(Error::new(ErrorKind::NotSupported, message))
+            }
+        }
+    }
+
+    fn ask_about_money(&mut self) -> Result<()> {
+        let limit = self.plan.read_timeout;
+        let messages = self.call(Doing::Asking, limit, |client| client.simple_query(Money::QUESTION))?;
+        let sample = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        self.reader.money = sample.map(Money::of);
+        Ok(())
+    }
+
+    /// What the text of a statement says; an error if it cannot run.
+    fn accepted(&self, sql: &str, params: usize) -> Result<Outline> {
+        if sql.as_bytes().contains(&0) {
+            return Err(Error::new(ErrorKind::Programming, "the statement has a NUL character"));
+        }
+        let outline = Outline::of(sql, self.dialect());
+        if outline.statements() == Statements::None {
+            return Err(Error::new(ErrorKind::Programming, "there is no statement in the text"));
+        }
+        if params > MOST_PARAMETERS {
+            let message = format!("the statement has {params} parameters, and PostgreSQL takes {MOST_PARAMETERS}");
+            return Err(Error::new(ErrorKind::Programming, message));
+        }
+        if outline.asks_for_file() {
+            let message = "COPY from and to the client goes by native, as copy_in and copy_out of the driver";
+            return Err(Error::new(ErrorKind::NotSupported, message));
+        }
+        Ok(outline)
+    }
+}
