@@ -98,3 +98,13 @@ fn a_transaction_that_goes_with_its_connection_is_logged_at_warn() {
     let lines = log_capture::lines("dockline::connection", "alias \"goes\": a transaction is open");
     assert_eq!(lines.iter().map(|(level, _)| *level).collect::<Vec<_>>(), [Level::Warn]);
 }
+
+#[test]
+fn where_a_configuration_came_from_is_said_without_its_values() {
+    log_capture::start();
+    let url = "postgres://app:hunter2@db.example/shop";
+    dockline::Databases::from_vars([("DATABASE_URL_WHENCE", url), ("HOME", "/nowhere")]).unwrap();
+    let lines = log_capture::lines("dockline::connection", "DATABASE_URL_WHENCE");
+    assert!(lines.len() == 1 && lines[0].0 == Level::Info, "{lines:?}");
+    assert!(!lines[0].1.contains("hunter2") && !lines[0].1.contains("HOME"), "{lines:?}");
+}

@@ -29,6 +29,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(files_of_the_home_folder).private(),
         case!(an_option_file_of_mysql).only(Kind::MYSQLS).private(),
         case!(passwords_are_not_shown),
+        case!(values_are_not_logged),
     ]
 }
 
@@ -280,6 +281,10 @@ fn a_provider_that_fails(server: &Server) {
 
 fn write(path: &Path, text: &str, mode: u32) {
     std::fs::write(path, text).unwrap();
+    write_mode(path, mode);
+}
+
+fn write_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
@@ -321,7 +326,7 @@ pub(crate) fn child() -> Option<ExitCode> {
 /// Whether a process with that home folder gets in.
 fn gets_in(url: &str, home: &Path, passfile: Option<&Path>) -> Result<(), String> {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.env(CONNECT, url).env("HOME", home).env_remove("PGPASSFILE").env_remove("PGPASSWORD");
+    command.env(CONNECT, url).env("HOME", home).env_remove("PGPASSFILE").env_remove("PGPASSWORD").env_remove("USER");
     command.envs(passfile.map(|path| ("PGPASSFILE", path)));
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -341,6 +346,10 @@ fn files_of_the_home_folder(server: &Server) {
         gets_in(&url, home, None).unwrap();
         write(&file, &line, 0o644);
         gets_in(&url, home, None).unwrap_err();
+        // One line that is not UTF-8 hides no other.
+        std::fs::write(&file, [b"# \xe9t\xe9\n", line.as_bytes()].concat()).unwrap();
+        write_mode(&file, 0o600);
+        gets_in(&url, home, None).unwrap();
         let other = home.join("other");
         write(&other, &format!("# a comment\n*:1:*:*:no\n{line}"), 0o600);
         gets_in(&url, home, Some(&other)).unwrap();
@@ -353,6 +362,13 @@ fn files_of_the_home_folder(server: &Server) {
         write(&file, &format!("[client]\nuser = {USER}\npassword = {PASSWORD}\n"), 0o600);
         gets_in(&url_without(server, false), home, None).unwrap();
         gets_in(&url_without(server, true).replace("app@", "other@"), home, None).unwrap_err();
+        // What others can read does not count, as with .pgpass; nor does what cannot be read as text.
+        write_mode(&file, 0o644);
+        gets_in(&url_without(server, false), home, None).unwrap_err();
+        std::fs::write(&file, [b"# \xe9t\xe9\n", format!("[client]\npassword={PASSWORD}\n").as_bytes()].concat())
+            .unwrap();
+        write_mode(&file, 0o600);
+        gets_in(&url, home, None).unwrap();
     }
     // The settings go before every file.
     gets_in(&url.replace("app@", "app:wrong@"), home, None).unwrap_err();
@@ -385,6 +401,55 @@ fn an_option_file_of_mysql(server: &Server) {
     let socket = server.socket();
     write(&file, &format!("[client]\nuser={USER}\npassword={PASSWORD}\nsocket={}\n", socket.display()), 0o600);
     assert_eq!(connect(None).unwrap(), 1);
+    // A host goes before a socket, as with the vendor's programs, unless it is this machine by that name.
+    let with_host = |host: &str| {
+        let socket = socket.display();
+        format!("[client]\nuser={USER}\npassword={PASSWORD}\nhost={host}\nport={port}\nsocket={socket}\n")
+    };
+    write(&file, &with_host("name.invalid"), 0o600);
+    assert!(connect(None).unwrap_err().message().contains("name.invalid"));
+    write(&file, &with_host("localhost").replace(&format!("port={port}"), "port=1"), 0o600);
+    assert_eq!(connect(None).unwrap(), 1);
+    // What others can read, and what is no text, is said.
+    write_mode(&file, 0o640);
+    let error = connect(None).unwrap_err();
+    assert!(error.message().contains("chmod 600") && error.message().contains(path), "{error:?}");
+    std::fs::write(&file, b"[client]\nuser=app\npassword=s3cret\xe9\n").unwrap();
+    write_mode(&file, 0o600);
+    let error = connect(None).unwrap_err();
+    assert!(error.message().contains("UTF-8") && !error.message().contains("s3cret"), "{error:?}");
+}
+
+/// The server's text quotes the value, for the caller; a log is read by others.
+fn values_are_not_logged(server: &Server) {
+    log_capture::start();
+    let card = "4111-1111-2222-3333";
+    let alias = format!("hooks_{}", server.kind().scheme());
+    let database = server.database();
+    let databases = dockline::Databases::new().with("default", dockline_tests::memory());
+    let databases = databases.with(alias.as_str(), settings(&database.url()));
+    let connections = dockline::Connections::new(databases).unwrap();
+    let db = connections.get(&alias).unwrap();
+    db.execute("CREATE TABLE t (card VARCHAR(40) PRIMARY KEY)", ()).unwrap();
+    db.execute("INSERT INTO t VALUES (?)", params![card]).unwrap();
+    let failing = |robust: bool| {
+        let (db, handle) = (db.clone(), db.clone());
+        db.atomic(|| {
+            let hook = move || handle.execute("INSERT INTO t VALUES (?)", params![card]);
+            if robust { db.on_commit_robust(hook) } else { db.on_commit(hook) }
+        })
+    };
+    let error = failing(false).unwrap_err();
+    assert!(error.is_after_commit() && format!("{error:?}").contains(card), "{error:?}");
+    failing(true).unwrap();
+    if server.kind().is_postgres() {
+        db.execute("DO $$ BEGIN RAISE WARNING 'card %', (SELECT max(card) FROM t); END $$", ()).unwrap();
+        assert!(!log_capture::lines("dockline::connection", "a notice: WARNING (01000)").is_empty());
+    }
+    let code = if server.kind().is_postgres() { "23505" } else { "1062" };
+    let warned = log_capture::lines("dockline::connection", &alias);
+    assert_eq!(warned.iter().filter(|(_, line)| line.contains(code)).count(), 2, "{warned:?}");
+    nothing_logged(card);
 }
 
 fn passwords_are_not_shown(server: &Server) {

@@ -149,13 +149,9 @@ fn write(sql: &mut String, text: std::fmt::Arguments<'_>) {
 }
 
 fn hex(sql: &mut String, before: &str, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     sql.reserve(before.len() + bytes.len() * 2 + 2);
     sql.push_str(before);
-    for byte in bytes {
-        sql.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        sql.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
+    sql.extend(dockline_net::hex(bytes).map(char::from));
     sql.push('\'');
 }
 
@@ -368,9 +364,9 @@ mod tests {
 
     #[test]
     fn literals_have_no_text_that_could_be_read_otherwise() {
-        assert_eq!(written(&Value::Text(r"a'\é".into())), "_utf8mb4 X'61275CC3A9'");
+        assert_eq!(written(&Value::Text(r"a'\é".into())), "_utf8mb4 X'61275cc3a9'");
         assert_eq!(written(&Value::Text(String::new())), "_utf8mb4 X''");
-        assert_eq!(written(&Value::Bytes(vec![0, 255])), "_binary X'00FF'");
+        assert_eq!(written(&Value::Bytes(vec![0, 255])), "_binary X'00ff'");
         assert_eq!(written(&Value::Int(i64::MIN)), "-9223372036854775808");
         assert_eq!(written(&Value::UInt(u64::MAX)), "18446744073709551615");
         assert_eq!(written(&Value::Double(0.1)), "1e-1");

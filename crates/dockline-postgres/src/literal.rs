@@ -92,13 +92,9 @@ fn trimmed(mut time: String) -> String {
 }
 
 fn hex(bytes: &[u8], out: &mut dyn Write) -> fmt::Result {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(2 + bytes.len() * 2);
     text.push_str("\\x");
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
+    text.extend(dockline_net::hex(bytes).map(char::from));
     out.write_str(&text)
 }
 
