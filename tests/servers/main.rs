@@ -9,6 +9,8 @@ mod adapters;
 #[cfg(unix)]
 mod async_runtimes;
 #[cfg(unix)]
+mod bank;
+#[cfg(unix)]
 mod case;
 #[cfg(unix)]
 mod connecting;
@@ -28,6 +30,8 @@ mod info;
 mod limits;
 #[cfg(unix)]
 mod liveness;
+#[cfg(unix)]
+mod mysqls;
 #[cfg(unix)]
 mod opened;
 #[cfg(unix)]
@@ -83,6 +87,8 @@ fn main() -> std::process::ExitCode {
         ("info", info::cases()),
         ("statements", statements::cases()),
         ("texts", texts::cases()),
+        ("mysqls", mysqls::cases()),
+        ("bank", bank::cases()),
         ("thread_exit", thread_exit::cases()),
         ("tls", tls::cases()),
         ("async_runtimes", async_runtimes::cases()),

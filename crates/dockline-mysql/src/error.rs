@@ -66,9 +66,16 @@ pub(crate) fn of_init_sql(error: mysql::Error, limit: Option<Duration>) -> Error
     }
 }
 
+/// A parameter of a routine goes out, and a value was given for it.
+const NOT_A_VARIABLE: u16 = 1414;
+
 fn of_server(error: MySqlError, phase: Phase) -> Error {
     let code = error.code;
-    let mut mapped = Error::new(kind(code), error.message.clone()).with_code(code.to_string());
+    let mut message = error.message.clone();
+    if code == NOT_A_VARIABLE {
+        message += "; give it a variable, CALL p(?, @name), and read it by SELECT @name";
+    }
+    let mut mapped = Error::new(kind(code), message).with_code(code.to_string());
     for fact in facts(code) {
         mapped = mapped.with_fact(*fact);
     }
@@ -124,10 +131,10 @@ pub(crate) fn spares_transaction(code: &str) -> bool {
     OF_ROWS.contains(&code)
 }
 
-/// Whether an error rolls a whole transaction back: a deadlock, one whose snapshot is out of date, one that the other members of
-/// a cluster refuse.
+/// Whether an error rolls a whole transaction back, for sure: a deadlock, a table of locks that is full, one that the other members
+/// of a cluster refuse. Others do so by a setting of the server's (1205), and are asked about.
 pub(crate) fn ends_transaction(code: &str) -> bool {
-    ["1020", "1180", "1205", "1206", "1213", "1614", "3101"].contains(&code)
+    ["1180", "1206", "1213", "1614", "3101"].contains(&code)
 }
 
 fn constraint(code: u16, message: &str) -> Option<Constraint> {

@@ -31,13 +31,19 @@
 //!   MySQL, which ends only a SELECT (and no SLEEP in one, which returns 1 at once). `read_timeout` ends everything, and the
 //!   connection with it; the statement may go on at the server.
 //! - **Prepared statements.** What servers cannot prepare (1295), what has more than 65,535 parameters, and text in which the driver
-//!   would misread a colon as a parameter of its own, runs as text, with parameters as literals. So does everything with `prepared_statements = false`.
+//!   would misread a colon as a parameter of its own, runs as text, with parameters as literals. So does everything with `prepared_statements = false`, a
+//!   `CALL` with parameters on MySQL, and what finds no room at the server (1461, `max_prepared_stmt_count`). A text is
+//!   prepared for the current database, and anew after `sql_mode`, role or collation have changed. MySQL fixes the types of parameters when
+//!   a prepared statement first runs; it is prepared anew for parameters of other types, so alternating types cost a round trip each.
+//! - **Parameters that go out.** On MySQL give a variable: `CALL p(?, @out)`, then `SELECT @out`.
 //! - **`execute_many`** turns an INSERT of one row into statements of up to 64. One that fails changes nothing of its rows (on
 //!   engines with transactions), and the error says which rows it had.
-//! - **State.** Session variables, user variables set by `SET`, `USE`, and temporary tables are reported by the server. Advisory
-//!   locks (`GET_LOCK`), variables set in a SELECT, and `CREATE TEMPORARY TABLE … SELECT` are not: the text of statements is
-//!   searched for them, so one inside a procedure goes unseen, as does a connection whose proxy has no session tracking. Use
-//!   `hold` for those.
+//! - **State.** Session variables, `USE` and temporary tables are reported by the server; locks, roles, handlers, prepared statements and
+//!   variables set in a SELECT are read off the texts of statements, and forgotten when a text ends them. What a function called in a SELECT
+//!   does on MariaDB goes unseen: use `hold` for that. A proxy without session tracking is noticed, and the texts alone count.
+//! - **The statement before.** `LAST_INSERT_ID()`, `ROW_COUNT()` and their like are an error on a connection that has run nothing yet that
+//!   they could ask for, because a connection that was replaced would answer 0.
+//! - **Character set.** Sessions speak utf8mb4. `SET NAMES` and its like for another one are taken back at once, and are an error.
 //! - **Types.** Decimals are sent as text in prepared statements, which is exact where they are stored; a comparison with a column
 //!   is done as double by the server: write `CAST(? AS DECIMAL(30, 10))` where it matters. Digits of a second beyond the sixth are cut
 //!   off, for servers keep no more. `TINYINT` is an integer, and reads as `bool`.
@@ -49,8 +55,10 @@ mod ask;
 mod backend;
 mod cancel;
 mod colon;
+mod dialect;
 mod error;
 mod info;
+mod kinds;
 mod liveness;
 mod many;
 mod open;

@@ -14,13 +14,15 @@ use dockline_net::{
     Deadline, Failure, Server, Stamp, Watchdog, Why, Wire, each_place, no_answer, on_a_thread, resolve,
 };
 use mysql::consts::CapabilityFlags;
+use mysql::prelude::Queryable;
 use mysql::{ClientIdentity, Conn, OptsBuilder, SslOpts};
 
 use crate::ask::ask;
 use crate::error::{Phase, is_late, map, of_init_sql};
 use crate::options_file::FileOptions;
-use crate::plan::{Endpoint, Plan};
+use crate::plan::{Endpoint, IDENTITY, Plan};
 use crate::refusal::{Place, Refusal};
+use crate::tracking::Tracking;
 use crate::wire;
 
 /// A connection that the server has accepted, and that is not set up yet.
@@ -65,21 +67,35 @@ impl Opened {
         self.wire.as_ref().map(|wire| Watchdog::of(wire, self.deadline))
     }
 
-    /// The first round trip, and what the program wants to be run on each connection, within what is left of the time for connecting.
-    /// The answer is what the server says of itself.
-    pub(crate) fn set_up(&mut self, plan: &Plan) -> Result<Vec<Option<String>>> {
+    /// The first two round trips, and what the program wants to be run on each connection, within what is left of the time for
+    /// connecting. The answer is what the server says of itself.
+    pub(crate) fn set_up(&mut self, plan: &Plan, tracking: &mut Tracking) -> Result<Vec<Option<String>>> {
         let late = |source: Option<mysql::Error>| {
             let message = format!("setting the connection up: {}", no_answer(self.deadline));
             let error = Error::new(ErrorKind::Operational, message).with_code("2013").with_fact(Fact::Disconnect);
             source.into_iter().fold(error, Error::with_source)
         };
         let watchdog = self.watched();
-        let told = ask(&mut self.conn, &plan.set_up);
+        let told = self.conn.query_drop(&plan.set_up).and_then(|()| {
+            let reports = tracking.read(&self.conn).any;
+            tracking.set_reports(reports);
+            ask(&mut self.conn, &format!("SELECT {WHO}, {IDENTITY}"))
+        });
         let own = match (&told, plan.settings.get_init_sql()) {
             // Read to its end: an error of a later statement in it comes with a later result.
             (Ok(_), Some(init_sql)) => ask(&mut self.conn, init_sql).map(drop),
             _ => Ok(()),
         };
+        if let Ok(told) = &told {
+            let text = |at: usize| told.get(at).and_then(Option::as_deref).unwrap_or_default();
+            tracking.begin(text(3), text(4), text(5));
+        }
+        // The program's own text may have said something else.
+        let own = own.and_then(|()| {
+            let is_foreign = plan.settings.get_init_sql().is_some() && tracking.read(&self.conn).foreign;
+            tracking.begins_here();
+            if is_foreign { self.conn.query_drop(&plan.names) } else { Ok(()) }
+        });
         let was_ended = watchdog.is_some_and(Watchdog::stop);
         match (told, own) {
             (Err(error), _) | (_, Err(error)) if was_ended || is_late(&error) => Err(late(Some(error))),
@@ -90,6 +106,10 @@ impl Opened {
         }
     }
 }
+
+/// What the server is, and what the session begins with.
+const WHO: &str = "@@version, @@max_allowed_packet, @@global.read_only, DATABASE(), @@sql_mode, \
+                   IF(@@time_zone = 'SYSTEM', @@system_time_zone, @@time_zone)";
 
 /// Where to connect, and as whom: asked anew each time.
 struct Target {

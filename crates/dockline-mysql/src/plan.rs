@@ -1,11 +1,14 @@
 //! How the connections of one alias are made: its settings, read.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dockline_core::{Error, IsolationLevel, Result, Settings, Tls};
 use dockline_net::{application_name, check_client_certificate, check_tls_files};
+
+use crate::tracking::TRACKED;
 
 pub(crate) struct Plan {
     pub(crate) settings: Settings,
@@ -14,10 +17,14 @@ pub(crate) struct Plan {
     pub(crate) options_file: Option<PathBuf>,
     pub(crate) options_group: Option<String>,
     pub(crate) application_name: String,
-    /// The first round trip of every connection.
+    /// The first round trip of every connection: one SET.
     pub(crate) set_up: String,
+    /// The part of it that is about the character set.
+    pub(crate) names: String,
     /// When the server was seen to have no TLS.
     pub(crate) without_tls: Mutex<Option<Instant>>,
+    /// The log has it that the server holds as many prepared statements as it may.
+    pub(crate) said_full: AtomicBool,
 }
 
 /// Where a server listens.
@@ -70,15 +77,18 @@ impl Plan {
         if let Some(endpoint) = &endpoint {
             endpoint.allows(settings.get_tls())?;
         }
+        let names = names(settings)?;
         Ok(Self {
             endpoint,
             database: database(settings)?,
             options_file: settings.get_option("read_default_file").map(PathBuf::from),
             options_group: settings.get_option("read_default_group").map(str::to_owned),
             application_name: application_name(settings.get_application_name(), alias),
-            set_up: set_up(settings)?,
+            set_up: set_up(settings, &names)?,
+            names,
             settings: settings.clone(),
             without_tls: Mutex::new(None),
+            said_full: AtomicBool::new(false),
         })
     }
 
@@ -144,18 +154,10 @@ pub(crate) const SERVERS_OWN: &str = "server";
 /// What tells a server from others of the same name.
 pub(crate) const IDENTITY: &str = "CONCAT_WS(':', @@hostname, @@port, @@server_id)";
 
-/// One statement sets all that can stand in one SET. Each server skips the comment that is meant for the other.
-fn set_up(settings: &Settings) -> Result<String> {
-    if settings.get_option("charset").is_some_and(|charset| !charset.eq_ignore_ascii_case("utf8mb4")) {
-        return Err(Error::config("setting options.charset: Dockline speaks utf8mb4 alone; leave it out"));
-    }
-    let mut sql = String::from("SET NAMES utf8mb4");
-    if let Some(collation) = word(settings, "collation", "_")? {
-        sql += &format!(" COLLATE {collation}");
-    }
-    sql += if settings.get_autocommit() { ", autocommit=1" } else { ", autocommit=0" };
-    sql += ", session_track_transaction_info='STATE', session_track_state_change=ON, \
-            session_track_system_variables='autocommit,time_zone'";
+/// One SET for all that has to be set. Each server skips the comment that is meant for the other.
+fn set_up(settings: &Settings, names: &str) -> Result<String> {
+    let mut sql = String::from(names);
+    sql += &format!(", {TRACKED}");
     if let Some(mode) = word(settings, "sql_mode", "_, ")? {
         sql += &format!(", sql_mode='{mode}'");
     }
@@ -171,10 +173,22 @@ fn set_up(settings: &Settings) -> Result<String> {
         sql += &format!("/*M!100101 , max_statement_time={seconds:.6}*//*!50708 , max_execution_time={millis}*/");
     }
     let isolation = settings.get_isolation_level().unwrap_or(IsolationLevel::ReadCommitted);
-    sql += &format!("; SET SESSION TRANSACTION ISOLATION LEVEL {}", isolation.to_string().to_ascii_uppercase());
-    sql += "; SELECT @@version, @@max_allowed_packet, @@global.read_only, ";
-    sql += IDENTITY;
-    sql += ", IF(@@time_zone='SYSTEM', @@system_time_zone, @@time_zone)";
+    let level = isolation.to_string().to_ascii_uppercase().replace(' ', "-");
+    sql += &format!("/*M!100000 , tx_isolation='{level}'*//*!50720 , transaction_isolation='{level}'*/");
+    // The last: the server tells of it, which shows that it tells of anything.
+    sql += if settings.get_autocommit() { ", autocommit=1" } else { ", autocommit=0" };
+    Ok(sql)
+}
+
+/// The character set of every session.
+fn names(settings: &Settings) -> Result<String> {
+    if settings.get_option("charset").is_some_and(|charset| !charset.eq_ignore_ascii_case("utf8mb4")) {
+        return Err(Error::config("setting options.charset: Dockline speaks utf8mb4 alone; leave it out"));
+    }
+    let mut sql = String::from("SET NAMES utf8mb4");
+    if let Some(collation) = word(settings, "collation", "_")? {
+        sql += &format!(" COLLATE {collation}");
+    }
     Ok(sql)
 }
 
@@ -228,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn set_up_is_one_text() {
+    fn set_up_is_one_statement() {
         let sql = plan("mysql://h/app?statement_timeout=1500ms&time_zone=Europe/Vienna&isolation_level=serializable")
             .unwrap()
             .set_up;
@@ -236,6 +250,7 @@ mod tests {
         assert!(plan("mysql://h/app").unwrap().set_up.contains("time_zone='+00:00'"));
         assert!(!plan("mysql://h/app?time_zone=server").unwrap().set_up.contains(", time_zone='"));
         assert!(sql.contains("max_statement_time=1.500000*/") && sql.contains("max_execution_time=1500*/"), "{sql}");
-        assert!(sql.contains("ISOLATION LEVEL SERIALIZABLE"), "{sql}");
+        assert!(sql.contains("transaction_isolation='SERIALIZABLE'"), "{sql}");
+        assert!(!sql.contains(';'), "{sql}");
     }
 }

@@ -7,6 +7,7 @@ use dockline_core::statement::{Dialect, Outline, Statements, TokenKind, Tokens};
 use dockline_core::{Error, ErrorKind, Result, Value};
 use mysql::Column;
 
+use crate::kinds::Kinds;
 use crate::value;
 
 /// What a connection keeps for the text of a statement.
@@ -15,6 +16,8 @@ pub(crate) struct Prepared {
     /// The names of its first result's columns, as they were last.
     names: OnceLock<Arc<[String]>>,
     pub(crate) outline: Outline,
+    /// What its parameters were when it was prepared, on a server that makes types of it.
+    kinds: Option<Kinds>,
 }
 
 pub(crate) enum Form {
@@ -23,8 +26,26 @@ pub(crate) enum Form {
 }
 
 impl Prepared {
-    pub(crate) fn new(outline: Outline, form: Form) -> Self {
-        Self { form, names: OnceLock::new(), outline }
+    pub(crate) fn new(form: Form, outline: Outline, kinds: Option<Kinds>) -> Self {
+        Self { form, names: OnceLock::new(), outline, kinds }
+    }
+
+    /// Whether it can run with these parameters, of which there are as many.
+    pub(crate) fn takes(&self, params: &[Value]) -> bool {
+        self.kinds.as_ref().is_none_or(|kinds| kinds.take(params))
+    }
+
+    /// Whether the server says that it does not know the statement any more, as after the driver's `reset`, or that it has to be
+    /// prepared anew. It has not run it then, but a routine or a trigger may fail in the same words.
+    pub(crate) fn is_stale(&self, error: &mysql::Error) -> bool {
+        let (Form::Binary(statement), mysql::Error::MySqlError(error)) = (&self.form, error) else { return false };
+        let of_handler =
+            || error.message.contains(&format!("handler ({}) given to mysqld_stmt_execute", statement.id()));
+        match error.code {
+            1243 => self.outline.is_known() && !self.outline.runs_code() && of_handler(),
+            1615 => self.outline.reads_only(),
+            _ => false,
+        }
     }
 
     pub(crate) fn parameters(&self) -> usize {
@@ -55,11 +76,7 @@ impl Template {
     pub(crate) fn new(sql: &str, parameters: usize, outline: &Outline, dialect: Dialect) -> Result<Self> {
         // It checks the number.
         translate(sql, parameters, dialect)?;
-        // As text, the server would run one after the other.
-        if outline.statements() == Statements::Several {
-            let message = "there is more than one statement in the text; run them one by one, or through native";
-            return Err(Error::new(ErrorKind::Programming, message));
-        }
+        refuse_several(sql, outline)?;
         let mut pieces = vec![String::new()];
         let mut copied = 0;
         for token in Tokens::new(sql, dialect) {
@@ -101,13 +118,26 @@ impl Template {
     }
 }
 
+/// As text, the server would run one after the other. The body of a routine belongs to the statement that makes it. What is not known
+/// may end at a semicolon.
+fn refuse_several(sql: &str, outline: &Outline) -> Result<()> {
+    let is_one = outline.statements() == Statements::One
+        && (outline.is_known() || !sql.trim_end_matches([';', ' ', '\n']).contains(';'));
+    if is_one {
+        return Ok(());
+    }
+    let message = "there is more than one statement in the text; run them one by one, or through native";
+    Err(Error::new(ErrorKind::Programming, message))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const DIALECT: Dialect = Dialect::MARIADB.with_version(101_119);
+
     fn filled(sql: &str, values: &[Value]) -> Result<String> {
-        let dialect = Dialect::MARIADB;
-        Template::new(sql, values.len(), &Outline::of(sql, dialect), dialect)?.fill(values)
+        Template::new(sql, values.len(), &Outline::of(sql, DIALECT), DIALECT)?.fill(values)
     }
 
     #[test]
@@ -116,7 +146,7 @@ mod tests {
         let text = filled(sql, &[Value::Text("x".into()), Value::Int(-1)]).unwrap();
         assert_eq!(text, "SELECT '?', a ? b, `?` FROM t WHERE c LIKE _utf8mb4 X'78'  AND d- -1  -- ?");
         assert_eq!(filled("SELECT 1", &[]).unwrap(), "SELECT 1");
-        assert_eq!(filled("?", &[Value::Null]).unwrap(), " NULL ");
+        assert_eq!(filled("SELECT ?", &[Value::Null]).unwrap(), "SELECT  NULL ");
         assert!(filled("SELECT ?", &[]).is_err());
     }
 
@@ -128,13 +158,18 @@ mod tests {
             "CREATE PROCEDURE p() BEGIN SELECT 1; SELECT 2; END",
             "create definer=`a`@`b` trigger x before insert on t for each row begin set @a=1; end",
             "BEGIN NOT ATOMIC SELECT 1; SELECT 2; END",
+            "/* app */ BEGIN NOT ATOMIC SELECT 1; SELECT 2; END",
         ] {
             assert!(filled(sql, &[]).is_ok(), "{sql}");
         }
         for sql in [
             "SELECT 1; SELECT 2",
             "CREATE TABLE t (a int); DROP TABLE u",
-            "CREATE TABLE event (a INT); DELETE FROM t",
+            "CREATE TABLE event (a int); DELETE FROM t",
+            "/* CREATE EVENT */ SELECT 1; DELETE FROM t",
+            "SELECT 1 /*! ; DELETE FROM t */",
+            "SELECT 1 /*M!100000 ; DELETE FROM t */",
+            "WHATEVER 1; DELETE FROM t",
             "BEGIN; COMMIT",
             ";x",
         ] {

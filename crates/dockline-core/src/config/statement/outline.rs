@@ -73,6 +73,7 @@ pub(crate) struct Facts {
     pub(crate) changes_schema: bool,
     pub(crate) asks_for_file: bool,
     pub(crate) uses_last: bool,
+    pub(crate) uses_last_id: bool,
 }
 
 impl Facts {
@@ -90,6 +91,7 @@ impl Facts {
         changes_schema: false,
         asks_for_file: false,
         uses_last: false,
+        uses_last_id: false,
     };
 
     /// The worst. It is not refused for asking for a file: the server says no to what it does not know.
@@ -106,6 +108,7 @@ impl Facts {
         changes_schema: true,
         asks_for_file: false,
         uses_last: true,
+        uses_last_id: true,
     };
 
     /// Of two statements together.
@@ -123,6 +126,7 @@ impl Facts {
             changes_schema: self.changes_schema || other.changes_schema,
             asks_for_file: self.asks_for_file || other.asks_for_file,
             uses_last: self.uses_last || other.uses_last,
+            uses_last_id: self.uses_last_id || other.uses_last_id,
         }
     }
 }
@@ -250,6 +254,12 @@ impl Outline {
     /// Returns whether its result depends on the statement before it: `LAST_INSERT_ID()`, `ROW_COUNT()`, `lastval()`.
     pub fn uses_last_statement(&self) -> bool {
         self.facts.uses_last
+    }
+
+    /// Returns whether its result depends on the last statement that gave a number to a row, which may lie further back:
+    /// `LAST_INSERT_ID()`, `@@identity`, `lastval()`.
+    pub fn uses_last_insert_id(&self) -> bool {
+        self.facts.uses_last_id
     }
 
     /// Returns whether the server asks the client for a file or sends it one: `LOAD DATA LOCAL`, `COPY … FROM STDIN`.

@@ -83,8 +83,8 @@ impl<'sql> Walk<'_, 'sql> {
         }
         self.in_catalog =
             token.kind == TokenKind::Dot && self.follows_word("pg_catalog") && cursor.dialect.is_postgres();
-        let is_path = token.is_name() || token.kind == TokenKind::Dot;
-        self.in_table_name = token.is_one_of(&["into", "table", "references"]) || (self.in_table_name && is_path);
+        let begins = token.is_one_of(&["into", "table", "references"]);
+        self.in_table_name = begins || (self.in_table_name && self.goes_on_as_path(token));
     }
 
     fn follows(&self, kind: TokenKind) -> bool {
@@ -93,6 +93,12 @@ impl<'sql> Walk<'_, 'sql> {
 
     fn follows_word(&self, word: &str) -> bool {
         self.before.is_some_and(|before| before.is_word(word))
+    }
+
+    /// A name without a dot before it ends the path: `INSERT INTO t SELECT f(1)`.
+    fn goes_on_as_path(&self, token: Token<'sql>) -> bool {
+        let begins = self.follows(TokenKind::Dot) || self.before.is_some_and(is_before_table_name);
+        token.kind == TokenKind::Dot || (token.is_name() && begins)
     }
 
     fn effect(&mut self) {
@@ -153,6 +159,7 @@ impl<'sql> Walk<'_, 'sql> {
         if let Variable::Setting(_, name) = variable(token) {
             let of_last = ["identity", "last_insert_id", "insert_id", "warning_count", "error_count"];
             self.outline.facts.uses_last |= of_last.contains(&&*name);
+            self.outline.facts.uses_last_id |= ["identity", "last_insert_id", "insert_id"].contains(&&*name);
         }
     }
 
@@ -198,6 +205,7 @@ impl<'sql> Walk<'_, 'sql> {
             "changes",
         ]) {
             self.outline.facts.uses_last = true;
+            self.outline.facts.uses_last_id |= !token.is_one_of(&["row_count", "found_rows", "changes"]);
         }
         if !is_harmless(&name, dialect) {
             self.outline.facts.calls_functions = true;
@@ -307,6 +315,10 @@ impl<'sql> Walk<'_, 'sql> {
 
 /// How far the arguments of `set_config` are looked through for the last.
 const MOST_TOKENS: usize = 64;
+
+fn is_before_table_name(token: Token<'_>) -> bool {
+    token.is_one_of(&["into", "table", "references", "if", "not", "exists", "ignore", "only"])
+}
 
 /// Behind WITH: whether queries are named here, and not how something else is done.
 fn names_parts(cursor: &Cursor<'_>) -> bool {

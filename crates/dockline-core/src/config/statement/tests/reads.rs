@@ -209,6 +209,8 @@ fn the_statement_before_is_used() {
     each(
         &[
             (BOTH, "INSERT INTO child VALUES (LAST_INSERT_ID(), 1)"),
+            (BOTH, "insert into child select last_insert_id(), 1"),
+            (BOTH, "INSERT INTO a.child (n) SELECT LAST_INSERT_ID()"),
             (BOTH, "SELECT ROW_COUNT()"),
             (BOTH, "SELECT FOUND_ROWS ( )"),
             (BOTH, "SELECT @@identity"),

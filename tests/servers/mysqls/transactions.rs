@@ -1,0 +1,164 @@
+//! Where a transaction stands after the server has ended it.
+
+use std::sync::Barrier;
+use std::thread;
+
+use dockline::{Connection, Error, Result, params};
+use dockline_tests::servers::Server;
+
+use crate::case::{Case, case};
+use crate::opened::Opened;
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case!(a_victim_that_only_read_loses_its_locks),
+        case!(a_victim_of_the_first_statement_is_tried_again),
+        case!(a_wait_that_ends_the_transaction_is_work_lost)
+            .own_server_with(|builder| builder.setting("innodb_rollback_on_timeout", "ON")),
+        case!(a_wait_that_ends_a_statement_leaves_the_transaction),
+        case!(options_outlive_an_error_before_the_first_statement),
+        case!(after_native_a_transaction_is_known),
+    ]
+}
+
+fn table(db: &Connection) {
+    db.execute("CREATE TABLE t (n INTEGER PRIMARY KEY, v INTEGER)", ()).unwrap();
+    db.execute_many("INSERT INTO t VALUES (?, 0)", [1, 2, 3].map(|n| params![n])).unwrap();
+}
+
+/// Two blocks that lock the same rows in another order, first one each. What each of their ends says.
+fn cross(opened: &Opened<'_>, block: impl Fn(&Connection, &Barrier, i64, i64) -> Result<()> + Sync) -> [Result<()>; 2] {
+    let barrier = Barrier::new(2);
+    thread::scope(|scope| {
+        let threads = [(1, 2), (2, 1)].map(|(first, second)| {
+            let (block, barrier, connections) = (&block, &barrier, &opened.connections);
+            scope.spawn(move || block(&connections.get("default").unwrap(), barrier, first, second))
+        });
+        threads.map(|thread| thread.join().unwrap())
+    })
+}
+
+const LOCK: &str = "SELECT v FROM t WHERE n = ? FOR UPDATE";
+
+fn a_victim_that_only_read_loses_its_locks(server: &Server) {
+    for inner in [false, true] {
+        let opened = Opened::new(server);
+        table(&opened.db);
+        let ends = cross(&opened, |db, barrier, first, second| {
+            db.atomic(|| {
+                db.query(LOCK, params![first])?;
+                barrier.wait();
+                let lock = || db.query(LOCK, params![second]).map(drop);
+                // The error is swallowed, and the work goes on without the lock.
+                let _ = if inner { db.atomic(lock) } else { lock() };
+                let _ = db.execute("UPDATE t SET v = v + 1 WHERE n = 3", ());
+                Ok::<_, Error>(())
+            })
+        });
+        let lost: Vec<_> = ends.iter().filter_map(|end| end.as_ref().err()).collect();
+        assert_eq!(lost.len(), 1, "inner: {inner}: {ends:?}");
+        assert!(lost[0].is_work_lost(), "{:?}", lost[0]);
+        assert_eq!(opened.db.query_value::<i64>("SELECT v FROM t WHERE n = 3", ()).unwrap(), 1);
+    }
+}
+
+/// Nothing had been told of the transaction: the victim's lock came with rows alone.
+fn a_victim_of_the_first_statement_is_tried_again(server: &Server) {
+    let opened = Opened::new(server);
+    table(&opened.db);
+    let ends = cross(&opened, |db, barrier, first, second| {
+        db.atomic(|| {
+            db.query(LOCK, params![first])?;
+            barrier.wait();
+            db.atomic(|| db.query(LOCK, params![second]).map(drop))
+        })
+    });
+    let lost: Vec<_> = ends.iter().filter_map(|end| end.as_ref().err()).collect();
+    assert_eq!(lost.len(), 1, "{ends:?}");
+    assert!(lost[0].is_retryable(), "{:?}", lost[0]);
+}
+
+/// One block waits for a lock that another connection holds, and swallows that it does not get it.
+fn wait_in_vain(opened: &Opened<'_>) -> Result<()> {
+    let connections = &opened.connections;
+    let (held, ends) = (Barrier::new(2), Barrier::new(2));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let db = connections.get("default").unwrap();
+            db.atomic(|| {
+                db.query(LOCK, params![2])?;
+                held.wait();
+                ends.wait();
+                Ok::<_, Error>(())
+            })
+            .unwrap();
+        });
+        held.wait();
+        let db = &opened.db;
+        db.execute("SET SESSION innodb_lock_wait_timeout = 1", ()).unwrap();
+        let ended = db.atomic(|| {
+            db.query(LOCK, params![1])?;
+            let error = db.query(LOCK, params![2]).unwrap_err();
+            assert!(error.is_lock_timeout(), "{error:?}");
+            let _ = db.execute("UPDATE t SET v = v + 1 WHERE n = 3", ());
+            Ok::<_, Error>(())
+        });
+        ends.wait();
+        ended
+    })
+}
+
+fn a_wait_that_ends_the_transaction_is_work_lost(server: &Server) {
+    let opened = Opened::new(server);
+    table(&opened.db);
+    assert!(wait_in_vain(&opened).unwrap_err().is_work_lost());
+    assert_eq!(opened.db.query_value::<i64>("SELECT v FROM t WHERE n = 3", ()).unwrap(), 0);
+}
+
+fn a_wait_that_ends_a_statement_leaves_the_transaction(server: &Server) {
+    let opened = Opened::new(server);
+    table(&opened.db);
+    wait_in_vain(&opened).unwrap();
+    assert_eq!(opened.db.query_value::<i64>("SELECT v FROM t WHERE n = 3", ()).unwrap(), 1);
+}
+
+/// Finding out where a transaction stands must not change what the next one is.
+fn options_outlive_an_error_before_the_first_statement(server: &Server) {
+    use dockline::{Atomic, IsolationLevel};
+    let opened = Opened::new(server);
+    let (db, other) = (&opened.db, opened.database.admin());
+    table(db);
+    let mut other = other;
+    db.atomic_with(Atomic::new().isolation_level(IsolationLevel::RepeatableRead), || {
+        // The server has no such function: it begins no transaction.
+        assert!(db.query("SELECT no_such_function(1)", ()).is_err());
+        let v = || db.query_value::<i64>("SELECT sum(v) FROM t", ());
+        assert_eq!(v()?, 0);
+        other.execute("UPDATE t SET v = v + 1");
+        assert_eq!(v()?, 0, "the block reads one snapshot");
+        Ok::<_, Error>(())
+    })
+    .unwrap();
+    assert_eq!(db.query_value::<i64>("SELECT sum(v) FROM t", ()).unwrap(), 3);
+}
+
+fn after_native_a_transaction_is_known(server: &Server) {
+    use mysql::prelude::Queryable;
+    let opened = Opened::new(server);
+    let db = &opened.db;
+    table(db);
+    db.native(|conn: &mut mysql::Conn| {
+        conn.query_drop("BEGIN")?;
+        conn.query_drop("UPDATE t SET v = 5 WHERE n = 1")?;
+        conn.query_drop("SELECT 1")
+    })
+    .unwrap()
+    .unwrap();
+    opened.database.admin().kill_and_wait(db.server_connection_id().unwrap());
+    let error = db.query("SELECT 1", ()).unwrap_err();
+    assert!(error.is_disconnect() && error.is_work_lost(), "{error:?}");
+    db.close();
+    db.native(|conn: &mut mysql::Conn| conn.query_drop("SELECT 1")).unwrap().unwrap();
+    opened.database.admin().kill_and_wait(db.server_connection_id().unwrap());
+    assert_eq!(db.query_value::<i64>("SELECT 1", ()).unwrap(), 1, "without one it is replaced");
+}
