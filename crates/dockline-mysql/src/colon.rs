@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn what_the_driver_takes_for_a_name_is_seen() {
-        for sql in ["SELECT :id", "SELECT -'a:b'", "SELECT 1 --\n, ':b'", "SELECT '\\', ':b'", "SELECT /**/ ':b' /*"] {
+        for sql in ["SELECT :id", "SELECT -'a:b'", "SELECT 1 --'a:b'", "SELECT '\\', ':b'", "SELECT /**/ '*/ :b'"] {
             assert!(has_colon_name(sql), "{sql}");
         }
     }
