@@ -4,10 +4,11 @@ use std::sync::Barrier;
 use std::thread;
 
 use dockline::{Connection, Error, Result, params};
+use dockline_tests::proxy::Proxy;
 use dockline_tests::servers::Server;
 
 use crate::case::{Case, case};
-use crate::opened::Opened;
+use crate::opened::{Opened, settings};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -18,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(a_wait_that_ends_a_statement_leaves_the_transaction),
         case!(options_outlive_an_error_before_the_first_statement),
         case!(after_native_a_transaction_is_known),
+        case!(nothing_after_an_answered_commit_makes_it_fail),
     ]
 }
 
@@ -161,4 +163,45 @@ fn after_native_a_transaction_is_known(server: &Server) {
     db.native(|conn: &mut mysql::Conn| conn.query_drop("SELECT 1")).unwrap().unwrap();
     opened.database.admin().kill_and_wait(db.server_connection_id().unwrap());
     assert_eq!(db.query_value::<i64>("SELECT 1", ()).unwrap(), 1, "without one it is replaced");
+}
+
+/// The connection ends at each byte of the last answers. A block with options sends COMMIT, and then switches autocommit on.
+fn nothing_after_an_answered_commit_makes_it_fail(server: &Server) {
+    use dockline::{Atomic, IsolationLevel, Retry};
+    let database = server.database();
+    let proxy = Proxy::start(server.address());
+    let url = database.url_via(proxy.port());
+    let opened = Opened::on(database, |_| settings(&url));
+    let db = &opened.db;
+    db.execute("CREATE TABLE ledger (operation INTEGER)", ()).unwrap();
+    let block = |operation: i64| {
+        let options = Atomic::new().isolation_level(IsolationLevel::Serializable);
+        Retry::new()
+            .attempts(3)
+            .atomic(options)
+            .run(db, || db.execute("INSERT INTO ledger VALUES (?)", params![operation]))
+    };
+    block(0).unwrap();
+    let before = proxy.bytes_from_server();
+    block(1).unwrap();
+    let length = proxy.bytes_from_server() - before;
+    for back in 1..length.min(90) {
+        let operation = i64::try_from(back).unwrap() + 1;
+        // On a connection that is open, with a statement that is prepared.
+        block(1_000 + operation).unwrap();
+        let cuts = proxy.cuts();
+        proxy.cut_after(length - back);
+        let ended = block(operation);
+        proxy.pass();
+        proxy.wait_until_cuts(cuts + 1);
+        let rows: i64 = db.query_value("SELECT count(*) FROM ledger WHERE operation = ?", params![operation]).unwrap();
+        let is_right = match &ended {
+            Ok(_) => rows == 1,
+            Err(error) if error.is_commit_unknown() => rows <= 1,
+            Err(_) => rows == 0,
+        };
+        assert!(is_right, "{back} bytes before the end: {rows} rows; {ended:?}");
+        // These are of the answer to what comes after COMMIT.
+        assert!(ended.is_ok() || back > 10, "{back} bytes before the end: {ended:?}");
+    }
 }
