@@ -1,4 +1,4 @@
-//! Whether a file is on this machine. The write-ahead log has an index in shared memory, which machines do not share.
+//! What the file system lets SQLite do: whether a file is on this machine, and a folder takes new ones. The write-ahead log has an index in shared memory, which machines do not share.
 
 use std::path::Path;
 
@@ -19,6 +19,17 @@ fn refused(path: &Path, name: &str) -> Error {
         path.display()
     );
     Error::new(ErrorKind::NotSupported, message)
+}
+
+/// Whether files can be made in a folder, as far as can be told.
+pub(crate) fn is_writable(folder: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{Access, access};
+        access(folder, Access::WRITE_OK).is_ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    folder.metadata().map_or(true, |found| !found.permissions().readonly())
 }
 
 #[cfg(target_os = "linux")]

@@ -126,6 +126,10 @@ fn explain(error: rusqlite::Error, path: &Path) -> Error {
         Some(folder) if !folder.exists() => Some(format!("the folder {} does not exist", folder.display())),
         Some(folder) if !folder.is_dir() => Some(format!("{} is no folder", folder.display())),
         _ if path.is_dir() => Some("it is a folder".to_owned()),
+        Some(folder) if !file_system::is_writable(folder) => Some(format!(
+            "nothing can be made in the folder {}, where SQLite keeps its log beside the file; make the folder writable",
+            folder.display()
+        )),
         _ => None,
     };
     // The file itself must not be opened here: closing it again would drop the locks that SQLite holds on it for other
