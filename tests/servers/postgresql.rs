@@ -2,9 +2,11 @@
 
 mod answered;
 mod left_early;
+mod meaning;
+mod state;
 
 use crate::case::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
-    [answered::cases(), left_early::cases()].concat()
+    [answered::cases(), left_early::cases(), meaning::cases(), state::cases()].concat()
 }

@@ -14,6 +14,8 @@ pub(crate) struct Protocol {
     /// What has come of a message that matters and is not whole.
     parts: Vec<u8>,
     bound: u64,
+    /// How often the server has reported a setting.
+    reports: u64,
     /// How many answers are still to come.
     due: u32,
     /// The server's last word has begun: nothing comes behind it.
@@ -77,6 +79,11 @@ impl Protocol {
     /// How many statements have been bound to their parameters.
     pub(crate) fn bound(&self) -> u64 {
         self.bound
+    }
+
+    /// How often the server has reported a setting.
+    pub(crate) fn reports(&self) -> u64 {
+        self.reports
     }
 
     /// So many more answers are to come.
@@ -156,7 +163,10 @@ impl Protocol {
                 });
             }
             b'2' => self.bound += 1,
-            _ => self.seen.message(kind, body),
+            _ => {
+                self.reports += u64::from(kind == b'S');
+                self.seen.message(kind, body);
+            }
         }
     }
 }

@@ -1,12 +1,17 @@
 //! One connection.
 
+mod context;
+mod encoding;
 mod fetch;
+mod follow;
 mod guess;
+mod held;
 mod liveness;
 mod many;
 mod prepared;
 mod preparing;
 mod statement;
+mod texts;
 mod transaction;
 
 use std::any::{Any, type_name};
@@ -20,7 +25,7 @@ use dockline_core::backend::{
 };
 use dockline_core::statement::Dialect;
 use dockline_core::{Error, ErrorKind, Fact, Result, ServerInfo, Value};
-use dockline_net::{Deadline, SHORT, Stamp, StatementCache, Wire};
+use dockline_net::{Deadline, SHORT, Stamp, Wire};
 use postgres::{Client, SimpleQueryMessage};
 
 use crate::cancel::Canceller;
@@ -33,7 +38,9 @@ use crate::runtime;
 use crate::value::Reader;
 use crate::watch::Watch;
 use crate::wire;
-use prepared::Prepared;
+use context::Contexts;
+use held::Held;
+use texts::Texts;
 
 pub(crate) struct PostgresSession {
     /// `None` when it has been closed.
@@ -44,7 +51,13 @@ pub(crate) struct PostgresSession {
     stamp: Stamp,
     process: Option<u64>,
     canceller: Arc<Canceller>,
-    statements: StatementCache<Arc<Prepared>>,
+    texts: Texts,
+    contexts: Contexts,
+    held: Held,
+    /// How often the server had reported a setting when that was looked at last.
+    reports: u64,
+    /// `standard_conforming_strings` is off.
+    backslash_escapes: bool,
     /// Where it is off, the next statement begins a transaction.
     autocommit: bool,
     /// How it begins.
@@ -55,8 +68,6 @@ pub(crate) struct PostgresSession {
     rolled_back: bool,
     /// After an error that makes the connection untrustworthy nothing is sent any more.
     broken: bool,
-    /// What statements made that a new session would lack.
-    held: SessionState,
     /// How columns are read.
     reader: Reader,
     /// A savepoint of ours stands in front of a statement that has been prepared.
@@ -80,13 +91,16 @@ impl PostgresSession {
             wire,
             watch,
             stamp,
-            statements: StatementCache::new(plan.statement_cache),
+            texts: Texts::new(plan.statement_cache),
+            contexts: Contexts::default(),
+            held: Held::default(),
+            reports: 0,
+            backslash_escapes: false,
             autocommit: plan.autocommit,
             options: TransactionOptions::default(),
             committed: false,
             rolled_back: false,
             broken: false,
-            held: SessionState::default(),
             reader: Reader::default(),
             owes_release: false,
             reported: BTreeMap::new(),
@@ -237,12 +251,6 @@ impl PostgresSession {
         }
     }
 
-    /// How the session reads a text.
-    fn dialect(&self) -> Dialect {
-        let escapes = self.parameter("standard_conforming_strings").is_some_and(|value| value == "off");
-        Dialect::POSTGRES.with_backslash_escapes(escapes)
-    }
-
     fn parameter(&self, name: &str) -> Option<String> {
         self.watch.seen(|seen| seen.parameters.get(name).cloned())
     }
@@ -260,10 +268,10 @@ impl PostgresSession {
             wire.finish();
         }
         // A statement that is dropped while there is a client tells the server, and the goodbye would wait for the answer.
-        let statements = std::mem::replace(&mut self.statements, StatementCache::new(0));
+        let texts = std::mem::replace(&mut self.texts, Texts::new(0));
         self.plan.server.let_go_elsewhere(self.wire.as_ref(), until, move || {
             drop(client);
-            drop(statements);
+            drop(texts);
         });
         self.wire = None;
     }
@@ -380,15 +388,14 @@ impl Session for PostgresSession {
     }
 
     fn state(&mut self) -> SessionState {
-        if self.status() == Status::Idle {
-            self.held.end_transaction();
-        }
-        let mut state = self.held.clone();
+        let mut state = self.held.state();
         // What the server reports changes with its own settings, too; then a new connection has the same. But a program that
         // set it cannot be told from that, so it counts.
         self.watch.seen(|seen| {
             for name in SESSIONS_OWN.iter().filter(|name| seen.parameters.get(**name) != self.reported.get(**name)) {
-                state.hold(StateKind::Setting, *name);
+                if !state.holds(StateKind::Setting, &name.to_ascii_lowercase()) {
+                    state.hold(StateKind::Setting, *name);
+                }
             }
         });
         state
@@ -416,6 +423,7 @@ impl Session for PostgresSession {
 
     fn after_native(&mut self) {
         self.watch.end_lending();
+        self.anything_happened();
         // A closure that has put another client into the place of ours has closed ours, and what is watched is not the other one.
         let is_another = self.wire.as_ref().is_some_and(|wire| !wire.is_same());
         self.broken |= is_another || self.client.as_ref().is_none_or(Client::is_closed);
@@ -441,8 +449,7 @@ fn is_utc(zone: &str) -> bool {
 }
 
 /// What a session sets for itself, of what the server reports.
-const SESSIONS_OWN: &[&str] =
-    &["TimeZone", "DateStyle", "IntervalStyle", "session_authorization", "client_encoding", "search_path"];
+const SESSIONS_OWN: &[&str] = &["TimeZone", "DateStyle", "IntervalStyle", "session_authorization", "search_path"];
 
 impl Drop for PostgresSession {
     fn drop(&mut self) {

@@ -16,6 +16,7 @@ const GOODBYE: Duration = Duration::from_millis(200);
 pub(crate) struct Watch {
     status: AtomicU8,
     bound: AtomicU64,
+    reports: AtomicU64,
     written: AtomicU64,
     /// How many of the driver's bytes had been written when the call began.
     written_before: AtomicU64,
@@ -84,6 +85,11 @@ impl Watch {
     /// How many statements of the driver's have been bound to their parameters: the last step before they run.
     pub(crate) fn bound(&self) -> u64 {
         self.bound.load(Ordering::Relaxed)
+    }
+
+    /// How often the server has reported a setting.
+    pub(crate) fn reports(&self) -> u64 {
+        self.reports.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_encrypted(&self) -> bool {
@@ -271,6 +277,7 @@ impl Watch {
             self.set_status(status);
         }
         self.bound.store(protocol.bound(), Ordering::Relaxed);
+        self.reports.store(protocol.reports(), Ordering::Relaxed);
         if told.answers < bytes.len() {
             self.ended.store(true, Ordering::Relaxed);
         }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dockline_core::backend::{Expect, Rest, RowSink, Session as _};
-use dockline_core::statement::Outline;
 use dockline_core::{Error, ErrorKind, Fact, Result, Value};
 use postgres::Statement;
 use postgres::types::Type;
@@ -28,12 +27,12 @@ impl PostgresSession {
                 self.step(Doing::Running, |client| client.execute_typed(&prepared.text, params))
             }),
         }?;
-        Ok(if self.changed_rows(&prepared.outline) { count } else { 0 })
+        Ok(if self.changed_rows(prepared) { count } else { 0 })
     }
 
     /// The driver counts rows that were only read, too.
-    fn changed_rows(&self, outline: &Outline) -> bool {
-        outline.verb().changes_rows() && self.watch.seen(|seen| !seen.tag.starts_with("SELECT"))
+    fn changed_rows(&self, prepared: &Prepared) -> bool {
+        prepared.outline.verb().changes_rows() && self.watch.seen(|seen| !seen.tag.starts_with("SELECT"))
     }
 
     pub(super) fn query_prepared(

@@ -10,6 +10,7 @@ use postgres::Statement;
 use postgres::types::{Kind, Type};
 
 use super::PostgresSession;
+use super::prepared::Prepared;
 use crate::error::Doing;
 use crate::prefix;
 use crate::protocol::Status;
@@ -111,6 +112,13 @@ impl PostgresSession {
         }
         let limit = self.short();
         self.call(Doing::Asking, limit, |client| client.batch_execute(RELEASE))
+    }
+}
+
+impl Prepared {
+    /// Whether these values can be sent to it: there are as many as it wants, and each fits the type that it has there.
+    pub(super) fn takes(&self, params: &[Value]) -> bool {
+        self.statement.as_ref().is_none_or(|statement| fit(&self.told, statement.params(), params))
     }
 }
 

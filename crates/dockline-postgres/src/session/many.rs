@@ -12,8 +12,9 @@ const MOST_BYTES: usize = 1 << 20;
 impl PostgresSession {
     /// Runs it for each row; an INSERT of one row as one of several. The answer is how many rows were changed in all.
     pub(super) fn run_many(&mut self, sql: &str, rows: &mut dyn ParamRows) -> Result<u64> {
-        // What stands behind the row can mean another thing for several: a row can be updated once in a statement.
+        self.heed_reports()?;
         let dialect = self.dialect();
+        // What stands behind the row can mean another thing for several: a row can be updated once in a statement.
         let batch = Batch::of(sql, dialect).filter(|batch| batch.tail().trim_matches([' ', '\n', ';']).is_empty());
         let many = Many { sql, dialect, batch, commits_each: !self.has_work(), most_bytes: MOST_BYTES, size };
         self.beginning(|session| {

@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use dockline_core::backend::StateKind;
-use dockline_core::statement::{Outline, StateChange, TransactionChange};
-use dockline_core::{Error, ErrorKind, Result, Value};
+use dockline_core::statement::TransactionChange;
+use dockline_core::{Error, ErrorKind, Fact, Result, Value};
 use postgres::Client;
 
 use super::PostgresSession;
+use super::follow::Text;
+use super::guess::key;
 use super::prepared::Prepared;
 use super::transaction::rolled_back;
 use crate::error::Doing;
@@ -43,6 +44,11 @@ impl PostgresSession {
             self.roll_back_open()?;
             result = self.beginning(|session| session.attempt(sql, params, &mut call));
         }
+        let is_stale = |failure: &Failure| failure.is_stale && succeeds_anew(&failure.error);
+        if result.as_ref().is_err_and(is_stale) {
+            // The transaction holds other work: whoever has it can do it again.
+            return result.map_err(|Failure { error, .. }| error.with_fact(Fact::Retryable));
+        }
         result.map_err(|Failure { error, .. }| match started {
             Some((limit, started)) if error.is_cancelled() && started.elapsed() >= limit => {
                 error.with_context(format_args!("the statement ran longer than statement_timeout ({limit:?})"))
@@ -59,7 +65,7 @@ impl PostgresSession {
     ) -> Result<R, Failure> {
         let result = self.prepare(sql, params);
         let prefixes = self.watch.prefixes();
-        let prepared = match result {
+        let (prepared, is_kept) = match result {
             Ok(prepared) => prepared,
             Err(error) => {
                 // What is wrong with the statement says more than what may be wrong with the savepoint.
@@ -67,35 +73,52 @@ impl PostgresSession {
                 return Err(error.into());
             }
         };
-        let outline = &prepared.outline;
         let failed_before = self.status() == Status::Failed;
         let bound_before = self.watch.bound();
         let result = call(self, &prepared, params);
         let released = self.release_what_is_left(prefixes);
-        match result.and_then(|value| released.map(|()| value)) {
-            Ok(_) if failed_before && commits(outline) => {
-                self.ran(outline);
-                Err(rolled_back().into())
-            }
+        let result = result.and_then(|value| released.map(|()| value));
+        let outline = &prepared.outline;
+        if !self.broken {
+            self.follow(outline, prepared.is_plain, Text { sql, params }, result.is_ok());
+        }
+        let commits = matches!(outline.transaction(), Some(TransactionChange::Commit { .. }));
+        match result {
             Ok(value) => {
-                self.ran(outline);
-                Ok(value)
+                // Also where another transaction follows at once (AND CHAIN).
+                self.committed |= outline.transaction().is_some_and(TransactionChange::commits);
+                if failed_before && commits { Err(rolled_back().into()) } else { Ok(value) }
             }
             Err(error) => {
-                // It may have come that far.
-                outline.state().iter().filter(|change| makes(change)).for_each(|change| self.held.apply(change));
                 // What it knows of its types may be of yesterday: the next try finds out anew.
                 if matches!(error.kind(), ErrorKind::Data | ErrorKind::Internal | ErrorKind::NotSupported) {
-                    drop(self.statements.remove(sql));
-                }
-                let is_stale = prepared.statement.is_some() && is_stale(&error);
-                if is_stale {
-                    self.statements.clear();
+                    self.texts.remove(sql);
                 }
                 // What was bound has begun to run; then it is something inside that says so.
                 let may_have_run = self.watch.bound() != bound_before;
-                Err(Failure { error, is_stale: is_stale && !may_have_run })
+                let is_stale = is_kept && !may_have_run && !self.broken && may_be_stale(&error);
+                if is_stale {
+                    self.forget(sql, &prepared, &error);
+                }
+                Err(Failure { error, is_stale })
             }
+        }
+    }
+
+    /// The server refused a statement that was prepared before: what it was prepared for has changed.
+    fn forget(&mut self, sql: &str, prepared: &Prepared, error: &Error) {
+        self.texts.remove(sql);
+        self.texts.remove(&key(sql, &prepared.told));
+        match error.code().as_deref() {
+            // The pooler has given us another session, or somebody has let go of all statements.
+            Some("26000") => self.texts.clear(),
+            Some("XX000" | "42704") => {
+                self.texts.clear();
+                if let Some(client) = &self.client {
+                    client.clear_type_cache();
+                }
+            }
+            _ => {}
         }
     }
 
@@ -109,58 +132,18 @@ impl PostgresSession {
         let result = call(self.client()?);
         result.map_err(|error| self.failed(error, doing, before))
     }
-
-    /// A statement has run.
-    fn ran(&mut self, outline: &Outline) {
-        // Also if another transaction follows at once (AND CHAIN).
-        self.committed |= outline.transaction().is_some_and(TransactionChange::commits);
-        let is_idle = self.status() == Status::Idle;
-        for change in outline.state().iter().filter(|change| is_idle || !is_undone(change)) {
-            self.held.apply(change);
-        }
-        if is_idle {
-            self.held.end_transaction();
-        }
-        if outline.changes_schema() || outline.state().iter().any(ends_statements) {
-            self.statements.clear();
-        }
-    }
 }
 
-/// Asks for the end of a transaction in which all stands.
-fn commits(outline: &Outline) -> bool {
-    matches!(outline.transaction(), Some(TransactionChange::Commit { .. }))
+/// Whether this can be the refusal of a statement that was prepared before: the server no longer knows it, a table or a type
+/// under it has changed, its result has another shape, or a value does not fit the type that a parameter had. It says so before
+/// it runs anything.
+fn may_be_stale(error: &Error) -> bool {
+    let classes = ["22", "26", "42", "0A", "XX"];
+    error.code().is_some_and(|code| classes.iter().any(|class| code.starts_with(class)))
 }
 
-fn makes(change: &StateChange) -> bool {
-    matches!(change, StateChange::Makes(..) | StateChange::MakesLocal(..))
-}
-
-/// Whether a rollback of the transaction brings back what it has ended: then it still counts as held.
-fn is_undone(change: &StateChange) -> bool {
-    match change {
-        StateChange::Ends(kind, _) | StateChange::EndsAll(kind) => {
-            !matches!(kind, StateKind::Lock | StateKind::PreparedStatement | StateKind::Cursor)
-        }
-        _ => false,
-    }
-}
-
-/// Whether the server forgets statements that were prepared.
-fn ends_statements(change: &StateChange) -> bool {
-    matches!(change, StateChange::EndsEverything | StateChange::EndsAll(StateKind::PreparedStatement))
-}
-
-/// The server no longer knows a statement that was prepared, or a table under it has changed.
-fn is_stale(error: &Error) -> bool {
-    let routine = || {
-        let source = std::error::Error::source(error)?.downcast_ref::<postgres::Error>()?;
-        source.as_db_error()?.routine()
-    };
-    match error.code().as_deref() {
-        // By the place in the server: a routine of the program's can raise the same.
-        Some("26000") => routine() == Some("FetchPreparedStatement"),
-        Some("0A000") => routine() == Some("RevalidateCachedQuery"),
-        _ => false,
-    }
+/// Whether the same text succeeds when it is prepared anew: if not the name is wrong, but what was known of it.
+fn succeeds_anew(error: &Error) -> bool {
+    let codes = ["26000", "0A000", "XX000", "42804", "42883", "42846", "42P18", "42704", "42725"];
+    error.code().is_some_and(|code| codes.contains(&&*code))
 }

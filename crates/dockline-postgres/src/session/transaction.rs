@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use dockline_core::backend::TransactionOptions;
+use dockline_core::statement::Outline;
 use dockline_core::{Error, ErrorKind, Fact, Result};
 
 use super::PostgresSession;
+use super::follow::Text;
 use crate::error::Doing;
 use crate::prefix;
 use crate::protocol::Status;
@@ -56,6 +58,12 @@ impl PostgresSession {
 
     /// Runs a statement as text, together with the BEGIN that is due.
     pub(super) fn run_simply(&mut self, sql: &str) -> Result<()> {
+        let result = self.run_text(sql);
+        self.follow(&Outline::of(sql, self.dialect()), false, Text { sql, params: &[] }, result.is_ok());
+        result
+    }
+
+    fn run_text(&mut self, sql: &str) -> Result<()> {
         let limit = self.plan.read_timeout;
         if !self.begin_is_due() {
             return self.call(Doing::Running, limit, |client| client.batch_execute(sql));
@@ -122,8 +130,15 @@ impl PostgresSession {
             Err(error) if error.is_disconnect() && (tag == "COMMIT" || tag == "ROLLBACK") => {
                 self.watch.transaction_has_ended();
             }
-            ended => ended?,
+            Err(error) => {
+                if !self.broken && self.status() == Status::Idle {
+                    self.transaction_ended(false);
+                }
+                return Err(error);
+            }
+            Ok(()) => {}
         }
+        self.transaction_ended(tag != "ROLLBACK");
         Ok(tag)
     }
 }
