@@ -1,5 +1,6 @@
 //! Columns of PostgreSQL as values.
 
+mod bytes;
 mod container;
 mod moment;
 mod money;
@@ -11,6 +12,7 @@ use dockline_core::{Interval, Other, RawJson, Value};
 use postgres::types::{FromSql, Kind, Type};
 
 use crate::numeric;
+use bytes::array;
 
 #[cfg(feature = "chrono")]
 pub(crate) use moment::EPOCH;
@@ -163,10 +165,6 @@ fn other(of: &Type, text: String) -> Value {
     Value::Other(Box::new(Other::new(of.name(), text)))
 }
 
-fn array<const N: usize>(raw: &[u8]) -> Option<[u8; N]> {
-    raw.try_into().ok()
-}
-
 /// Text that is not UTF-8 comes out as bytes: nothing is lost, and reading it as text is an error that says so.
 fn text(raw: &[u8]) -> Value {
     match std::str::from_utf8(raw) {
@@ -200,39 +198,6 @@ fn uuid(bytes: [u8; 16]) -> Value {
     return Value::Uuid(uuid);
     #[cfg(not(feature = "uuid"))]
     return Value::Text(uuid.to_string());
-}
-
-/// Takes a message apart, from its front.
-#[derive(Debug, Clone, Copy)]
-struct Bytes<'a>(&'a [u8]);
-
-impl<'a> Bytes<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (front, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(front)
-    }
-
-    fn fixed<const N: usize>(&mut self) -> Option<[u8; N]> {
-        array(self.take(N)?)
-    }
-
-    fn i32(&mut self) -> Option<i32> {
-        self.fixed().map(i32::from_be_bytes)
-    }
-
-    fn double(&mut self) -> Option<f64> {
-        self.fixed().map(f64::from_be_bytes)
-    }
-
-    /// What stands behind its length; a length of -1 is null.
-    #[expect(clippy::option_option, reason = "broken, null, there")]
-    fn field(&mut self) -> Option<Option<&'a [u8]>> {
-        match self.i32()? {
-            -1 => Some(None),
-            length => self.take(usize::try_from(length).ok()?).map(Some),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use dockline_core::Value;
 use postgres::types::{Kind, Type};
 
-use super::{Bytes, Reader};
+use super::Reader;
+use super::bytes::Bytes;
 use crate::literal;
 
 /// The server's own limit.

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use dockline_core::Value;
 use postgres::types::Type;
 
-use super::{Bytes, array, moment};
+use super::bytes::{Bytes, array};
+use super::moment;
 
 /// Whether [`text`] has the type.
 pub(super) fn knows(of: &Type) -> bool {
