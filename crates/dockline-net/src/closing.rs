@@ -7,11 +7,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dockline_core::backend::PerProcess;
 
-use crate::server::Place;
+use crate::room::Place;
 
 pub(crate) use socket::Socket;
 
@@ -115,7 +115,8 @@ fn work(jobs: &Receiver<Job>) {
                     End::Thread(_) => None,
                 });
                 socket::wait(sockets, TICK);
-                watched.retain(|(end, place)| !end.has_come() && !place.is_overdue());
+                let now = Instant::now();
+                watched.retain(|(end, place)| !end.has_come() && !place.is_overdue(now));
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }

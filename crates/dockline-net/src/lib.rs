@@ -25,6 +25,7 @@ mod hex;
 mod look;
 mod program;
 mod resolve;
+mod room;
 mod server;
 mod statements;
 mod stream;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use dockline_core::backend::PerProcess;
 
 use crate::closing;
 use crate::deadline::Deadline;
+use crate::room::{PATIENCE, Room};
 use crate::wire::Wire;
 
 /// What all connections of this process to one host and port share, of whatever alias.
@@ -17,17 +18,7 @@ pub struct Server {
     name: String,
     demotions: AtomicU64,
     refusals: Mutex<Refusals>,
-    closing: Mutex<Closing>,
-    closed: Condvar,
-}
-
-#[derive(Default)]
-struct Closing {
-    count: usize,
-    /// When the server let go of one.
-    last: Option<Instant>,
-    /// Somebody has waited in vain since then: the server is silent, and the next one need not wait as well.
-    is_stuck: bool,
+    room: Arc<Room>,
 }
 
 /// How often a server has been demoted when a connection was opened: see [`Server::demoted`].
@@ -41,13 +32,26 @@ struct Refusals {
     last: Option<Instant>,
 }
 
-/// So many connections may be on their way out before those that come and go wait for them.
-const MANY: usize = 8;
-/// For how long they wait at the most.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// The pause after the first refusal; it doubles with each, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+impl Refusals {
+    fn add(&mut self, now: Instant) {
+        self.count = self.count.saturating_add(1);
+        self.last = Some(now);
+    }
+
+    /// How long to wait before the server is asked again: `fraction`, from 0 to 1, of the longest pause after so many, less what has
+    /// passed.
+    fn pause(&self, now: Instant, fraction: f64) -> Duration {
+        let Some(last) = self.last else { return Duration::ZERO };
+        let longest = FIRST_PAUSE.saturating_mul(1 << self.count.saturating_sub(1).min(10)).min(LONGEST_PAUSE);
+        // What lies back longer than the longest pause says nothing any more.
+        let passed = now.saturating_duration_since(last);
+        if passed >= longest { Duration::ZERO } else { longest.mul_f64(fraction).saturating_sub(passed) }
+    }
+}
 
 impl Server {
     /// The server of this name, as `db.example:5432` or the path of a socket: always the same one for the same name. It is
@@ -63,8 +67,7 @@ impl Server {
             name: name.to_owned(),
             demotions: AtomicU64::new(0),
             refusals: Mutex::default(),
-            closing: Mutex::default(),
-            closed: Condvar::new(),
+            room: Arc::default(),
         });
         servers.insert(name.to_owned(), Arc::clone(&server));
         server
@@ -102,30 +105,18 @@ impl Server {
     /// Waits as long as it is good for the server before a connection is opened: for those that are closing, and after
     /// refusals a part of a second, drawn anew by each thread, so that a thousand of them do not come all at once.
     pub fn await_turn(&self, deadline: Deadline) {
-        self.wait_for_room(deadline.remaining().unwrap_or_default());
-        let pause = self.pause_after_refusals().min(deadline.remaining().unwrap_or_default() / 2);
+        self.room.wait(deadline.remaining().unwrap_or_default());
+        let pause = lock(&self.refusals)
+            .pause(Instant::now(), fastrand::f64())
+            .min(deadline.remaining().unwrap_or_default() / 2);
         if !pause.is_zero() {
             sleep(pause);
         }
     }
 
-    fn pause_after_refusals(&self) -> Duration {
-        let refusals = lock(&self.refusals);
-        let Some(last) = refusals.last else { return Duration::ZERO };
-        let longest = FIRST_PAUSE.saturating_mul(1 << refusals.count.saturating_sub(1).min(10)).min(LONGEST_PAUSE);
-        // What lies back longer than the longest pause says nothing any more.
-        let passed = last.elapsed();
-        if passed >= longest {
-            return Duration::ZERO;
-        }
-        longest.mul_f64(fastrand::f64()).saturating_sub(passed)
-    }
-
     /// The server refused a connection, or did not answer.
     pub fn refused(&self) {
-        let mut refusals = lock(&self.refusals);
-        refusals.count = refusals.count.saturating_add(1);
-        refusals.last = Some(Instant::now());
+        lock(&self.refusals).add(Instant::now());
     }
 
     /// The server took a connection.
@@ -142,12 +133,12 @@ impl Server {
     /// waits for some of them, up to a second, and not beyond `until`.
     pub fn let_go(self: &Arc<Self>, wire: Option<&Wire>, until: Option<Instant>, goodbye: impl FnOnce()) {
         let socket = wire.and_then(closing::Socket::of);
-        let place = socket.is_some().then(|| self.enter_closing());
+        let place = socket.is_some().then(|| self.room.enter(Instant::now()));
         goodbye();
         if let (Some(socket), Some(place)) = (socket, place) {
             closing::watch(socket, place);
         }
-        self.wait_for_room(patience(until));
+        self.room.wait(patience(until));
     }
 
     /// As [`let_go`](Server::let_go), with a `goodbye` that may wait for the server, or that a thread that is ending cannot
@@ -159,65 +150,25 @@ impl Server {
         goodbye: impl FnOnce() + Send + 'static,
     ) {
         let socket = wire.and_then(closing::Socket::of);
-        closing::run(socket, self.enter_closing(), Box::new(goodbye));
-        self.wait_for_room(patience(until));
+        closing::run(socket, self.room.enter(Instant::now()), Box::new(goodbye));
+        self.room.wait(patience(until));
     }
 
     /// Whether connections of ours are closing, or were a moment ago. A server that has closed a connection may still count it
     /// for some time: one that has none left is worth asking again then.
     pub fn closed_lately(&self) -> bool {
-        let closing = lock(&self.closing);
-        closing.count > 0 || closing.last.is_some_and(|last| last.elapsed() < crate::SHORT)
+        self.room.closed_lately(Instant::now())
     }
 
     /// A connection was given up before it was one of a session: the server may count it for a moment.
     pub fn gave_up(&self) {
-        lock(&self.closing).last = Some(Instant::now());
-    }
-
-    fn enter_closing(self: &Arc<Self>) -> Place {
-        lock(&self.closing).count += 1;
-        Place { server: Arc::clone(self), since: Instant::now() }
-    }
-
-    fn wait_for_room(&self, limit: Duration) {
-        let closing = lock(&self.closing);
-        if closing.count < MANY || closing.is_stuck || limit.is_zero() {
-            return;
-        }
-        let limit = limit.min(PATIENCE);
-        let waited = self.closed.wait_timeout_while(closing, limit, |closing| closing.count >= MANY);
-        let (mut closing, result) = waited.unwrap_or_else(PoisonError::into_inner);
-        closing.is_stuck |= result.timed_out() && limit == PATIENCE;
+        self.room.gave_up(Instant::now());
     }
 }
 
 /// How long one that goes waits for others: until then, if somebody has said so.
 fn patience(until: Option<Instant>) -> Duration {
     until.map_or(PATIENCE, |until| until.saturating_duration_since(Instant::now()))
-}
-
-/// A connection that is closing, while this lives.
-pub(crate) struct Place {
-    server: Arc<Server>,
-    since: Instant,
-}
-
-impl Place {
-    pub(crate) fn is_overdue(&self) -> bool {
-        self.since.elapsed() >= crate::SHORT
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut closing = lock(&self.server.closing);
-        closing.count -= 1;
-        closing.last = Some(Instant::now());
-        closing.is_stuck = false;
-        drop(closing);
-        self.server.closed.notify_all();
-    }
 }
 
 /// Nothing here is left half-done by a panic.
@@ -250,29 +201,38 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_lets_go_of_nothing_is_waited_for_once() {
-        let server = Server::named("silent.example:1");
-        let places: Vec<Place> = (0..MANY).map(|_| server.enter_closing()).collect();
-        // One that may not wait does not find out.
-        server.let_go(None, Some(Instant::now()), || ());
-        assert!(!lock(&server.closing).is_stuck);
-        server.let_go(None, None, || ());
-        assert!(lock(&server.closing).is_stuck);
-        drop(places);
-        assert!(!lock(&server.closing).is_stuck);
+    fn pauses_grow_with_refusals_up_to_the_longest() {
+        let now = Instant::now();
+        let mut refusals = Refusals::default();
+        assert_eq!(refusals.pause(now, 1.0), Duration::ZERO);
+        for longest in [FIRST_PAUSE, FIRST_PAUSE * 2, FIRST_PAUSE * 4] {
+            refusals.add(now);
+            assert_eq!(refusals.pause(now, 1.0), longest);
+            assert_eq!(refusals.pause(now, 0.5), longest / 2);
+            assert_eq!(refusals.pause(now, 0.0), Duration::ZERO);
+        }
+        for _ in 0..100 {
+            refusals.add(now);
+        }
+        assert_eq!(refusals.pause(now, 1.0), LONGEST_PAUSE);
     }
 
     #[test]
-    fn pauses_grow_with_refusals_and_end_with_the_first_success() {
+    fn a_pause_is_over_when_it_has_passed() {
+        let now = Instant::now();
+        let mut refusals = Refusals::default();
+        refusals.add(now);
+        let nanosecond = Duration::from_nanos(1);
+        assert_eq!(refusals.pause(now + FIRST_PAUSE - nanosecond, 1.0), nanosecond);
+        assert_eq!(refusals.pause(now + FIRST_PAUSE, 1.0), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_first_success_ends_the_pauses() {
         let server = Server::named("refusing.example:1");
-        assert_eq!(server.pause_after_refusals(), Duration::ZERO);
-        for _ in 0..100 {
-            server.refused();
-        }
-        let pauses: Vec<Duration> = (0..200).map(|_| server.pause_after_refusals()).collect();
-        assert!(pauses.iter().all(|pause| *pause <= LONGEST_PAUSE));
-        assert!(pauses.iter().max() > pauses.iter().min(), "each draws its own");
+        server.refused();
+        assert!(lock(&server.refusals).last.is_some());
         server.accepted();
-        assert_eq!(server.pause_after_refusals(), Duration::ZERO);
+        assert!(lock(&server.refusals).last.is_none());
     }
 }
