@@ -9,40 +9,42 @@ use postgres::error::DbError;
 
 use crate::protocol::Fatal;
 
-/// What the driver was doing when it failed.
+/// How far a statement had come when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Doing {
+pub(crate) enum Phase {
+    /// The connection was being made.
     Connecting,
-    /// Something that changes nothing, as preparing a statement.
-    Asking,
-    Running,
+    /// No statement of the caller's was sent: one was being prepared, or the server was asked something.
+    Before,
+    /// A statement was sent, unless sending is what failed.
+    Sent,
 }
 
 /// Maps an error of the driver. That it may have been executed is added where something was sent.
-pub(crate) fn map(error: postgres::Error, doing: Doing) -> Error {
-    if let Some(ours) = find::<Passed>(&error).and_then(Passed::take) {
-        return if doing == Doing::Running { ours.with_fact(Fact::MayHaveExecuted) } else { ours };
+pub(crate) fn map(error: postgres::Error, phase: Phase) -> Error {
+    if let Some(ours) = find::<Carried>(&error).and_then(Carried::take) {
+        return if phase == Phase::Sent { ours.with_fact(Fact::MayHaveExecuted) } else { ours };
     }
     if let Some(server) = error.as_db_error() {
-        return of_server(server, doing).with_source(error);
+        return of_server(server, phase).with_source(error);
     }
     // It comes inside an I/O error.
     if let Some(tls) = find::<rustls::Error>(&error) {
-        return of_tls(tls, doing).with_source(error);
+        return of_tls(tls, phase).with_source(error);
     }
     if let Some(io) = find::<io::Error>(&error) {
-        let mapped = lost(doing, &describe_io(io));
+        let mapped = lost(phase, &describe_io(io));
         let mapped = if is_out_of_descriptors(io) { mapped.with_fact(Fact::Exhausted) } else { mapped };
         return mapped.with_source(error);
     }
     if error.is_closed() {
-        return lost(doing, "the server closed the connection").with_source(error);
+        return lost(phase, "the server closed the connection").with_source(error);
     }
-    match (doing, error.source()) {
-        (Doing::Connecting, Some(why)) => Error::new(ErrorKind::Operational, why.to_string()).with_source(error),
-        (Doing::Connecting, None) => Error::new(ErrorKind::Operational, error.to_string()).with_source(error),
+    match (phase, error.source()) {
+        (Phase::Connecting, Some(why)) => Error::new(ErrorKind::Operational, why.to_string()).with_source(error),
+        (Phase::Connecting, None) => Error::new(ErrorKind::Operational, error.to_string()).with_source(error),
         // What remains is a message that does not fit the protocol, or cannot be read: nothing can be trusted any more.
-        _ => lost(doing, &error.to_string()).with_source(error),
+        _ => lost(phase, &error.to_string()).with_source(error),
     }
 }
 
@@ -52,20 +54,20 @@ pub(crate) fn is_more_than_one_row(error: &postgres::Error) -> bool {
 }
 
 /// The connection is lost, and the server did not say why.
-pub(crate) fn lost(doing: Doing, why: &str) -> Error {
+pub(crate) fn lost(phase: Phase, why: &str) -> Error {
     let mut error = Error::new(ErrorKind::Operational, why.to_owned()).with_fact(Fact::Disconnect);
-    if doing == Doing::Running {
+    if phase == Phase::Sent {
         error = error.with_fact(Fact::MayHaveExecuted);
     }
     error
 }
 
 /// The connection is lost, and the server said why on its way out.
-pub(crate) fn of_fatal(fatal: &Fatal, doing: Doing) -> Error {
-    lost(doing, &fatal.message).with_code(fatal.sqlstate.clone())
+pub(crate) fn of_fatal(fatal: &Fatal, phase: Phase) -> Error {
+    lost(phase, &fatal.message).with_code(fatal.sqlstate.clone())
 }
 
-fn of_server(error: &DbError, doing: Doing) -> Error {
+fn of_server(error: &DbError, phase: Phase) -> Error {
     let sqlstate = error.code().code();
     let message = match error.hint() {
         // What PostgreSQL says of the statement is half the help with its hint.
@@ -73,7 +75,7 @@ fn of_server(error: &DbError, doing: Doing) -> Error {
         _ => error.message().to_owned(),
     };
     // That connecting fails is an operation that fails, whatever its reason.
-    let kind = if doing == Doing::Connecting { ErrorKind::Operational } else { kind(sqlstate) };
+    let kind = if phase == Phase::Connecting { ErrorKind::Operational } else { kind(sqlstate) };
     let mut mapped = Error::new(kind, message).with_code(sqlstate.to_owned());
     for fact in facts(sqlstate) {
         mapped = mapped.with_fact(*fact);
@@ -88,12 +90,12 @@ fn of_server(error: &DbError, doing: Doing) -> Error {
         None => matches!(error.severity(), "FATAL" | "PANIC"),
     };
     // A pooler that does not reach its server says so, and a server that starts up or shuts down is not there yet, or no more.
-    if doing == Doing::Connecting && (sqlstate.starts_with("08") || sqlstate == "57P03") {
+    if phase == Phase::Connecting && (sqlstate.starts_with("08") || sqlstate == "57P03") {
         mapped = mapped.with_fact(Fact::Disconnect);
     }
-    if ends && doing != Doing::Connecting {
+    if ends && phase != Phase::Connecting {
         mapped = mapped.with_fact(Fact::Disconnect);
-        if doing == Doing::Running {
+        if phase == Phase::Sent {
             mapped = mapped.with_fact(Fact::MayHaveExecuted);
         }
     }
@@ -144,9 +146,9 @@ fn constraint(sqlstate: &str) -> Option<ConstraintKind> {
     })
 }
 
-fn of_tls(error: &rustls::Error, doing: Doing) -> Error {
+fn of_tls(error: &rustls::Error, phase: Phase) -> Error {
     let message = format!("encryption: {}", dockline_net::explain(error));
-    if doing == Doing::Connecting { Error::new(ErrorKind::Operational, message) } else { lost(doing, &message) }
+    if phase == Phase::Connecting { Error::new(ErrorKind::Operational, message) } else { lost(phase, &message) }
 }
 
 /// What the system says of a socket of our own.
@@ -183,11 +185,11 @@ fn find<E: StdError + 'static>(error: &postgres::Error) -> Option<&E> {
     None
 }
 
-/// An error of ours, on its way through the driver.
+/// Carries an error of Dockline through the driver, for example of a parameter that has no type there.
 #[derive(Debug)]
-pub(crate) struct Passed(std::sync::Mutex<Option<Error>>);
+pub(crate) struct Carried(std::sync::Mutex<Option<Error>>);
 
-impl Passed {
+impl Carried {
     pub(crate) fn boxed(error: Error) -> Box<dyn StdError + Send + Sync> {
         Box::new(Self(std::sync::Mutex::new(Some(error))))
     }
@@ -197,13 +199,13 @@ impl Passed {
     }
 }
 
-impl std::fmt::Display for Passed {
+impl std::fmt::Display for Carried {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a value cannot be converted")
     }
 }
 
-impl StdError for Passed {}
+impl StdError for Carried {}
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ use postgres::config::{SslMode, SslNegotiation};
 use postgres::{Client, Config};
 
 use crate::connector::{Connector, Found, To};
-use crate::error::{self, Doing};
+use crate::error::{self, Phase};
 use crate::pgpass;
 use crate::plan::{Place, Plan};
 use crate::watch::Watch;
@@ -165,7 +165,7 @@ fn drive(
             Ok(Opened { client, watch: found.watch, wire, address, stamp, deadline })
         }
         Ok(Err(error)) if error::is_late(&error) => Err(late(plan, deadline)),
-        Ok(Err(error)) => Err(failure(cannot(plan, error::map(error, Doing::Connecting)))),
+        Ok(Err(error)) => Err(failure(cannot(plan, error::map(error, Phase::Connecting)))),
         Err(_) => {
             // It may have lost the race for the last descriptor.
             descriptors()?;

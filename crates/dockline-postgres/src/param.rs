@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 use dockline_core::{Error, ErrorKind, Interval, Value};
 use postgres::types::{Format, IsNull, Kind, ToSql, Type, to_sql_checked};
 
-use crate::error::Passed;
+use crate::error::Carried;
 use crate::literal;
 #[cfg(feature = "chrono")]
 use crate::value::EPOCH;
@@ -65,7 +65,7 @@ impl ToSql for Param<'_> {
             return Ok(IsNull::Yes);
         }
         let written = if is_binary(value, of) { binary(value, of, out) } else { text(value, of, out) };
-        let numbered = |error: Error| Passed::boxed(error.with_context(format_args!("parameter {}", at + 1)));
+        let numbered = |error: Error| Carried::boxed(error.with_context(format_args!("parameter {}", at + 1)));
         written.map(|()| IsNull::No).map_err(numbered)
     }
 

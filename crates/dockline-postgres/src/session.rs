@@ -29,7 +29,7 @@ use dockline_net::{Deadline, SHORT, Stamp, Wire};
 use postgres::{Client, SimpleQueryMessage};
 
 use crate::cancel::Canceller;
-use crate::error::{self, Doing};
+use crate::error::{self, Phase};
 use crate::info;
 use crate::open::{Opened, set_up_failed};
 use crate::plan::Plan;
@@ -134,7 +134,7 @@ impl PostgresSession {
             self.watch.begin_whole_call(deadline.remaining().unwrap_or(Duration::from_millis(1)));
             let before = self.watch.written();
             let answer = self.client()?.simple_query(&sql);
-            let messages = answer.map_err(|error| self.failed(error, Doing::Asking, before))?;
+            let messages = answer.map_err(|error| self.failed(error, Phase::Before, before))?;
             for message in messages {
                 if let SimpleQueryMessage::Row(row) = message {
                     self.process = row.get(0).and_then(|text| text.parse().ok());
@@ -142,7 +142,7 @@ impl PostgresSession {
             }
         }
         let Some(init_sql) = &plan.init_sql else { return Ok(()) };
-        self.call(Doing::Asking, plan.read_timeout, |client| client.batch_execute(init_sql)).map_err(|error| {
+        self.call(Phase::Before, plan.read_timeout, |client| client.batch_execute(init_sql)).map_err(|error| {
             // What the server says quotes the text, which may set a key.
             let kept = Error::new(error.kind(), "init_sql: it cannot be run");
             let kept = if error.is_disconnect() { kept.with_fact(Fact::Disconnect) } else { kept };
@@ -156,21 +156,21 @@ impl PostgresSession {
     fn client(&mut self) -> Result<&mut Client> {
         self.notice_end();
         if self.broken {
-            return Err(error::lost(Doing::Asking, "the connection was lost before"));
+            return Err(error::lost(Phase::Before, "the connection was lost before"));
         }
-        self.client.as_mut().ok_or_else(|| error::lost(Doing::Asking, "the connection is closed"))
+        self.client.as_mut().ok_or_else(|| error::lost(Phase::Before, "the connection is closed"))
     }
 
     /// Runs something on the driver; each of its reads may take that long.
     fn call<R>(
         &mut self,
-        doing: Doing,
+        phase: Phase,
         limit: Option<Duration>,
         call: impl FnOnce(&mut Client) -> Result<R, postgres::Error>,
     ) -> Result<R> {
         let before = self.begin_call(limit);
         let result = call(self.client()?);
-        result.map_err(|error| self.failed(error, doing, before))
+        result.map_err(|error| self.failed(error, phase, before))
     }
 
     fn begin_call(&self, limit: Option<Duration>) -> u64 {
@@ -179,17 +179,17 @@ impl PostgresSession {
     }
 
     /// Maps an error of the driver, with all that is known of it besides.
-    fn failed(&mut self, error: postgres::Error, doing: Doing, written_before: u64) -> Error {
+    fn failed(&mut self, error: postgres::Error, phase: Phase, written_before: u64) -> Error {
         let from_server = error.as_db_error().is_some();
         // Nothing was written, or the server did not come to it, as it could not begin the transaction.
         let sent = self.watch.written() > written_before && !(from_server && self.watch.is_unanswered());
-        let doing = if sent { doing } else { Doing::Asking };
-        let mut mapped = error::map(error, doing);
+        let phase = if sent { phase } else { Phase::Before };
+        let mut mapped = error::map(error, phase);
         if mapped.is_disconnect() {
             self.broken = true;
             // The driver forgets why a server hung up, where it did so between two statements.
             if let Some(fatal) = self.fatal().filter(|_| !from_server) {
-                mapped = error::of_fatal(&fatal, doing).with_source(mapped);
+                mapped = error::of_fatal(&fatal, phase).with_source(mapped);
             }
         } else {
             self.learn_status();
@@ -369,7 +369,7 @@ impl Session for PostgresSession {
     fn server_info(&mut self) -> Result<ServerInfo> {
         let limit = self.short();
         let mut messages =
-            runtime::blocking(|| self.call(Doing::Asking, limit, |client| client.simple_query(info::QUESTION)))?;
+            runtime::blocking(|| self.call(Phase::Before, limit, |client| client.simple_query(info::QUESTION)))?;
         messages.retain(|message| matches!(message, SimpleQueryMessage::Row(_)));
         let over_network = self.wire.as_ref().is_some_and(Wire::leaves_this_machine);
         match messages.first() {

@@ -126,6 +126,8 @@ impl Wait {
         let mut next = Arc::clone(queue);
         for _ in 0..=waits.len() {
             match next.holding_thread() {
+                // In the queue that it waits in, the turn has come to it meanwhile.
+                Some(holder) if holder == thread && Arc::ptr_eq(&next, queue) => break,
                 Some(holder) if holder == thread => return None,
                 Some(holder) => match waits.get(&holder) {
                     Some(queue) => next = Arc::clone(queue),
@@ -176,4 +178,54 @@ impl Turns {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::{Joined, Waiting, Who};
+
+    fn who(thread: u64) -> Who {
+        Who { thread, name: "a thread".into(), statement: "BEGIN".into() }
+    }
+
+    fn turn(queue: &Arc<Queue>, thread: u64) -> Turn {
+        match queue.join(who(thread), Instant::now()) {
+            Joined::Turn(turn) => turn,
+            Joined::Waiting(_) => panic!("somebody has the turn"),
+        }
+    }
+
+    fn waiting(queue: &Arc<Queue>, thread: u64) -> Waiting {
+        match queue.join(who(thread), Instant::now()) {
+            Joined::Waiting(waiting) => waiting,
+            Joined::Turn(_) => panic!("nobody has the turn"),
+        }
+    }
+
+    #[test]
+    fn a_turn_that_comes_before_the_waiting_begins_is_no_deadlock() {
+        let queue = Arc::<Queue>::default();
+        let first = turn(&queue, 101);
+        let place = waiting(&queue, 102);
+        drop(first);
+        assert!(!place.is_behind_itself(), "it has the turn by this very place");
+        assert!(Wait::begin(102, &queue).is_some(), "it waits for nobody");
+    }
+
+    #[test]
+    fn threads_that_wait_for_each_other_are_found() {
+        let (a, b) = (Arc::<Queue>::default(), Arc::<Queue>::default());
+        let _turns = (turn(&a, 111), turn(&b, 112));
+        let (_first, _second) = (waiting(&b, 111), waiting(&a, 112));
+        let _wait = Wait::begin(111, &b).unwrap();
+        assert!(Wait::begin(112, &a).is_none());
+    }
+
+    #[test]
+    fn a_thread_behind_itself_is_found() {
+        let queue = Arc::<Queue>::default();
+        let _turn = turn(&queue, 121);
+        assert!(waiting(&queue, 121).is_behind_itself());
+    }
 }

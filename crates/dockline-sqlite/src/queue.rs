@@ -78,10 +78,11 @@ impl Queue {
             drop(line);
             return Joined::Turn(Turn::new(Arc::clone(self), ticket));
         }
+        let is_behind_itself = line.holder.as_ref().is_some_and(|holder| holder.who.thread == who.thread);
         let bell = Arc::new(Condvar::new());
         line.waiting.push_back(Waiter { who, ticket, bell: Arc::clone(&bell) });
         drop(line);
-        Joined::Waiting(Waiting { queue: Some(Arc::clone(self)), ticket, bell })
+        Joined::Waiting(Waiting { queue: Some(Arc::clone(self)), ticket, bell, is_behind_itself })
     }
 
     /// Who has the turn.
@@ -169,9 +170,16 @@ pub(crate) struct Waiting {
     queue: Option<Arc<Queue>>,
     ticket: u64,
     bell: Arc<Condvar>,
+    is_behind_itself: bool,
 }
 
 impl Waiting {
+    /// Whether the thread that waits has the turn itself, by another connection. It was looked at when it joined the line: who has
+    /// the turn now may be this very place.
+    pub(crate) fn is_behind_itself(&self) -> bool {
+        self.is_behind_itself
+    }
+
     /// Waits until the turn has come, `limit` is over, or [`Waker::wake`] is called; also now and then without a reason. It does
     /// not wait at all where `gives_up`, which is asked under the lock.
     pub(crate) fn wait(mut self, limit: Duration, gives_up: &dyn Fn() -> bool) -> Joined {

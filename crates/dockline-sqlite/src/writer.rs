@@ -139,7 +139,7 @@ impl Writer {
             Joined::Waiting(waiting) => waiting,
         };
         let shown = database.to_string();
-        if let Some(holder) = database.queue.holder().filter(|holder| holder.who.thread == thread) {
+        if let Some(holder) = database.queue.holder().filter(|_| waiting.is_behind_itself()) {
             return Err(locked::own_turn(&shown, &holder));
         }
         if watch.patience_left().is_zero() {

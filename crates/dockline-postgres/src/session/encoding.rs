@@ -4,7 +4,7 @@ use dockline_core::statement::{Dialect, Meaning, Outline, Verb};
 use dockline_core::{Error, ErrorKind, Result, Value};
 
 use super::PostgresSession;
-use crate::error::Doing;
+use crate::error::Phase;
 use crate::protocol::Status;
 
 /// Refuses a statement that would make the server read and write text in another encoding: the driver goes on to speak UTF-8, and
@@ -69,7 +69,7 @@ impl PostgresSession {
         let is_foreign = self.parameter("client_encoding").is_some_and(|encoding| encoding != "UTF8");
         if is_foreign && self.status() != Status::Failed {
             let limit = self.plan.read_timeout;
-            self.call(Doing::Asking, limit, |client| client.batch_execute("SET client_encoding = 'UTF8'"))?;
+            self.call(Phase::Before, limit, |client| client.batch_execute("SET client_encoding = 'UTF8'"))?;
         } else if is_foreign {
             // Nothing can be set in a transaction that has failed; it is looked at again.
             self.reports = 0;

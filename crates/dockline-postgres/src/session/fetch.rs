@@ -10,7 +10,7 @@ use postgres::types::Type;
 
 use super::PostgresSession;
 use super::prepared::Prepared;
-use crate::error::{self, Doing};
+use crate::error::{self, Phase};
 use crate::param::{numbered, with_params, with_typed};
 use crate::rows::{Chunks, Leaving, Poured, names, pour, values};
 
@@ -21,10 +21,10 @@ impl PostgresSession {
     pub(super) fn execute_prepared(&mut self, prepared: &Prepared, params: &[Value]) -> Result<u64> {
         let count = match &prepared.statement {
             Some(statement) => {
-                with_params(params, |params| self.step(Doing::Running, |client| client.execute(statement, params)))
+                with_params(params, |params| self.step(Phase::Sent, |client| client.execute(statement, params)))
             }
             None => with_typed(params, &prepared.told, |params| {
-                self.step(Doing::Running, |client| client.execute_typed(&prepared.text, params))
+                self.step(Phase::Sent, |client| client.execute_typed(&prepared.text, params))
             }),
         }?;
         Ok(if self.changed_rows(prepared) { count } else { 0 })
@@ -67,11 +67,11 @@ impl PostgresSession {
                 let message = "the statement gave more than one row, and one is expected";
                 return Err(Error::new(ErrorKind::Data, message).with_fact(Fact::MayHaveExecuted));
             }
-            Err(error) => return Err(self.failed(error, Doing::Running, before)),
+            Err(error) => return Err(self.failed(error, Phase::Sent, before)),
         };
         sink.columns(&prepared.columns);
         if let Some(row) = row {
-            let values = values(&row, self.reader).map_err(|error| self.failed(error, Doing::Running, 0))?;
+            let values = values(&row, self.reader).map_err(|error| self.failed(error, Phase::Sent, 0))?;
             let _ = sink.row(values);
         }
         Ok(Rest::Drained)
@@ -81,10 +81,10 @@ impl PostgresSession {
     fn fetch(&mut self, prepared: &Prepared, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
         let rows = match &prepared.statement {
             Some(statement) => {
-                with_params(params, |params| self.step(Doing::Running, |client| client.query(statement, params)))
+                with_params(params, |params| self.step(Phase::Sent, |client| client.query(statement, params)))
             }
             None => with_typed(params, &prepared.told, |params| {
-                self.step(Doing::Running, |client| client.query_typed(&prepared.text, params))
+                self.step(Phase::Sent, |client| client.query_typed(&prepared.text, params))
             }),
         }?;
         let columns = match (&prepared.statement, rows.first()) {
@@ -93,7 +93,7 @@ impl PostgresSession {
         };
         sink.columns(&columns);
         for row in &rows {
-            let values = values(row, self.reader).map_err(|error| self.failed(error, Doing::Running, 0))?;
+            let values = values(row, self.reader).map_err(|error| self.failed(error, Phase::Sent, 0))?;
             if sink.row(values).is_break() {
                 break;
             }
@@ -121,7 +121,7 @@ impl PostgresSession {
             return;
         }
         let limit = self.plan.read_timeout;
-        let _ = self.call(Doing::Running, limit, |client| client.simple_query(""));
+        let _ = self.call(Phase::Sent, limit, |client| client.simple_query(""));
     }
 
     fn stream(&mut self, prepared: &Prepared, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
@@ -154,7 +154,7 @@ impl PostgresSession {
                 let message = "the statement was cancelled between two parts of its result";
                 Err(Error::new(ErrorKind::Operational, message).with_code("57014").with_fact(Fact::Cancelled))
             }
-            Err(error) => Err(self.failed(error, Doing::Running, before)),
+            Err(error) => Err(self.failed(error, Phase::Sent, before)),
         }
     }
 }

@@ -11,7 +11,7 @@ use postgres::types::{Kind, Type};
 
 use super::PostgresSession;
 use super::prepared::Prepared;
-use crate::error::Doing;
+use crate::error::Phase;
 use crate::prefix;
 use crate::protocol::Status;
 
@@ -74,7 +74,7 @@ impl PostgresSession {
             self.begin_guarded()
         };
         let result = self.client()?.prepare_typed(text, told);
-        result.map_err(|error| self.failed(error, Doing::Asking, before))
+        result.map_err(|error| self.failed(error, Phase::Before, before))
     }
 
     /// A savepoint goes out with what follows.
@@ -88,7 +88,7 @@ impl PostgresSession {
     fn undo(&mut self, begins: bool) -> Result<()> {
         if self.owes_release {
             let limit = self.short();
-            self.call(Doing::Asking, limit, |client| client.batch_execute(BACK_TO_SAVEPOINT))
+            self.call(Phase::Before, limit, |client| client.batch_execute(BACK_TO_SAVEPOINT))
         } else if begins {
             // What this statement began holds nothing else.
             self.roll_back_open()
@@ -111,7 +111,7 @@ impl PostgresSession {
             return Ok(());
         }
         let limit = self.short();
-        self.call(Doing::Asking, limit, |client| client.batch_execute(RELEASE))
+        self.call(Phase::Before, limit, |client| client.batch_execute(RELEASE))
     }
 }
 

@@ -5,7 +5,7 @@ use dockline_core::{Error, ErrorKind};
 use dockline_net::{Look, SHORT};
 
 use super::PostgresSession;
-use crate::error::{self, Doing};
+use crate::error::{self, Phase};
 use crate::protocol::{Fatal, Status};
 
 impl PostgresSession {
@@ -18,7 +18,7 @@ impl PostgresSession {
             return self.asks_in_transaction();
         }
         let limit = self.short();
-        let usable = self.call(Doing::Asking, limit, |client| client.is_valid(limit.unwrap_or(SHORT))).is_ok();
+        let usable = self.call(Phase::Before, limit, |client| client.is_valid(limit.unwrap_or(SHORT))).is_ok();
         if !usable {
             // An answer that comes later belongs to nobody.
             self.broken = true;
@@ -30,7 +30,7 @@ impl PostgresSession {
     /// the transaction is well, too.
     fn asks_in_transaction(&mut self) -> bool {
         let limit = self.short();
-        self.begin_now().is_ok() && self.call(Doing::Asking, limit, |client| client.simple_query("SELECT 1")).is_ok()
+        self.begin_now().is_ok() && self.call(Phase::Before, limit, |client| client.simple_query("SELECT 1")).is_ok()
     }
 
     /// What can be said without a round trip.
@@ -48,8 +48,8 @@ impl PostgresSession {
         self.notice_end();
         if self.broken {
             return Health::Gone(match self.fatal() {
-                Some(fatal) => error::of_fatal(&fatal, Doing::Asking),
-                None => error::lost(Doing::Asking, "the connection was lost before"),
+                Some(fatal) => error::of_fatal(&fatal, Phase::Before),
+                None => error::lost(Phase::Before, "the connection was lost before"),
             });
         }
         if let Some(reason) = self.outdated {
@@ -57,22 +57,22 @@ impl PostgresSession {
         }
         if self.canceller.is_in_doubt() {
             return Health::Gone(error::lost(
-                Doing::Asking,
+                Phase::Before,
                 "a cancellation may still come, and hit the next statement",
             ));
         }
         let Some(wire) = &self.wire else { return Health::Alive };
         let gone = match wire.look() {
             Look::Quiet => return Health::Alive,
-            Look::Closed => error::lost(Doing::Asking, "the server closed the connection"),
+            Look::Closed => error::lost(Phase::Before, "the server closed the connection"),
             Look::Failed(error) => {
-                error::lost(Doing::Asking, &format!("the connection failed: {error}")).with_source(error)
+                error::lost(Phase::Before, &format!("the connection failed: {error}")).with_source(error)
             }
             Look::Data if self.is_encrypted() => return Health::Ask,
             Look::Data => {
                 let mut waiting = [0; 1024];
                 match Fatal::waiting(wire.peek(&mut waiting)) {
-                    Some(fatal) => error::of_fatal(&fatal, Doing::Asking),
+                    Some(fatal) => error::of_fatal(&fatal, Phase::Before),
                     // A notification, or a setting that has changed.
                     None => return Health::Ask,
                 }
@@ -80,7 +80,7 @@ impl PostgresSession {
         };
         self.broken = true;
         Health::Gone(match self.fatal() {
-            Some(fatal) if gone.code().is_none() => error::of_fatal(&fatal, Doing::Asking),
+            Some(fatal) if gone.code().is_none() => error::of_fatal(&fatal, Phase::Before),
             _ => gone,
         })
     }

@@ -13,7 +13,7 @@ use super::encoding::refuse_other_encoding;
 use super::follow::is_plain;
 use super::guess::{key, long_arrays, wider};
 use super::prepared::Prepared;
-use crate::error::Doing;
+use crate::error::Phase;
 use crate::rows::names;
 use crate::value::{Money, Reader};
 
@@ -99,7 +99,7 @@ impl PostgresSession {
 
     fn ask_about_money(&mut self) -> Result<()> {
         let limit = self.plan.read_timeout;
-        let messages = self.call(Doing::Asking, limit, |client| client.simple_query(Money::QUESTION))?;
+        let messages = self.call(Phase::Before, limit, |client| client.simple_query(Money::QUESTION))?;
         let sample = messages.iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => row.get(0),
             _ => None,

@@ -11,7 +11,7 @@ use super::follow::Text;
 use super::guess::key;
 use super::prepared::Prepared;
 use super::transaction::rolled_back;
-use crate::error::Doing;
+use crate::error::Phase;
 use crate::protocol::Status;
 
 /// Why a statement has not run to its end.
@@ -125,12 +125,12 @@ impl PostgresSession {
     /// Runs a step of a statement on the driver, by the extended protocol.
     pub(super) fn step<R>(
         &mut self,
-        doing: Doing,
+        phase: Phase,
         call: impl FnOnce(&mut Client) -> Result<R, postgres::Error>,
     ) -> Result<R> {
         let before = self.begin_step();
         let result = call(self.client()?);
-        result.map_err(|error| self.failed(error, doing, before))
+        result.map_err(|error| self.failed(error, phase, before))
     }
 }
 

@@ -9,7 +9,7 @@ use dockline_core::{Error, ErrorKind, Fact, Result};
 
 use super::PostgresSession;
 use super::follow::Text;
-use crate::error::Doing;
+use crate::error::Phase;
 use crate::prefix;
 use crate::protocol::Status;
 use crate::runtime;
@@ -36,7 +36,7 @@ impl PostgresSession {
             return Ok(());
         }
         let sql = begin_sql(self.options);
-        self.call(Doing::Asking, self.plan.read_timeout, |client| client.batch_execute(&sql))
+        self.call(Phase::Before, self.plan.read_timeout, |client| client.batch_execute(&sql))
     }
 
     /// Runs `work`, whose first statement begins the transaction that is due, in the same round trip. It is begun also if all of
@@ -66,10 +66,10 @@ impl PostgresSession {
     fn run_text(&mut self, sql: &str) -> Result<()> {
         let limit = self.plan.read_timeout;
         if !self.begin_is_due() {
-            return self.call(Doing::Running, limit, |client| client.batch_execute(sql));
+            return self.call(Phase::Sent, limit, |client| client.batch_execute(sql));
         }
         let both = format!("{}; {sql}", begin_sql(self.options));
-        self.call(Doing::Running, limit, |client| client.batch_execute(&both))
+        self.call(Phase::Sent, limit, |client| client.batch_execute(&both))
     }
 
     /// A call begins that sends a statement by the extended protocol, and with it the BEGIN that is due. The answer is how
@@ -105,7 +105,7 @@ impl PostgresSession {
         if self.status() == Status::Idle {
             return Ok(());
         }
-        let was_rolled_back = self.end_by("COMMIT", Doing::Running, self.plan.read_timeout)? == "ROLLBACK";
+        let was_rolled_back = self.end_by("COMMIT", Phase::Sent, self.plan.read_timeout)? == "ROLLBACK";
         if was_rolled_back {
             return Err(rolled_back());
         }
@@ -117,13 +117,13 @@ impl PostgresSession {
         if self.status() == Status::Idle {
             return Ok(());
         }
-        self.end_by("ROLLBACK", Doing::Running, self.short()).map(drop)
+        self.end_by("ROLLBACK", Phase::Sent, self.short()).map(drop)
     }
 
     /// Runs a statement of our own that ends a transaction, and answers the tag that came back.
-    fn end_by(&mut self, sql: &str, doing: Doing, limit: Option<Duration>) -> Result<String> {
+    fn end_by(&mut self, sql: &str, phase: Phase, limit: Option<Duration>) -> Result<String> {
         self.watch.seen(|seen| seen.tag.clear());
-        let ended = runtime::blocking(|| self.call(doing, limit, |client| client.batch_execute(sql)));
+        let ended = runtime::blocking(|| self.call(phase, limit, |client| client.batch_execute(sql)));
         let tag = self.watch.seen(|seen| seen.tag.clone());
         match ended {
             // The server has said what became of the transaction, and then no more.
