@@ -56,6 +56,7 @@
 #![deny(unsafe_code)]
 
 mod backend;
+mod busy;
 mod clock;
 mod database;
 mod error;

@@ -14,6 +14,7 @@ use dockline_core::{Error, ErrorKind, IsolationLevel, Result, ServerInfo, Transa
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::{Batch, Connection};
 
+use crate::busy::wait_by_watch;
 use crate::clock::Coarse;
 use crate::error::{map, of_init_sql};
 use crate::insert;
@@ -60,6 +61,7 @@ impl SqliteSession {
     ) -> Result<Self> {
         connection.set_prepared_statement_cache_capacity(plan.statement_cache);
         let watch = Watch::install(&mut connection, plan.statement_timeout, plan.busy_timeout, writer.main())?;
+        wait_by_watch(&connection)?;
         let begin = match plan.transaction_mode {
             _ if plan.mode == "ro" => "BEGIN",
             TransactionMode::Deferred => "BEGIN",

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use dockline_core::Result;
 
+use crate::busy::wait_by_watch;
 use crate::error::map;
 use crate::identity::Identity;
 use crate::session::SqliteSession;
 use crate::texts::{Kind, Text};
-use crate::watch::wait_by_watch;
 
 impl SqliteSession {
     /// Runs a statement that asks for SQLite's own time limit of waiting, or sets it, and keeps to what it is then.

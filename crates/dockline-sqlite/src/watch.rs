@@ -73,7 +73,6 @@ impl Watch {
         let asked = Arc::clone(&watch);
         // What it returns differs between the versions of rusqlite; it cannot fail on a connection that is open.
         let _ = connection.progress_handler(STEPS, Some(move || asked.is_cancelled() || asked.is_over()));
-        wait_by_watch(connection)?;
         Ok(watch)
     }
 
@@ -193,12 +192,8 @@ impl Watch {
     }
 }
 
-/// Has a connection wait for locks by the watch of its thread's connection.
-pub(crate) fn wait_by_watch(connection: &Connection) -> Result<()> {
-    connection.busy_handler(Some(wait_a_moment)).map_err(map)
-}
-
-fn wait_a_moment(looks: i32) -> bool {
+/// Waits for a lock by the watch of this thread's connection, and answers whether it is worth another look.
+pub(crate) fn wait_a_moment(looks: i32) -> bool {
     let watch = CURRENT.try_with(|current| current.borrow().upgrade()).ok().flatten();
     watch.is_some_and(|watch| watch.wait_a_moment(u32::try_from(looks).unwrap_or_default()))
 }
