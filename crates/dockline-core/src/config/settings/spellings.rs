@@ -24,30 +24,43 @@ pub(super) const NAMES: &[&str] = &[
     "TIME_ZONE",
 ];
 
+/// The setting that a name stands for elsewhere; `None` if it is no such name.
+pub(super) fn stands_for(name: &str) -> Option<&'static str> {
+    // MySQL's programs take a dash for an underscore, and libpq has neither.
+    Some(match name.replace('_', "-").as_str() {
+        "sslmode" | "ssl-mode" | "sslaccept" => "tls",
+        "sslrootcert" | "ssl-ca" | "sslca" => "tls_ca_file",
+        "sslcert" | "ssl-cert" => "tls_client_cert",
+        "sslkey" | "ssl-key" => "tls_client_key",
+        "pgbouncer" => "prepared_statements",
+        "charset" | "character-set" => "options.charset",
+        "dbname" => "name",
+        "CONN-MAX-AGE" => "conn_max_age",
+        "CONN-HEALTH-CHECKS" => "conn_health_checks",
+        "ATOMIC-REQUESTS" => "atomic_requests",
+        "AUTOCOMMIT" => "autocommit",
+        "TIME-ZONE" => "time_zone",
+        "connect-timeout" => "connect_timeout",
+        _ => return None,
+    })
+}
+
 /// Sets what a name means elsewhere; `None` if it is no such name.
 pub(super) fn set(settings: &mut Settings, name: &str, value: &str) -> Option<Result<()>> {
-    // MySQL's programs take a dash for an underscore, and libpq has neither.
-    let spelling = name.replace('_', "-");
-    Some(match (spelling.as_str(), name) {
-        ("sslmode" | "ssl-mode" | "sslaccept", _) => tls(settings, name, value),
+    let setting = stands_for(name)?;
+    Some(match setting {
+        "tls" => tls(settings, name, value),
         // The system's list of authorities is not read: Mozilla's is, which is the default.
-        ("sslrootcert", _) if value == "system" => settings.set("tls", "verify-full"),
-        ("sslrootcert" | "ssl-ca" | "sslca", _) => settings.set("tls_ca_file", value),
-        ("sslcert" | "ssl-cert", _) => settings.set("tls_client_cert", value),
-        ("sslkey" | "ssl-key", _) => settings.set("tls_client_key", value),
-        ("pgbouncer", _) => flag(name, value)
-            .and_then(|pooled| if pooled { settings.set("prepared_statements", "false") } else { Ok(()) }),
-        ("charset" | "character-set", _) => settings.set("options.charset", value),
-        ("dbname", _) => settings.set("name", value),
-        // libpq's and MySQL's are whole seconds, without a unit.
-        ("connect-timeout", _) if is_number(value) => settings.set("connect_timeout", &format!("{value}s")),
-        (_, "CONN_MAX_AGE") if is_number(value) => settings.set("conn_max_age", &format!("{value}s")),
-        (_, "CONN_MAX_AGE") => settings.set("conn_max_age", value),
-        (_, "CONN_HEALTH_CHECKS" | "ATOMIC_REQUESTS" | "AUTOCOMMIT") => {
-            flag(name, value).and_then(|on| settings.set(&name.to_ascii_lowercase(), if on { "true" } else { "false" }))
+        "tls_ca_file" if name == "sslrootcert" && value == "system" => settings.set("tls", "verify-full"),
+        "prepared_statements" => {
+            flag(name, value).and_then(|pooled| if pooled { settings.set(setting, "false") } else { Ok(()) })
         }
-        (_, "TIME_ZONE") => settings.set("time_zone", value),
-        _ => return None,
+        // Theirs are whole seconds, without a unit.
+        "connect_timeout" | "conn_max_age" if is_number(value) => settings.set(setting, &format!("{value}s")),
+        "conn_health_checks" | "atomic_requests" | "autocommit" => {
+            flag(name, value).and_then(|on| settings.set(setting, if on { "true" } else { "false" }))
+        }
+        _ => settings.set(setting, value),
     })
 }
 

@@ -126,25 +126,13 @@ fn read_query(settings: &mut Settings, query: &str) -> Result<()> {
             Some(set) => set?,
             None => settings.set(&name, &value).map_err(|error| suggest(error, &name))?,
         }
-        if !seen.insert(meaning(&name)) {
+        // By its own name, so that it is not given twice by two.
+        let meaning = spellings::stands_for(&name).map_or_else(|| name.to_ascii_lowercase(), str::to_owned);
+        if !seen.insert(meaning) {
             return Err(Error::config(format!("setting {name}: it is given twice; write it once")));
         }
     }
     Ok(())
-}
-
-/// The setting that a name stands for, so that it is not given twice by two names.
-fn meaning(name: &str) -> String {
-    match name.replace('_', "-").as_str() {
-        "sslmode" | "ssl-mode" | "sslaccept" => "tls".to_owned(),
-        "sslrootcert" | "ssl-ca" | "sslca" => "tls_ca_file".to_owned(),
-        "sslcert" | "ssl-cert" => "tls_client_cert".to_owned(),
-        "sslkey" | "ssl-key" => "tls_client_key".to_owned(),
-        "pgbouncer" => "prepared_statements".to_owned(),
-        "charset" => "options.charset".to_owned(),
-        "dbname" => "name".to_owned(),
-        _ => name.to_ascii_lowercase(),
-    }
 }
 
 /// An unknown name may nearly be one that settings have elsewhere.
