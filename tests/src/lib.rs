@@ -124,12 +124,28 @@ impl Story {
     }
 }
 
-/// Waits until it is true, and fails where it never is.
+/// How long a test waits for something that may take a while on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits until it is true, and fails if it never is.
 pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(30), "waited 30 s until {what}");
+        assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} until {what}");
         std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Waits until a count has reached what it is to be, and fails if it stands still: for work whose length depends on the machine.
+pub fn wait_while_it_moves(what: &str, goal: usize, count: impl Fn() -> usize) {
+    let (mut last, mut moved) = (count(), Instant::now());
+    while last < goal {
+        assert!(moved.elapsed() < PATIENCE, "{last} of {goal} for {PATIENCE:?}, waiting until {what}");
+        std::thread::sleep(Duration::from_millis(1));
+        let now = count();
+        if now != last {
+            (last, moved) = (now, Instant::now());
+        }
     }
 }
 

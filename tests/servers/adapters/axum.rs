@@ -16,7 +16,7 @@ use dockline_tokio::Blocking;
 use tokio::runtime::Builder as Runtime;
 use tower::ServiceExt;
 
-use super::load::{Expected, Job, LEAVING, Load, TASKS, WORKERS, hundred_connections};
+use super::load::{Expected, Job, LEAVING, Load, WORKERS, hundred_connections, tasks};
 use crate::case::{Case, case};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -76,11 +76,11 @@ fn load_on_axum(server: &Server) {
         count.fetch_add(1, Ordering::SeqCst);
     });
     let blocking = Blocking::new(&load.connections).limit(WORKERS);
-    ask(&blocking, load.job(), TASKS);
-    assert_eq!(started.load(Ordering::SeqCst), TASKS, "each section was a request");
+    ask(&blocking, load.job(), tasks());
+    assert_eq!(started.load(Ordering::SeqCst), tasks(), "each section was a request");
     let left = load.story.opened();
     assert!((2..=WORKERS * 2).contains(&left), "{left}");
-    load.check(&Expected { jobs: TASKS, at_most: WORKERS * 2, left });
+    load.check(&Expected { jobs: tasks(), at_most: WORKERS * 2, left });
 }
 
 /// On the blocking threads of a runtime, as many as that has.

@@ -6,11 +6,11 @@ use std::sync::{Arc, Barrier};
 use dockline::signals::CloseReason;
 use dockline::{Connection, TaskPolicy};
 use dockline_tests::servers::Server;
-use dockline_tests::wait_until;
+use dockline_tests::{wait_until, wait_while_it_moves};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::load::{Expected, LEAVING, Load, TASKS, WORKERS, hundred_connections};
+use super::load::{Expected, LEAVING, Load, WORKERS, hundred_connections, tasks};
 use crate::case::{Case, case};
 use crate::opened::Opened;
 
@@ -54,7 +54,7 @@ fn spawn(pool: &ThreadPool, load: &Load<'_>, tasks: usize) {
             done.fetch_add(1, Ordering::SeqCst);
         });
     }
-    wait_until("all that was spawned has run", || done.load(Ordering::SeqCst) == tasks);
+    wait_while_it_moves("all that was spawned has run", tasks, || done.load(Ordering::SeqCst));
 }
 
 fn scoped(pool: &ThreadPool, load: &Load<'_>, tasks: usize) {
@@ -76,11 +76,12 @@ fn load_on_rayon(server: &Server) {
     let load = Load::new(server, &["default", "other"], TaskPolicy::CloseDue);
     let pool = pool(WORKERS);
     run_on_each(&pool, &load, 2);
-    spawn(&pool, &load, 40_000);
-    scoped(&pool, &load, 40_000);
-    iterated(&pool, &load, TASKS - 80_000 - WORKERS);
+    let a_third = tasks() / 3;
+    spawn(&pool, &load, a_third);
+    scoped(&pool, &load, a_third);
+    iterated(&pool, &load, tasks() - 2 * a_third - WORKERS);
     assert_eq!(load.story.opened(), WORKERS * 2, "each thread has opened each alias once");
-    load.check(&Expected { jobs: TASKS, at_most: WORKERS * 2, left: WORKERS * 2 });
+    load.check(&Expected { jobs: tasks(), at_most: WORKERS * 2, left: WORKERS * 2 });
 }
 
 fn each_policy_on_rayon(server: &Server) {

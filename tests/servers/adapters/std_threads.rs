@@ -6,7 +6,7 @@ use std::thread;
 use dockline::TaskPolicy;
 use dockline_tests::servers::Server;
 
-use super::load::{AtEnd, Expected, LEAVING, Load, TASKS, WORKERS, hundred_connections};
+use super::load::{AtEnd, Expected, LEAVING, Load, WORKERS, hundred_connections, tasks};
 use crate::case::{Case, case};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -25,7 +25,7 @@ fn load_on_std_threads(server: &Server) {
         .map(|_| {
             let (connections, job, ready) = (load.connections.clone(), load.job(), Arc::clone(&ready));
             thread::spawn(move || {
-                for _ in 0..TASKS / WORKERS {
+                for _ in 0..tasks() / WORKERS {
                     connections.task(|| job.run())();
                 }
                 ready.0.wait();
@@ -37,7 +37,7 @@ fn load_on_std_threads(server: &Server) {
     {
         let _over = AtEnd(&ready.1);
         assert_eq!(load.story.opened(), WORKERS * 2, "each thread has opened each alias once");
-        load.check(&Expected { jobs: TASKS, at_most: WORKERS * 2, left: WORKERS * 2 });
+        load.check(&Expected { jobs: tasks(), at_most: WORKERS * 2, left: WORKERS * 2 });
     }
     for worker in workers {
         worker.join().unwrap();

@@ -7,7 +7,7 @@ use dockline::TaskPolicy;
 use dockline_tests::servers::Server;
 use threadpool::ThreadPool;
 
-use super::load::{Expected, LEAVING, Load, TASKS, WORKERS, hundred_connections};
+use super::load::{Expected, LEAVING, Load, WORKERS, hundred_connections, tasks};
 use crate::case::{Case, case};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -40,10 +40,10 @@ fn load_on_threadpool(server: &Server) {
     let load = Load::new(server, &["default", "other"], TaskPolicy::CloseDue);
     let pool = ThreadPool::new(WORKERS);
     run_on_each(&pool, &load, 2);
-    run_tasks(&pool, &load, TASKS - WORKERS);
+    run_tasks(&pool, &load, tasks() - WORKERS);
     pool.join();
     assert_eq!(load.story.opened(), WORKERS * 2, "each worker has opened each alias once");
-    load.check(&Expected { jobs: TASKS, at_most: WORKERS * 2, left: WORKERS * 2 });
+    load.check(&Expected { jobs: tasks(), at_most: WORKERS * 2, left: WORKERS * 2 });
 }
 
 fn each_policy_on_threadpool(server: &Server) {

@@ -10,7 +10,7 @@ use dockline::{Connections, TaskPolicy};
 use dockline_tests::servers::Server;
 use tiny_http::{Response, Server as Http};
 
-use super::load::{Expected, Job, Load, TASKS, WORKERS, hundred_connections};
+use super::load::{Expected, Job, Load, WORKERS, hundred_connections, tasks};
 use crate::case::{Case, case};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -32,14 +32,14 @@ fn load_on_tiny_http(server: &Server) {
     let http = Arc::new(Http::http("127.0.0.1:0").expect("a port"));
     let address = http.server_addr().to_ip().expect("an address");
     let workers: Vec<_> = (0..WORKERS).map(|_| serve(&http, &load.connections, load.job())).collect();
-    let clients: Vec<_> = (0..WORKERS).map(|_| thread::spawn(move || ask(address, TASKS / WORKERS))).collect();
+    let clients: Vec<_> = (0..WORKERS).map(|_| thread::spawn(move || ask(address, tasks() / WORKERS))).collect();
     for client in clients {
         client.join().unwrap();
     }
     // Which of the workers have had a request is by chance; each has one connection.
     let left = load.story.opened();
     assert!((1..=WORKERS).contains(&left), "{left}");
-    load.check(&Expected { jobs: TASKS, at_most: WORKERS, left });
+    load.check(&Expected { jobs: tasks(), at_most: WORKERS, left });
 
     for _ in &workers {
         http.unblock();
@@ -47,7 +47,7 @@ fn load_on_tiny_http(server: &Server) {
     for worker in workers {
         worker.join().unwrap();
     }
-    assert_eq!((started.load(Ordering::SeqCst), finished.load(Ordering::SeqCst)), (TASKS, TASKS));
+    assert_eq!((started.load(Ordering::SeqCst), finished.load(Ordering::SeqCst)), (tasks(), tasks()));
 }
 
 fn counter() -> Arc<AtomicUsize> {

@@ -1,0 +1,513 @@
+//! A cap: how many physical connections there may be, who has them, and who waits for one.
+//!
+//! Two ways lead to a connection when the cap is reached: a *permit*, the right to open one, and a connection that its owner has
+//! *parked*, which means that it may be taken. What holds whenever `ledger` is not locked:
+//!
+//! 1. Each permit has one [`Holder`] in the ledger, from before its connection is opened until after it is closed.
+//! 2. Nobody waits while a permit is free, unless the server has refused one a moment ago ([`Ceiling`]). A permit that is given back
+//!    is assigned to the head of the queue under the same lock, so no newcomer can come between: first come, first served.
+//! 3. Nobody waits for long while a connection is parked. Whoever waits publishes himself (`waiting`) and then scans; whoever parks
+//!    parks and then looks at `waiting`. Both do so in sequentially consistent order, so at least one of them sees the other. It
+//!    is the owner's duty, after each time that he has locked a place that is parked, to look: see [`Cap::serve_if_any_waits`].
+//! 4. Whoever waits stands in the queue once. He leaves it by being assigned something or by giving up, under the lock. What was
+//!    assigned to somebody who gives up is his all the same: [`Waiting::give_up`] hands it over.
+//! 5. Under the lock nothing is called that blocks, logs, or is the program's. A place is only ever tried.
+//! 6. A process that was forked never takes the lock of a cap of its parent's.
+//!
+//! That a permit is assigned to the head of the queue under the lock is the idea of tokio's batch semaphore; that what is parked
+//! stays with its thread is Agroal's and HikariCP's.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::link::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, Process, fence};
+
+/// Where a connection can be: one thread's, for one alias.
+pub(crate) trait Place: Send + Sync {
+    /// The connection.
+    type Link: Send;
+
+    /// Returns since when a connection is parked here, in any unit; `None` if none is. A glance, without a lock.
+    fn parked_since(&self) -> Option<u64>;
+
+    /// Takes the connection, if it is parked and nobody is looking at it.
+    fn take_parked(&self) -> Option<Self::Link>;
+
+    /// Whether a connection of the other place would do here as it is.
+    fn is_alike(&self, other: &Self) -> bool;
+
+    /// Whether both are of one thread.
+    fn is_of_same_thread(&self, other: &Self) -> bool;
+}
+
+/// The cap of one alias, or of several.
+pub(crate) struct Cap<P: Place> {
+    name: String,
+    process: Process,
+    /// The length of the queue.
+    waiting: AtomicUsize,
+    /// How many connections there are beyond what may be.
+    excess: AtomicUsize,
+    ledger: Mutex<Ledger<P>>,
+}
+
+struct Ledger<P: Place> {
+    max: usize,
+    ceiling: Option<Ceiling>,
+    holders: Vec<Holder<P>>,
+    queue: VecDeque<Arc<Waiter<P>>>,
+    last_ticket: u64,
+    counts: Counts,
+    last_error: Option<String>,
+}
+
+/// The server had no place for another connection, below the cap: until then, no more are opened than there were.
+#[derive(Clone, Copy)]
+struct Ceiling {
+    max: usize,
+    until: Instant,
+}
+
+/// Who has a permit.
+pub(crate) struct Holder<P> {
+    ticket: u64,
+    pub(crate) place: Arc<P>,
+    pub(crate) stage: Stage,
+}
+
+impl<P> Clone for Holder<P> {
+    fn clone(&self) -> Self {
+        Self { ticket: self.ticket, place: Arc::clone(&self.place), stage: self.stage }
+    }
+}
+
+/// What becomes of a permit's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Opening,
+    Open,
+    Closing,
+}
+
+/// What has happened at a cap since it was made.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) handed_over: u64,
+    pub(crate) timeouts: u64,
+}
+
+/// How a cap stands.
+pub(crate) struct Standing<P> {
+    pub(crate) max: usize,
+    pub(crate) holders: Vec<Holder<P>>,
+    pub(crate) waiting: Vec<(Arc<P>, Instant)>,
+    pub(crate) counts: Counts,
+    pub(crate) last_error: Option<String>,
+}
+
+/// What somebody who waits is given.
+pub(crate) enum Grant<P: Place> {
+    /// The right to open a connection.
+    Permit(Permit<P>),
+    /// A connection that another thread had parked.
+    Link(P::Link),
+    /// Nothing: what he waits for is to be thought over, for the registry or the alias has changed.
+    Nothing,
+}
+
+struct Waiter<P: Place> {
+    place: Arc<P>,
+    since: Instant,
+    told: Mutex<Told<P>>,
+    bell: Condvar,
+}
+
+struct Told<P: Place> {
+    grant: Option<Grant<P>>,
+    /// He is the head of the queue, and may look again then.
+    look_at: Option<Instant>,
+}
+
+impl<P: Place> Cap<P> {
+    /// A cap of `max`, which is at least 1. The name is for messages.
+    pub(crate) fn new(name: String, max: usize) -> Self {
+        Self {
+            name,
+            process: Process::current(),
+            waiting: AtomicUsize::new(0),
+            excess: AtomicUsize::new(0),
+            ledger: Mutex::new(Ledger {
+                max,
+                ceiling: None,
+                holders: Vec::new(),
+                queue: VecDeque::new(),
+                last_ticket: 0,
+                counts: Counts::default(),
+                last_error: None,
+            }),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Changes how many there may be. Returns connections that are parked and are now too many, to be closed; others become fewer
+    /// as work ends: see [`is_above`](Cap::is_above).
+    #[must_use]
+    pub(crate) fn set_max(self: &Arc<Self>, max: usize) -> Vec<P::Link> {
+        let mut ledger = self.ledger();
+        if ledger.max == max {
+            return Vec::new();
+        }
+        ledger.max = max;
+        self.serve_all(&mut ledger);
+        let excess = ledger.holders.len().saturating_sub(max);
+        self.excess.store(excess, Ordering::Relaxed);
+        let mut parked: Vec<(u64, &Holder<P>)> =
+            ledger.holders.iter().filter_map(|holder| Some((holder.place.parked_since()?, holder))).collect();
+        parked.sort_unstable_by_key(|(since, _)| *since);
+        parked.into_iter().filter_map(|(_, holder)| holder.place.take_parked()).take(excess).collect()
+    }
+
+    /// Whether there are more connections than may be, so that one that is not needed is to be closed. A glance.
+    #[inline]
+    pub(crate) fn is_above(&self) -> bool {
+        self.excess.load(Ordering::Relaxed) > 0
+    }
+
+    /// Asks for a connection, behind all who have asked before; or before them, for who was the first already.
+    pub(crate) fn claim(self: &Arc<Self>, place: &Arc<P>, since: Instant, order: Order) -> Waiting<P> {
+        let told = Mutex::new(Told { grant: None, look_at: None });
+        let waiter = Arc::new(Waiter { place: Arc::clone(place), since, told, bell: Condvar::new() });
+        let mut ledger = self.ledger();
+        match order {
+            Order::Last => ledger.queue.push_back(Arc::clone(&waiter)),
+            Order::First => ledger.queue.push_front(Arc::clone(&waiter)),
+        }
+        self.publish(&ledger);
+        self.serve_all(&mut ledger);
+        drop(ledger);
+        Waiting { cap: Arc::clone(self), waiter, is_over: false }
+    }
+
+    /// For the owner of a place that is parked, after each time that he has locked it: whoever waits may have tried it in vain just
+    /// then.
+    #[inline]
+    pub(crate) fn serve_if_any_waits(self: &Arc<Self>) {
+        fence(Ordering::SeqCst);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.serve();
+        }
+    }
+
+    /// Whether anybody waits. For the owner of a place who takes back what he has parked: if so, it is not his turn.
+    #[inline]
+    pub(crate) fn any_waits(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.waiting.load(Ordering::SeqCst) > 0
+    }
+
+    #[cold]
+    fn serve(self: &Arc<Self>) {
+        if self.process == Process::current() {
+            self.serve_all(&mut self.ledger());
+        }
+    }
+
+    /// The server has no place for the connection that the permit was for.
+    pub(crate) fn refused(self: &Arc<Self>, permit: Permit<P>, until: Instant, error: String) {
+        let mut ledger = self.ledger();
+        ledger.last_error = Some(error);
+        let others = ledger.holders.len().saturating_sub(1);
+        ledger.ceiling = Some(Ceiling { max: others, until });
+        drop(ledger);
+        drop(permit);
+    }
+
+    /// Keeps the error of a connection that could not be opened, for those who wait in vain.
+    pub(crate) fn failed(&self, error: String) {
+        self.ledger().last_error = Some(error);
+    }
+
+    /// Counts somebody who has waited in vain.
+    pub(crate) fn timed_out(&self) {
+        self.ledger().counts.timeouts += 1;
+    }
+
+    /// Wakes those who wait for these places: they have to think again.
+    pub(crate) fn wake(&self, which: impl Fn(&P) -> bool) {
+        let mut ledger = self.ledger();
+        let (woken, others) = ledger.queue.drain(..).partition(|waiter| which(&waiter.place));
+        ledger.queue = others;
+        self.publish(&ledger);
+        let woken: VecDeque<Arc<Waiter<P>>> = woken;
+        woken.iter().for_each(|waiter| waiter.tell(Grant::Nothing));
+    }
+
+    /// How it stands now.
+    pub(crate) fn standing(&self) -> Standing<P> {
+        let ledger = self.ledger();
+        Standing {
+            max: ledger.max,
+            holders: ledger.holders.clone(),
+            waiting: ledger.queue.iter().map(|waiter| (Arc::clone(&waiter.place), waiter.since)).collect(),
+            counts: ledger.counts,
+            last_error: ledger.last_error.clone(),
+        }
+    }
+
+    /// Whether nothing is had and nobody waits.
+    pub(crate) fn is_unused(&self) -> bool {
+        let ledger = self.ledger();
+        ledger.holders.is_empty() && ledger.queue.is_empty()
+    }
+
+    fn release(self: &Arc<Self>, ticket: u64) {
+        let mut ledger = self.ledger();
+        if let Some(at) = ledger.holders.iter().position(|holder| holder.ticket == ticket) {
+            ledger.holders.swap_remove(at);
+        }
+        self.excess.store(ledger.holders.len().saturating_sub(ledger.max), Ordering::Relaxed);
+        self.serve_all(&mut ledger);
+    }
+
+    /// Gives what there is to those who wait, from the head on.
+    fn serve_all(self: &Arc<Self>, ledger: &mut Ledger<P>) {
+        while let Some(head) = ledger.queue.front().map(Arc::clone) {
+            let grant = match ledger.room() {
+                Room::Free => None,
+                room => match ledger.take_parked(&head.place) {
+                    Some(link) => Some(link),
+                    None => {
+                        if let Room::From(moment) = room {
+                            head.look_at(moment);
+                        }
+                        return;
+                    }
+                },
+            };
+            ledger.queue.pop_front();
+            self.publish(ledger);
+            let grant = match grant {
+                Some(link) => {
+                    ledger.counts.handed_over += 1;
+                    Grant::Link(link)
+                }
+                None => {
+                    ledger.last_ticket += 1;
+                    let ticket = ledger.last_ticket;
+                    ledger.holders.push(Holder { ticket, place: Arc::clone(&head.place), stage: Stage::Opening });
+                    Grant::Permit(Permit { cap: Arc::clone(self), ticket, is_over: false })
+                }
+            };
+            head.tell(grant);
+        }
+    }
+
+    fn publish(&self, ledger: &Ledger<P>) {
+        self.waiting.store(ledger.queue.len(), Ordering::SeqCst);
+        // Before the scan that follows.
+        fence(Ordering::SeqCst);
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger<P>> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where in the queue somebody stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    Last,
+    First,
+}
+
+/// Whether a permit is free.
+enum Room {
+    Free,
+    Full,
+    /// The server may have a place then.
+    From(Instant),
+}
+
+impl<P: Place> Ledger<P> {
+    fn room(&mut self) -> Room {
+        let held = self.holders.len();
+        if held >= self.max {
+            return Room::Full;
+        }
+        match self.ceiling {
+            Some(ceiling) if held >= ceiling.max => {
+                if Instant::now() < ceiling.until {
+                    return Room::From(ceiling.until);
+                }
+                self.ceiling = None;
+                Room::Free
+            }
+            _ => Room::Free,
+        }
+    }
+
+    /// Takes the connection that was parked the longest; one that would do as it is comes first.
+    fn take_parked(&mut self, place: &Arc<P>) -> Option<P::Link> {
+        let mut parked: Vec<(bool, u64, usize)> = Vec::new();
+        for (at, holder) in self.holders.iter().enumerate() {
+            if let Some(since) = holder.place.parked_since().filter(|_| holder.stage == Stage::Open) {
+                parked.push((!holder.place.is_alike(place), since, at));
+            }
+        }
+        parked.sort_unstable();
+        // One that somebody looks at just now is served by whoever looks.
+        parked.into_iter().find_map(|(_, _, at)| self.holders[at].place.take_parked())
+    }
+}
+
+impl<P: Place> Waiter<P> {
+    fn tell(&self, grant: Grant<P>) {
+        let mut told = self.told();
+        told.grant = Some(grant);
+        drop(told);
+        self.bell.notify_one();
+    }
+
+    fn look_at(&self, moment: Instant) {
+        let mut told = self.told();
+        if told.look_at != Some(moment) {
+            told.look_at = Some(moment);
+            drop(told);
+            self.bell.notify_one();
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told<P>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to have one physical connection. It is passed on when it is dropped.
+pub(crate) struct Permit<P: Place> {
+    cap: Arc<Cap<P>>,
+    ticket: u64,
+    is_over: bool,
+}
+
+impl<P: Place> Permit<P> {
+    pub(crate) fn cap(&self) -> &Arc<Cap<P>> {
+        &self.cap
+    }
+
+    /// Its connection is open, and sits there.
+    pub(crate) fn is_at(&self, place: &Arc<P>) {
+        self.change(|holder| {
+            holder.place = Arc::clone(place);
+            holder.stage = Stage::Open;
+        });
+    }
+
+    /// Its connection is opened, or closed, now.
+    pub(crate) fn is(&self, stage: Stage) {
+        self.change(|holder| holder.stage = stage);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Holder<P>)) {
+        if self.cap.process != Process::current() {
+            return;
+        }
+        if let Some(holder) = self.cap.ledger().holders.iter_mut().find(|holder| holder.ticket == self.ticket) {
+            change(holder);
+        }
+    }
+}
+
+impl<P: Place> Drop for Permit<P> {
+    fn drop(&mut self) {
+        if !self.is_over && self.cap.process == Process::current() {
+            self.is_over = true;
+            self.cap.release(self.ticket);
+        }
+    }
+}
+
+/// A place in the queue. It is given up when it is dropped.
+pub(crate) struct Waiting<P: Place> {
+    cap: Arc<Cap<P>>,
+    waiter: Arc<Waiter<P>>,
+    is_over: bool,
+}
+
+impl<P: Place> Waiting<P> {
+    /// Returns what was assigned, once.
+    pub(crate) fn granted(&mut self) -> Option<Grant<P>> {
+        let grant = self.waiter.told().grant.take();
+        // Whoever was assigned something stands in the queue no more.
+        self.is_over |= grant.is_some();
+        grant
+    }
+
+    /// Whether nobody but this thread itself could end the wait.
+    pub(crate) fn is_for_itself(&self) -> bool {
+        let ledger = self.cap.ledger();
+        let mut holders = ledger.holders.iter();
+        ledger.ceiling.is_none()
+            && !ledger.holders.is_empty()
+            && holders.all(|holder| {
+                holder.stage == Stage::Open && holder.place.is_of_same_thread(&self.waiter.place)
+            })
+    }
+
+    /// Waits until something is assigned, up to the deadline.
+    pub(crate) fn wait(&mut self, deadline: Instant) -> Option<Grant<P>> {
+        loop {
+            let mut told = self.waiter.told();
+            loop {
+                if let Some(grant) = told.grant.take() {
+                    self.is_over = true;
+                    return Some(grant);
+                }
+                let now = Instant::now();
+                if now >= deadline {
+                    return None;
+                }
+                let until = told.look_at.map_or(deadline, |moment| moment.min(deadline));
+                if now >= until {
+                    told.look_at = None;
+                    break;
+                }
+                let waited = self.waiter.bell.wait_timeout(told, until.saturating_duration_since(now));
+                told = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+            drop(told);
+            self.cap.serve();
+        }
+    }
+
+    /// Leaves the queue. What was assigned meanwhile is returned, for it is this thread's.
+    pub(crate) fn give_up(mut self) -> Option<Grant<P>> {
+        self.leave()
+    }
+
+    fn leave(&mut self) -> Option<Grant<P>> {
+        self.is_over = true;
+        let mut ledger = self.cap.ledger();
+        // Whoever gives up has mostly waited the longest.
+        if let Some(at) = ledger.queue.iter().position(|waiter| Arc::ptr_eq(waiter, &self.waiter)) {
+            ledger.queue.remove(at);
+            self.cap.publish(&ledger);
+            // Whoever is the head now may have to look at the clock.
+            self.cap.serve_all(&mut ledger);
+        }
+        drop(ledger);
+        self.granted()
+    }
+}
+
+impl<P: Place> Drop for Waiting<P> {
+    fn drop(&mut self) {
+        if !self.is_over && self.cap.process == Process::current() {
+            drop(self.leave());
+        }
+    }
+}
+

@@ -1,0 +1,279 @@
+//! How a connection is had under a cap: a permit to open one, or one that another thread has parked.
+//!
+//! Below the cap nothing here is on the way of a statement or a request, except that a connection is parked at a boundary and taken
+//! back by the next statement. Both happen under the lock that the owner takes anyway.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::base::error::{Error, Result};
+use crate::base::moment::stamp;
+use crate::config::backend::{Health, Session};
+use crate::config::engines::AliasConfig;
+use crate::config::findings::warn_once;
+use crate::link::cap::{Grant, Order, Permit, Stage};
+use crate::link::caps::{SeatCap, cap_of};
+use crate::link::exhausted;
+use crate::link::seat::{Link, Seat};
+use crate::slot::Slot;
+use crate::slot::reason::CloseReason;
+use crate::slot::turn::Turn;
+
+/// After the server had no place for another connection, it is asked again so much later, unless one of ours is closed before.
+const SERVER_FULL_PAUSE: Duration = Duration::from_millis(100);
+/// A connection that has less time than this to be opened is not begun.
+const TOO_SHORT: Duration = Duration::from_millis(1);
+/// What stands for a limit beyond what the clock can tell.
+const AGES: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// The permit of a connection.
+pub(crate) type SeatPermit = Permit<Seat>;
+
+/// What came of asking for a connection.
+pub(super) enum Acquired {
+    /// A new one.
+    New(Box<dyn Session>, Option<SeatPermit>),
+    /// One that another thread had parked.
+    Taken(Box<Link>),
+    /// The alias has got other settings meanwhile. The permit counts for those too, if they have the same cap.
+    Outdated(Option<SeatPermit>),
+}
+
+impl Slot {
+    /// Gets a connection: opens one, if the cap allows it, or waits for its turn. `kept` is the permit of one that this replaces.
+    pub(super) fn acquire(
+        &self,
+        config: &Arc<AliasConfig>,
+        started: Instant,
+        kept: Option<SeatPermit>,
+    ) -> Result<Acquired> {
+        let Some(cap) = self.cap(config) else {
+            return self.connect_session(config, None).map(|session| Acquired::New(session, None));
+        };
+        let timeout = config.settings.get_acquire_timeout();
+        let deadline = started.checked_add(timeout).unwrap_or(started + AGES);
+        let mut kept = kept.filter(|permit| Arc::ptr_eq(permit.cap(), &cap));
+        let mut order = Order::Last;
+        loop {
+            let grant = match kept.take() {
+                Some(permit) => Grant::Permit(permit),
+                None => self.wait_for(&cap, started, deadline, timeout, order)?,
+            };
+            match grant {
+                Grant::Nothing => {
+                    if self.is_shut_down() {
+                        return Err(self.shut_down());
+                    }
+                    return Ok(Acquired::Outdated(None));
+                }
+                Grant::Link(link) => match self.make_fit(link, config) {
+                    Ok(link) => {
+                        if let Some(permit) = &link.permit {
+                            permit.is_at(self.seat());
+                        }
+                        return Ok(Acquired::Taken(Box::new(link)));
+                    }
+                    Err(permit) => kept = permit,
+                },
+                Grant::Permit(permit) => {
+                    permit.is(Stage::Opening);
+                    let is_newest = self.desk.newest(self.alias()).is_ok_and(|newest| Arc::ptr_eq(&newest, config));
+                    if !is_newest {
+                        return Ok(Acquired::Outdated(Some(permit)));
+                    }
+                    if deadline.saturating_duration_since(Instant::now()) < TOO_SHORT {
+                        drop(permit);
+                        return Err(self.timed_out(&cap, timeout));
+                    }
+                    match self.connect_session(config, Some(deadline)) {
+                        Ok(session) => {
+                            permit.is_at(self.seat());
+                            return Ok(Acquired::New(session, Some(permit)));
+                        }
+                        Err(error) if error.is_server_full() && !self.is_shut_down() => {
+                            cap.refused(permit, Instant::now() + SERVER_FULL_PAUSE, error.brief());
+                            // It was this one's turn.
+                            order = Order::First;
+                        }
+                        Err(error) => {
+                            cap.failed(error.brief());
+                            drop(permit);
+                            return Err(error);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn wait_for(
+        &self,
+        cap: &Arc<SeatCap>,
+        started: Instant,
+        deadline: Instant,
+        timeout: Duration,
+        order: Order,
+    ) -> Result<Grant<Seat>> {
+        let mut waiting = cap.claim(self.seat(), started, order);
+        if let Some(grant) = waiting.granted() {
+            return Ok(grant);
+        }
+        if waiting.is_for_itself() {
+            return match waiting.give_up() {
+                Some(grant) => Ok(grant),
+                None => Err(exhausted::waits_for_itself(cap, Instant::now())),
+            };
+        }
+        if self.is_shut_down() {
+            // Else whoever shuts down sees that it waits.
+            return waiting.give_up().ok_or_else(|| self.shut_down());
+        }
+        match waiting.wait(deadline).or_else(|| waiting.give_up()) {
+            Some(grant) => Ok(grant),
+            None => Err(self.timed_out(cap, timeout)),
+        }
+    }
+
+    #[cold]
+    fn timed_out(&self, cap: &Arc<SeatCap>, timeout: Duration) -> Error {
+        cap.timed_out();
+        exhausted::timed_out(cap, self.seat(), timeout, Instant::now())
+    }
+
+    /// Makes sure that a connection of another thread's does here. If it does not, it is closed, and what is left is its permit.
+    fn make_fit(&self, mut link: Link, config: &Arc<AliasConfig>) -> Result<Link, Option<SeatPermit>> {
+        let Some(reason) = self.unfit(&mut link, config) else { return Ok(link) };
+        let permit = link.permit.take();
+        self.retire(Some(link), reason);
+        Err(permit)
+    }
+
+    fn unfit(&self, link: &mut Link, config: &Arc<AliasConfig>) -> Option<CloseReason> {
+        if !Arc::ptr_eq(&link.config, config) {
+            let is_same_alias = link.config.alias == config.alias;
+            return Some(if is_same_alias { CloseReason::Replaced } else { CloseReason::MadeRoom });
+        }
+        let now = Instant::now();
+        if link.ages.is_too_old(now) {
+            return Some(CloseReason::MaxAge);
+        }
+        if link.ages.is_idle_too_long(now) {
+            return Some(CloseReason::MaxIdle);
+        }
+        let is_there = match link.session.probe() {
+            Health::Alive => !link.ages.has_to_ask(|| now) || link.is_usable(),
+            Health::Ask => link.is_usable(),
+            Health::Gone(_) => false,
+        };
+        // What is known to be gone is nobody's to find out, whatever liveness is: this thread has never had it.
+        (!is_there).then_some(CloseReason::Unusable)
+    }
+
+    /// Connects, and warns once of what speaks against the alias.
+    fn connect_session(&self, config: &Arc<AliasConfig>, deadline: Option<Instant>) -> Result<Box<dyn Session>> {
+        let connect = || match deadline {
+            Some(deadline) => config.backend.connect_by(deadline),
+            None => config.backend.connect(),
+        };
+        let mut session = connect()?;
+        if !warn_once(config, &mut *session, self.desk.threads_of(self.alias())) {
+            let _ = session.close();
+            session = connect()?;
+        }
+        Ok(session)
+    }
+
+    /// The cap on connections of this configuration, remembered for as long as it stays the same.
+    fn cap(&self, config: &Arc<AliasConfig>) -> Option<Arc<SeatCap>> {
+        config.settings.get_max_connections()?;
+        if let Some((known, cap)) = &*self.cap.borrow()
+            && Arc::ptr_eq(known, config)
+        {
+            return Some(Arc::clone(cap));
+        }
+        let cap = cap_of(self.hot.id, config)?;
+        // What was there is dropped after the borrow: settings may hold closures of the program.
+        let before = self.cap.replace(Some((Arc::clone(config), Arc::clone(&cap))));
+        drop(before);
+        Some(cap)
+    }
+}
+
+/// Parking.
+impl Slot {
+    /// Lets whoever waits for a connection take this one, if there is a cap and nothing would be missed with it.
+    #[inline]
+    pub(super) fn park(&self, turn: &mut Turn<'_>, now: Instant) {
+        let Some(link) = turn.link().filter(|link| link.permit.is_some()) else { return };
+        let may_be_taken = self.may_be_taken(link);
+        if !may_be_taken || turn.is_parked() {
+            return;
+        }
+        self.is_taken.set(false);
+        turn.park(stamp(now));
+    }
+
+    /// Parks what the owner has used since the last boundary.
+    pub(crate) fn park_if_taken(&self) {
+        if !self.is_taken.get() || self.is_busy() || self.was_forked() {
+            return;
+        }
+        if let Ok(mut turn) = self.boundary_turn() {
+            self.park(&mut turn, Instant::now());
+        }
+    }
+
+    fn may_be_taken(&self, link: &mut Link) -> bool {
+        link.poison.is_none()
+            && !self.holds.any()
+            && self.telling.get() == 0
+            && !self.transaction.in_atomic_block()
+            && !link.in_transaction()
+            && self.flags.autocommit() == link.config.settings.get_autocommit()
+            && link.session.state().is_empty()
+    }
+
+    /// Takes back what is parked, for its owner needs it again. If somebody else waits, it is his turn: then this does nothing, and
+    /// the answer is false. `in_turn`: he has been let before.
+    pub(super) fn take_back(&self, turn: &mut Turn<'_>, in_turn: bool) -> bool {
+        if !turn.is_parked() {
+            return true;
+        }
+        turn.unpark();
+        if !in_turn && self.any_waits() {
+            turn.park(stamp(Instant::now()));
+            return false;
+        }
+        self.has_taken(Instant::now());
+        true
+    }
+
+    /// Nobody may take the connection from now on, until the next boundary.
+    pub(crate) fn keep_from_others(&self) {
+        if self.serial().is_some()
+            && !self.is_busy()
+            && let Ok(mut turn) = self.turn()
+        {
+            self.take_back(&mut turn, true);
+        }
+        self.seat().usage().set_held(true);
+    }
+
+    /// The owner has a connection that counts.
+    pub(super) fn has_taken(&self, now: Instant) {
+        self.is_taken.set(true);
+        self.seat().usage().began(now, self.trace.place());
+    }
+
+    fn any_waits(&self) -> bool {
+        self.cap.borrow().as_ref().is_some_and(|(_, cap)| cap.any_waits())
+    }
+
+    /// After each time that the owner has locked what is parked: whoever waits may have tried it in vain just then.
+    #[inline]
+    pub(super) fn serve_waiters(&self) {
+        if let Some((_, cap)) = &*self.cap.borrow() {
+            cap.serve_if_any_waits();
+        }
+    }
+}
