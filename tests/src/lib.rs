@@ -1,7 +1,8 @@
-//! What the tests of Dockline share: databases of their own, a record of what was opened and closed, a backend that
+//! What the tests of Dockline share: an allocator that counts, databases of their own, a record of what was opened and closed, a backend that
 //! plays a script, the log, private servers with certificates, a proxy that makes faults, random programs of
 //! transactions with a model of what they do, and the conformance runner.
 
+pub mod allocations;
 pub mod certificates;
 #[cfg(unix)]
 pub mod conformance;

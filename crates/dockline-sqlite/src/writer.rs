@@ -69,13 +69,12 @@ impl Writer {
         let databases = self.databases.borrow();
         let mut turns = self.turns.borrow_mut();
         let is_first = turns.is_empty();
-        let missing: Vec<_> = databases.iter().filter(|database| !turns.has(database)).collect();
-        if missing.is_empty() {
-            drop(turns);
-            self.describe(statement);
-            return Ok(());
-        }
-        for database in missing {
+        let mut has_all = true;
+        for database in databases.iter() {
+            if turns.has(database) {
+                continue;
+            }
+            has_all = false;
             match self.take_turn(database, watch, statement) {
                 Ok(turn) => turns.add(turn),
                 Err(error) => {
@@ -87,6 +86,10 @@ impl Writer {
             }
         }
         drop(turns);
+        if has_all {
+            self.describe(statement);
+            return Ok(());
+        }
         self.is_described.set(true);
         watch.meets_others(self.readers_are_apart);
         if is_first {

@@ -1,6 +1,6 @@
 //! What a program gets that was built without the backend of its URL.
 
-#![cfg(not(any(feature = "sqlite", feature = "mysql", feature = "postgres")))]
+#![cfg(not(feature = "with-backends"))]
 
 use dockline::{Connections, Databases, ErrorKind, Settings};
 

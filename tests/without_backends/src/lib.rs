@@ -1,0 +1,1 @@
+//! See `tests/feature_off.rs`.
