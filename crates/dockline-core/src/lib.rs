@@ -12,7 +12,7 @@
 //! | `thread` | what one thread has of a registry, and its end |
 //! | `shared` | what threads share: the table of aliases, [`signals`] |
 //! | `handle` | what a program holds: the connection, blocks, savepoints, hooks, holds, wrappers |
-//! | `slot` | one thread and one alias: statements, opening, replacing, closing, transactions |
+//! | `slot` | one thread and one alias: statements, opening, replacing, closing, transactions, [`events`] |
 //! | `link` | one physical connection, its ages, and its seat |
 //! | `config` | [`settings`](Settings), what a driver implements ([`backend`]), what a text does ([`statement`], [`placeholder`], [`batch`]) |
 //! | `base` | errors, values, rows, parameters |
@@ -29,6 +29,8 @@
 //! | `json` | `serde_json::Value`, and `RawJson` as types of yours |
 //! | `time` | `Date`, `Time`, `PrimitiveDateTime`, `OffsetDateTime`, `Duration`; brings `chrono` |
 //! | `uuid` | `uuid::Uuid` |
+//!
+//! The feature `serde` makes [`Status`] serializable.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -45,6 +47,7 @@ mod thread;
 pub use config::{backend, batch, placeholder, statement};
 pub use registry::testing;
 pub use shared::signals;
+pub use slot::events;
 
 pub use secrecy::{ExposeSecret, SecretString};
 
@@ -74,5 +77,6 @@ pub use registry::shutdown::{Left, ShutdownReport};
 pub use registry::task::Task;
 pub use registry::{Registry, RegistryBuilder};
 pub use shared::signals::Signals;
+pub use shared::status::{AliasStatus, ConnectionStatus, Counts, Phase, Status, Totals};
 pub use slot::query_log::LoggedQuery;
 pub use slot::wrappers::Executed;

@@ -99,6 +99,7 @@
 //! | [`Error`], [`ErrorKind`] | what can go wrong, and what to do about it |
 //! | [`ServerInfo`], [`Finding`] | what a server says of itself, and what speaks against it |
 //! | [`signals`] | hooks |
+//! | [`events`], [`Status`] | what happens on all threads, as it happens; what they have open now |
 //! | [`testing`] | transactions around tests, hooks that are captured, statements that are counted |
 //! | [`backend`] | writing a backend |
 //!
@@ -114,7 +115,10 @@
 //! | `derive` | | `#[derive(FromRow)]`, and derives for enums, newtypes and parameters by name |
 //! | `jiff` | | `Timestamp`, `civil::DateTime` and their like as values |
 //! | `json` | | `serde_json::Value` as a value, and JSON as types of yours |
+//! | `metrics` | | `observe::Metrics`: OpenTelemetry's metrics of databases |
+//! | `serde` | | [`Status`] can be serialized |
 //! | `time` | | `OffsetDateTime`, `PrimitiveDateTime` and their like as values |
+//! | `tracing` | | `observe::Traces`: a span per statement, inside one per transaction |
 //! | `uuid` | | `uuid::Uuid` as a value |
 //!
 //! # Logs
@@ -138,18 +142,21 @@ mod global;
 #[cfg(feature = "uuid")]
 pub use dockline_core::Binary;
 pub use dockline_core::{
-    Atomic, AtomicBlock, Canceller, Connection, ConnectionState, Constraint, ConstraintKind, DEFAULT_ALIAS,
-    DatabaseFailure, Databases, Element, Error, ErrorKind, ExecuteWrapper, Executed, Execution, ExposeSecret, Fact,
-    Finding, FromRow, FromValue, FromValueRef, Hold, HookOutcome, Interval, IsolationLevel, Left, Liveness,
-    LoggedQuery, NamedParams, NamedValue, Other, Params, RawJson, Registry, RegistryBuilder, Request, Result, Retry,
-    Row, RowIndex, Savepoint, SecretString, ServerInfo, Settings, Severity, ShutdownReport, Signals, Task, TaskPolicy,
-    Tls, ToValue, TransactionMode, Value, ValueError, backend, batch, list, named, params, placeholder, signals,
-    statement, testing,
+    AliasStatus, Atomic, AtomicBlock, Canceller, Connection, ConnectionState, ConnectionStatus, Constraint,
+    ConstraintKind, Counts, DEFAULT_ALIAS, DatabaseFailure, Databases, Element, Error, ErrorKind, ExecuteWrapper,
+    Executed, Execution, ExposeSecret, Fact, Finding, FromRow, FromValue, FromValueRef, Hold, HookOutcome, Interval,
+    IsolationLevel, Left, Liveness, LoggedQuery, NamedParams, NamedValue, Other, Params, Phase, RawJson, Registry,
+    RegistryBuilder, Request, Result, Retry, Row, RowIndex, Savepoint, SecretString, ServerInfo, Settings, Severity,
+    ShutdownReport, Signals, Status, Task, TaskPolicy, Tls, ToValue, Totals, TransactionMode, Value, ValueError,
+    backend, batch, events, list, named, params, placeholder, signals, statement, testing,
 };
 #[cfg(feature = "derive")]
 pub use dockline_derive::{FromRow, FromValue, NamedParams, ToValue};
 #[cfg(feature = "mysql")]
 pub use dockline_mysql::{Mysql, mysql};
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "metrics", feature = "tracing"))))]
+pub use dockline_observe as observe;
 #[cfg(feature = "postgres")]
 pub use dockline_postgres::{Postgres, postgres};
 #[cfg(feature = "sqlite")]

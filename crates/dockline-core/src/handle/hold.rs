@@ -16,6 +16,7 @@ pub struct Hold {
 impl Hold {
     pub(crate) fn new(slot: Rc<Slot>) -> Self {
         slot.holds.add(slot.serial());
+        slot.seat().vitals.set_holds(slot.holds.count());
         Self { slot }
     }
 }
@@ -23,6 +24,7 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         self.slot.holds.remove();
+        self.slot.seat().vitals.set_holds(self.slot.holds.count());
     }
 }
 

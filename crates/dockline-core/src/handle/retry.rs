@@ -8,6 +8,7 @@ use crate::base::error::{Error, Result, misuse};
 use crate::base::process::process;
 use crate::handle::atomic::Atomic;
 use crate::handle::connection::Connection;
+use crate::slot::events::{Event, Failure};
 
 /// Runs a closure as one atomic block, and runs it again where the database has undone all of it: after a deadlock, a
 /// serialization failure or a lock that was not to be had, and after a lost connection where the commit was certainly not
@@ -131,6 +132,10 @@ impl Retry {
                 "alias {:?}: attempt {attempt} of a transaction was undone, and is followed by another in {pause:.1?}",
                 db.alias()
             );
+            let failure = database_error(&error);
+            db.slot().tell(|events, source| {
+                events.tell(&Event::Retried { source, attempt, pause, failure: failure.map(Failure::new) });
+            });
             sleep(pause);
             attempt += 1;
         }

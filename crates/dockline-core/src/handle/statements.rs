@@ -26,9 +26,10 @@ impl Connection {
     #[track_caller]
     pub fn execute(&self, sql: &str, params: impl Params) -> Result<u64> {
         let params = params.into_values();
-        self.slot_here().statement(sql, params.as_ref(), false, |session, sql, params| {
+        let slot = self.slot_here();
+        slot.statement(sql, params.as_ref(), false, |session, sql, params| {
             let bound = bind(sql, params, || session.dialect())?;
-            session.execute(&bound.sql, &bound.params)
+            session.execute(&bound.sql, &bound.params).inspect(|changed| slot.news.rows(*changed))
         })
     }
 
@@ -60,7 +61,7 @@ impl Connection {
             ControlFlow::Continue(())
         };
         let (slot, expect) = (self.slot_here(), Expect::All);
-        let mut sink = Sink { slot, expect, heading: slot.last_heading(), take: &mut take, was_forked: false };
+        let mut sink = Sink { slot, expect, heading: slot.last_heading(), take: &mut take, rows: 0, was_forked: false };
         let id = slot.statement(sql, params.as_ref(), false, |session, sql, params| {
             let bound = bind(sql, params, || session.dialect())?;
             session.insert(&bound.sql, &bound.params, &mut sink)
@@ -190,11 +191,19 @@ impl Connection {
             ended = Some(next);
             ControlFlow::Break(())
         };
-        let mut sink =
-            Sink { slot: self.slot(), expect, heading: self.slot().last_heading(), take: &mut take, was_forked: false };
+        let mut sink = Sink {
+            slot: self.slot(),
+            expect,
+            heading: self.slot().last_heading(),
+            take: &mut take,
+            rows: 0,
+            was_forked: false,
+        };
         let result = self.slot_here().stream(sql, params.as_ref(), false, |session, sql, params| {
             let bound = bind(sql, params, || session.dialect())?;
-            session.query(&bound.sql, &bound.params, &mut sink).map(|rest| ((), rest))
+            let rest = session.query(&bound.sql, &bound.params, &mut sink)?;
+            sink.slot.news.rows(sink.rows);
+            Ok(((), rest))
         });
         let was_forked = sink.was_forked;
         match ended {
@@ -235,6 +244,7 @@ impl Connection {
             slot.statement(sql, &[], true, |session, sql, _| {
                 let mut bound = BoundRows::new(sql, session.dialect(), &mut rows)?;
                 let changed = session.execute_many(&bound.text(), &mut bound)?;
+                slot.news.rows(changed);
                 bound.failed.take().map_or(Ok(changed), |error| Err(error.with_fact(Fact::MayHaveExecuted)))
             })
         };
@@ -302,6 +312,8 @@ struct Sink<'a> {
     expect: Expect,
     heading: Arc<Heading>,
     take: &'a mut dyn FnMut(Row) -> ControlFlow<()>,
+    /// How many have come.
+    rows: u64,
     was_forked: bool,
 }
 
@@ -322,6 +334,7 @@ impl RowSink for Sink<'_> {
     }
 
     fn row(&mut self, values: Vec<Value>) -> ControlFlow<()> {
+        self.rows += 1;
         let next = (self.take)(Row::of(Arc::clone(&self.heading), values));
         // Elsewhere no code of the program's runs between two rows.
         self.was_forked = self.expect == Expect::Stream && self.slot.was_forked_inside();

@@ -92,6 +92,11 @@ impl Ages {
         self.asks_after.is_some_and(|after| self.pause(now()) >= after)
     }
 
+    /// When opening began.
+    pub(crate) fn opened_at(&self) -> Instant {
+        self.opened_at
+    }
+
     /// How long ago it was opened.
     pub(crate) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.opened_at)

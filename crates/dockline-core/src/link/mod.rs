@@ -6,3 +6,4 @@
 pub(crate) mod ages;
 pub(crate) mod left;
 pub(crate) mod seat;
+pub(crate) mod vitals;

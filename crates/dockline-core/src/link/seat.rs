@@ -10,6 +10,7 @@ use crate::base::process::{Process, process};
 use crate::config::backend::{Cancel, Session, SessionState};
 use crate::config::engines::AliasConfig;
 use crate::link::ages::{Ages, Birth};
+use crate::link::vitals::{Presence, Tally, Vitals};
 
 /// Where the physical connection of one thread and alias sits.
 ///
@@ -31,6 +32,10 @@ pub(crate) struct Seat {
     left: OnceCell<Left>,
     /// The process was forked in the middle of a statement, and this is the child.
     forked_inside: AtomicBool,
+    /// What the owner shows of it.
+    pub(crate) vitals: Vitals,
+    /// What has happened on the alias.
+    pub(crate) tally: Arc<Tally>,
 }
 
 /// What was left to the parent, in a process that was forked.
@@ -41,7 +46,7 @@ pub(crate) struct Left {
 }
 
 impl Seat {
-    pub(crate) fn new(alias: Arc<str>) -> Self {
+    pub(crate) fn new(alias: Arc<str>, presence: Arc<Presence>, tally: Arc<Tally>) -> Self {
         let thread = std::thread::current();
         Self {
             alias,
@@ -54,6 +59,8 @@ impl Seat {
             process: process(),
             left: OnceCell::new(),
             forked_inside: AtomicBool::new(false),
+            vitals: Vitals::new(presence),
+            tally,
         }
     }
 
@@ -109,7 +116,17 @@ impl Seat {
 
     /// Whether somebody is closing what sat here.
     pub(crate) fn is_departing(&self) -> bool {
-        self.departing.load(Ordering::Acquire) > 0
+        self.departing_count() > 0
+    }
+
+    /// How many connections that sat here are being closed.
+    pub(crate) fn departing_count(&self) -> usize {
+        self.departing.load(Ordering::Acquire)
+    }
+
+    /// Whether a statement runs here.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
     }
 
     pub(crate) fn set_running(&self, running: bool) {
@@ -141,7 +158,9 @@ impl LinkGuard<'_> {
         self.link.as_mut()
     }
 
-    pub(crate) fn put(&mut self, link: Link) {
+    pub(crate) fn put(&mut self, mut link: Link) {
+        link.tally = Some(Arc::clone(&self.seat.tally));
+        self.seat.vitals.put(link.ages.opened_at(), link.statements, link.session.server_connection_id());
         *lock(&self.seat.cancel) = link.session.canceller();
         self.seat.serial.store(link.serial, Ordering::Relaxed);
         *self.link = Some(link);
@@ -151,6 +170,7 @@ impl LinkGuard<'_> {
         let mut link = self.link.take()?;
         // Under the lock: who finds the seat empty sees it.
         link.departing = Some(Departing::from(&self.seat.departing));
+        self.seat.vitals.taken();
         self.seat.serial.store(0, Ordering::Relaxed);
         lock(&self.seat.cancel).take();
         Some(link)
@@ -185,6 +205,8 @@ pub(crate) struct Link {
     /// After an error that makes the connection untrustworthy, whatever a check would say.
     pub(crate) poison: Option<Poison>,
     pub(crate) departing: Option<Departing>,
+    /// That of the seat that it sat in.
+    pub(crate) tally: Option<Arc<Tally>>,
     /// The process that opened it: in another one it is the parent's.
     process: Process,
     /// It stands for one that was left to the parent.
@@ -214,6 +236,7 @@ impl Link {
             in_block: false,
             poison: None,
             departing: None,
+            tally: None,
             process: process(),
             is_left: false,
         }
@@ -278,7 +301,17 @@ impl Bucket {
     }
 
     pub(crate) fn remove(&self, seat: &Arc<Seat>) {
-        lock(&self.seats).retain(|other| !Arc::ptr_eq(other, seat));
+        let mut seats = lock(&self.seats);
+        if let Some(at) = seats.iter().position(|other| Arc::ptr_eq(other, seat)) {
+            seats.remove(at);
+            // Under the lock, so that who visits the seats finds what it counted in one place or in the other.
+            seat.tally.fold(seat.vitals.counted());
+        }
+    }
+
+    /// Calls with each seat, under the lock: for a look, which may not wait for anything.
+    pub(crate) fn visit(&self, call: impl FnMut(&Arc<Seat>)) {
+        lock(&self.seats).iter().for_each(call);
     }
 
     pub(crate) fn seats(&self) -> Vec<Arc<Seat>> {

@@ -19,7 +19,9 @@ use crate::config::engines::Engines;
 use crate::config::settings::{Databases, Settings};
 use crate::handle::connection::Connection;
 use crate::shared::signals::Signals;
+use crate::shared::status::Status;
 use crate::shared::{Shared, does_not_exist, inherit};
+use crate::slot::events::Events;
 use crate::thread::desk::RECEIVERS;
 use crate::thread::local::{self, ThreadRegistry};
 
@@ -166,6 +168,29 @@ impl Registry {
     /// The signals of this registry.
     pub fn signals(&self) -> &Signals {
         &self.shared().signals
+    }
+
+    /// Reads what all threads have open: how many connections of each alias are in which state, each of them with its thread, and what
+    /// has happened in all. It opens nothing, asks no server, and never makes a statement wait. With 1,000 threads it takes less than a
+    /// millisecond.
+    ///
+    /// The counts of an alias are those of its list of connections, so they agree with each other. Threads go on while it reads.
+    ///
+    /// ```
+    /// # fn show(registry: &dockline_core::Registry) {
+    /// for alias in registry.status().aliases {
+    ///     println!("{}: {} open, {} in use", alias.alias, alias.counts.open, alias.counts.in_use);
+    /// }
+    /// # }
+    /// ```
+    pub fn status(&self) -> Status {
+        self.shared().status()
+    }
+
+    /// The events of this registry: who listens hears every statement and every connection of all of its threads. See
+    /// [`events`](crate::events).
+    pub fn events(&self) -> &Events {
+        &self.shared().hot.events
     }
 
     /// Adds an alias at run time.

@@ -6,8 +6,10 @@
 pub(crate) mod inherit;
 pub mod signals;
 pub(crate) mod state;
+pub(crate) mod status;
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -17,6 +19,7 @@ use crate::base::ids::{DEFAULT_ALIAS, RegistryId, TaskPolicy};
 use crate::base::logging::say;
 use crate::config::engines::{AliasConfig, Engines};
 use crate::config::settings::{Databases, Settings};
+use crate::link::vitals::Tally;
 use crate::shared::signals::{OwnReceivers, Signals};
 use crate::shared::state::{State, Table};
 use crate::slot::hot::Hot;
@@ -104,6 +107,23 @@ impl Shared {
         let Ok(table) = self.table() else { return Vec::new() };
         let is_atomic = |config: &&Arc<AliasConfig>| config.settings.get_atomic_requests();
         table.values().filter(is_atomic).map(|config| Arc::clone(&config.alias)).collect()
+    }
+
+    /// What has happened on an alias in all.
+    pub(crate) fn tally(&self, alias: &str) -> Arc<Tally> {
+        let state = self.state();
+        if let Some(tally) = state.tallies.load().get(alias) {
+            return Arc::clone(tally);
+        }
+        let (alias, tally) = (Arc::from(alias), Arc::new(Tally::default()));
+        state.tallies.rcu(|tallies| {
+            let mut tallies = BTreeMap::clone(tallies);
+            tallies.entry(Arc::clone(&alias)).or_insert_with(|| Arc::clone(&tally));
+            tallies
+        });
+        // Ours, or that of another thread, which was faster.
+        let tallies = state.tallies.load();
+        tallies.get(&alias).map_or(tally, Arc::clone)
     }
 
     fn configured(&self, alias: &str, settings: Settings) -> Result<Arc<AliasConfig>> {

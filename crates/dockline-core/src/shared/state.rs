@@ -10,6 +10,7 @@ use thread_local::ThreadLocal;
 use crate::base::process::{Process, process};
 use crate::config::engines::AliasConfig;
 use crate::link::seat::Bucket;
+use crate::link::vitals::Tally;
 
 /// What hangs on locks, of one process.
 pub(crate) struct State {
@@ -17,13 +18,26 @@ pub(crate) struct State {
     /// What each thread shows the others. `thread_local` drops none of it when a thread ends, and hands it to the next
     /// thread with that id: see [`Bucket`].
     pub(crate) buckets: ThreadLocal<Arc<Bucket>>,
+    /// What has happened on each alias, also on one that was removed.
+    pub(crate) tallies: ArcSwap<BTreeMap<Arc<str>, Arc<Tally>>>,
     pub(super) process: Process,
     pub(crate) inherited: Option<Inherited>,
 }
 
 impl State {
     pub(super) fn new(inherited: Option<Inherited>) -> Self {
-        Self { table: OnceCell::new(), buckets: ThreadLocal::new(), process: process(), inherited }
+        Self {
+            table: OnceCell::new(),
+            buckets: ThreadLocal::new(),
+            tallies: ArcSwap::default(),
+            process: process(),
+            inherited,
+        }
+    }
+
+    /// Returns how many seats have gone, of all aliases.
+    pub(super) fn seats_gone(&self) -> u64 {
+        self.tallies.load().values().map(|tally| tally.seats_gone()).sum()
     }
 }
 

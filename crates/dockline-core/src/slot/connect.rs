@@ -1,14 +1,16 @@
 //! How a connection is opened.
 
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::logging::say;
 use crate::config::findings::warn_once;
 use crate::link::ages::Birth;
-use crate::link::seat::Link;
+use crate::link::seat::{Link, Seat};
 use crate::slot::Slot;
+use crate::slot::events::{Event, Failure};
 
 /// Enough for receivers that use the connection that they are told of.
 const TELLING: u32 = 4;
@@ -24,6 +26,22 @@ pub(crate) enum Opening {
     ReplacementInBlock,
 }
 
+/// A connection is being opened for a seat, while this lives.
+struct IsOpening<'a>(&'a Seat);
+
+impl<'a> IsOpening<'a> {
+    fn begin(seat: &'a Seat) -> Self {
+        seat.vitals.set_opening(true);
+        Self(seat)
+    }
+}
+
+impl Drop for IsOpening<'_> {
+    fn drop(&mut self) {
+        self.0.vitals.set_opening(false);
+    }
+}
+
 impl Slot {
     /// Makes sure that there is a connection, without a statement.
     pub(crate) fn ensure_connection(self: &Rc<Self>) -> Result<()> {
@@ -35,6 +53,9 @@ impl Slot {
     /// Opens a connection, where none is (Django's `connect`).
     pub(crate) fn connect(self: &Rc<Self>, opening: Opening) -> Result<()> {
         let started = Instant::now();
+        if self.serial().is_none() && !self.is_busy() {
+            self.tell(|events, source| events.tell(&Event::Connecting { source }));
+        }
         let mut turn = self.turn()?;
         if turn.link().is_some() {
             return Ok(());
@@ -43,11 +64,29 @@ impl Slot {
         if self.telling.get() > TELLING {
             return Err(self.reopened_for_ever());
         }
-        let link = self.open(started, opening).map_err(|error| error.with_alias(self.alias_arc()))?;
+        let opened = {
+            let _opening = IsOpening::begin(self.seat());
+            self.open(started, opening)
+        };
+        let link = match opened {
+            Ok(link) => link,
+            Err(error) => {
+                self.seat().tally.connect_errors.fetch_add(1, Relaxed);
+                drop(turn);
+                let (error, elapsed) = (error.with_alias(self.alias_arc()), started.elapsed());
+                self.tell(|events, source| {
+                    events.tell(&Event::ConnectFailed { source, elapsed, failure: Failure::new(&error) });
+                });
+                return Err(error);
+            }
+        };
         let serial = link.serial;
+        self.news.connected(link.session.dialect());
         turn.put(link);
+        self.seat().tally.opened.fetch_add(1, Relaxed);
         drop(turn);
         let elapsed = started.elapsed();
+        self.tell(|events, source| events.tell(&Event::Connected { source, elapsed }));
         say!(debug, "alias {:?}: opened connection {serial} ({}) in {elapsed:.1?}", self.alias(), self.vendor());
         self.tell_of(|| self.desk.opened(self, serial, elapsed));
         // Either this sees that the registry was closed meanwhile, or who closed it sees the link.

@@ -11,7 +11,10 @@ use crate::slot::Slot;
 impl Slot {
     /// A seat of this process's own. It is leaked: others may hold guards of the earlier one, and it is one for each fork.
     pub(crate) fn renew_seat(&self) {
-        let seat = Box::new(Arc::new(Seat::new(self.alias_arc())));
+        let (presence, tally) = (self.first_seat.vitals.presence(), self.desk.tally(self.alias()));
+        let seat = Seat::new(self.alias_arc(), presence, tally);
+        seat.vitals.set_holds(self.holds.count());
+        let seat = Box::new(Arc::new(seat));
         self.later_seat.set(Some(Box::leak(seat)));
     }
 
@@ -51,6 +54,7 @@ impl Slot {
         let left = self.seat().leave_to_parent(false).unwrap_or_default();
         self.renew_seat();
         self.occupancy.forget_close();
+        self.news.forget();
         // They are dropped later: that is the program's code.
         self.transaction.forked(format!("{FORKED}, and the transaction is the parent's"));
         let in_transaction = left.in_transaction || self.transaction.in_atomic_block();

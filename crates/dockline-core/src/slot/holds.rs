@@ -24,6 +24,10 @@ impl Holds {
         self.count.set(self.count.get() - 1);
     }
 
+    pub(crate) fn count(&self) -> u32 {
+        self.count.get()
+    }
+
     pub(crate) fn any(&self) -> bool {
         self.count.get() > 0
     }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::base::ids::RegistryId;
+use crate::slot::events::Events;
 
 /// What every `get` reads. It has cache lines of its own, for what stands beside it is written.
 #[repr(align(128))]
@@ -17,6 +18,8 @@ pub(crate) struct Hot {
     warned_of_requests: AtomicBool,
     /// The log says what becomes of a task inside a block.
     warned_of_tasks: AtomicBool,
+    /// Who listens: changed as rarely as the rest.
+    pub(crate) events: Events,
 }
 
 impl Hot {
@@ -28,6 +31,7 @@ impl Hot {
             atomic_requests: AtomicBool::new(false),
             warned_of_requests: AtomicBool::new(false),
             warned_of_tasks: AtomicBool::new(false),
+            events: Events::default(),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::config::settings::Liveness;
 use crate::link::seat::Link;
 use crate::slot::Slot;
 use crate::slot::connect::Opening;
+use crate::slot::events::{Seen, TransactionOutcome};
 use crate::slot::reason::{CloseReason, LeftOpen};
 use crate::slot::standing::Cause;
 use crate::slot::turn::Turn;
@@ -102,21 +103,39 @@ impl Slot {
     /// What the socket says, without a round trip; or the server, where the socket cannot say it, and once a request where
     /// the settings ask for that. `None`: nothing speaks against the connection.
     fn looks_dead(&self, link: &mut Link, now: &Now) -> Option<Error> {
+        let (seen, error) = self.look(link, now);
+        match seen {
+            None => {}
+            Some(Seen::Alive) => self.seat().vitals.saw_alive(),
+            Some(Seen::Answered) => self.seat().vitals.saw_answer(),
+            Some(Seen::Gone) => self.seat().vitals.saw_gone(),
+        }
+        if let Some(seen) = seen.filter(|_| self.is_heard()) {
+            self.news.saw(link.serial, seen);
+        }
+        error
+    }
+
+    fn look(&self, link: &mut Link, now: &Now) -> (Option<Seen>, Option<Error>) {
         let settings = &link.config.settings;
         let asks_once = settings.get_conn_health_checks() && self.flags.take_health_check();
         let mut asks = asks_once;
+        let mut seen = None;
         if settings.get_liveness() != Liveness::Off {
             match link.session.probe() {
-                Health::Alive => {}
+                Health::Alive => seen = Some(Seen::Alive),
                 Health::Ask => asks = true,
-                Health::Gone(error) => return Some(error),
+                Health::Gone(error) => return (Some(Seen::Gone), Some(error)),
             }
             asks = asks || link.ages.has_to_ask(|| now.get());
         }
-        if !asks || link.is_usable() {
-            return None;
+        if !asks {
+            return (seen, None);
         }
-        Some(Error::new(ErrorKind::Operational, "the server does not answer"))
+        if link.is_usable() {
+            return (Some(Seen::Answered), None);
+        }
+        (Some(Seen::Gone), Some(Error::new(ErrorKind::Operational, "the server does not answer")))
     }
 
     /// Closes the connection where it is due: its alias has other settings, autocommit was changed and not restored, an
@@ -219,7 +238,11 @@ impl Slot {
         // A block that is still there is around the request or task.
         let by_hand = left_open == LeftOpen::All && !self.transaction.in_atomic_block();
         let is_looked_at = self.flags.autocommit() || by_hand;
-        if !self.trace.take_used() || self.is_busy() || self.serial().is_none() || !is_looked_at {
+        let was_used = self.trace.take_used();
+        if was_used && self.trace.is_reused(self.serial()) {
+            self.seat().vitals.reused();
+        }
+        if !was_used || self.is_busy() || self.serial().is_none() || !is_looked_at {
             return;
         }
         let Ok(mut turn) = self.turn() else { return };
@@ -233,6 +256,8 @@ impl Slot {
             link.poison(error.message().to_owned(), error.code(), false);
         }
         drop(turn);
+        self.seat().vitals.set_in_transaction(false);
+        self.tell_transaction_ended(TransactionOutcome::RolledBack);
         self.transaction.hooks.clear();
         let alias = self.alias();
         say!(

@@ -1,26 +1,29 @@
 //! One thread and one alias: the flags that Django keeps on a connection, and how it is opened, used and closed.
 //!
 //! [`Slot`] is made of parts that do not know it (`flags`, `occupancy`, `trace`, `holds`, `hooks`, `standing`, `blocks`, `wrappers`,
-//! `query_log`, `hot`). What is done with them stands in files of its own: a statement (`turn`), opening (`connect`), checking and
-//! replacing (`lifecycle`), closing (`retire`), blocks (`transaction`), a fork (`forked`). The physical connection itself sits in the
+//! `query_log`, `hot`, `events`, `news`). What is done with them stands in files of its own: a statement (`turn`), opening (`connect`), checking and
+//! replacing (`lifecycle`), closing (`retire`), blocks (`transaction`), a fork (`forked`), what listeners are told (`tell`). The physical connection itself sits in the
 //! slot's [`Seat`].
 //!
 //! This layer may not know handles, signals, the thread's other slots or the registry: what it needs of them is [`Desk`].
 
 pub(crate) mod blocks;
 pub(crate) mod connect;
+pub mod events;
 pub(crate) mod flags;
 pub(crate) mod forked;
 pub(crate) mod holds;
 pub(crate) mod hooks;
 pub(crate) mod hot;
 pub(crate) mod lifecycle;
+pub(crate) mod news;
 pub(crate) mod occupancy;
 pub(crate) mod query_log;
 pub(crate) mod reason;
 pub(crate) mod retire;
 pub(crate) mod savepoint_sql;
 pub(crate) mod standing;
+pub(crate) mod tell;
 pub(crate) mod trace;
 pub(crate) mod transaction;
 pub(crate) mod turn;
@@ -38,10 +41,12 @@ use crate::config::backend::Backend;
 use crate::config::engines::AliasConfig;
 use crate::config::settings::Liveness;
 use crate::link::seat::Seat;
+use crate::link::vitals::Tally;
 use crate::slot::blocks::Transaction;
 use crate::slot::flags::Flags;
 use crate::slot::holds::Holds;
 use crate::slot::hot::Hot;
+use crate::slot::news::News;
 use crate::slot::occupancy::Occupancy;
 use crate::slot::query_log::QueryLog;
 use crate::slot::reason::{CloseReason, ConnectionClosed};
@@ -69,6 +74,7 @@ pub(crate) struct Slot {
     heading: RefCell<Arc<Heading>>,
     pub(crate) occupancy: Occupancy,
     pub(crate) trace: Trace,
+    pub(crate) news: News,
     /// How many receivers are being told of this slot's connections, one inside the other.
     telling: Cell<u32>,
     /// The thread is ending, or the registry has gone.
@@ -83,6 +89,9 @@ pub(crate) trait Desk: Send + Sync {
 
     /// Returns how many threads have used the alias, and live.
     fn threads_of(&self, alias: &str) -> usize;
+
+    /// Returns what has happened on the alias in all, in this process.
+    fn tally(&self, alias: &str) -> Arc<Tally>;
 
     /// Tells of a connection that was opened.
     fn opened(&self, slot: &Rc<Slot>, serial: u64, elapsed: Duration);
@@ -118,6 +127,7 @@ impl Slot {
             log: QueryLog::default(),
             occupancy: Occupancy::default(),
             trace: Trace::new(),
+            news: News::default(),
             telling: Cell::new(0),
             ended: Cell::new(None),
         }

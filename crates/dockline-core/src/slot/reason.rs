@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::engines::AliasConfig;
+use crate::config::statement::Dialect;
+
 /// What `connection_closed` tells.
-#[derive(Debug)]
 pub struct ConnectionClosed {
     pub(crate) alias: Arc<str>,
     pub(crate) serial: u64,
@@ -13,6 +15,8 @@ pub struct ConnectionClosed {
     pub(crate) thread: String,
     pub(crate) age: Duration,
     pub(crate) statements: u64,
+    pub(crate) config: Arc<AliasConfig>,
+    pub(crate) dialect: Dialect,
 }
 
 impl ConnectionClosed {
@@ -48,6 +52,19 @@ impl ConnectionClosed {
     }
 }
 
+impl fmt::Debug for ConnectionClosed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionClosed")
+            .field("alias", &self.alias)
+            .field("serial", &self.serial)
+            .field("reason", &self.reason)
+            .field("thread", &self.thread)
+            .field("age", &self.age)
+            .field("statements", &self.statements)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Why a connection was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -74,6 +91,38 @@ pub enum CloseReason {
     Shutdown,
 }
 
+impl CloseReason {
+    /// All of them.
+    pub(crate) const ALL: &'static [Self] = &[
+        Self::Asked,
+        Self::MaxAge,
+        Self::MaxIdle,
+        Self::Unusable,
+        Self::Autocommit,
+        Self::Unread,
+        Self::Replaced,
+        Self::Removed,
+        Self::ThreadExit,
+        Self::Shutdown,
+    ];
+
+    /// Returns one word for it, as labels of metrics have it: `asked`, `max_age`, `thread_exit` and so on.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::MaxAge => "max_age",
+            Self::MaxIdle => "max_idle",
+            Self::Unusable => "unusable",
+            Self::Autocommit => "autocommit",
+            Self::Unread => "unread",
+            Self::Replaced => "replaced",
+            Self::Removed => "removed",
+            Self::ThreadExit => "thread_exit",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -97,4 +146,18 @@ pub(crate) enum LeftOpen {
     /// Where autocommit is off, the boundary closes the connection, or Django's rule keeps it.
     WithAutocommit,
     All,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::vitals::REASONS;
+
+    #[test]
+    fn each_reason_has_a_number_of_its_own() {
+        for (number, reason) in CloseReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, number, "{reason}");
+            assert!(number < REASONS, "{reason}");
+        }
+    }
 }

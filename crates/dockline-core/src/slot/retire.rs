@@ -2,12 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use crate::base::ending::is_ending;
 use crate::base::logging::{panic_text, say, thread_name};
 use crate::base::teller;
 use crate::link::seat::Link;
+use crate::slot::events::TransactionOutcome;
 use crate::slot::reason::{CloseReason, ConnectionClosed};
 use crate::slot::{Desk, Slot};
 
@@ -15,6 +17,13 @@ impl Slot {
     /// Tells of a connection that was taken out of its seat, and closes it.
     pub(crate) fn retire(&self, link: Option<Link>, reason: CloseReason) {
         if let Some(link) = link {
+            self.tell_what_was_seen();
+            let is_lost = reason == CloseReason::Unusable;
+            self.tell_transaction_ended(if is_lost {
+                TransactionOutcome::Lost
+            } else {
+                TransactionOutcome::RolledBack
+            });
             self.tell_of(|| retire(&self.desk, link, reason));
         }
     }
@@ -114,7 +123,12 @@ pub(crate) fn retire_by(desk: &Arc<dyn Desk>, link: Link, reason: CloseReason, d
         thread: thread_name(),
         age: link.ages.age(Instant::now()),
         statements: link.statements,
+        config: Arc::clone(&link.config),
+        dialect: link.session.dialect(),
     };
+    if let Some(tally) = &link.tally {
+        tally.closed[reason as usize].fetch_add(1, Relaxed);
+    }
     // A driver that panics here may be on a thread that is ending, where that would end the process.
     let Link { session, departing, .. } = link;
     let closed = catch_unwind(AssertUnwindSafe(|| match deadline {

@@ -8,6 +8,8 @@ pub(crate) struct Trace {
     statements: Cell<u64>,
     /// Something has run since it was last looked whether a transaction was left open.
     used: Cell<bool>,
+    /// The connection that the last request or task has worked on.
+    worked_on: Cell<Option<u64>>,
     called_from: Cell<&'static Location<'static>>,
     began_at: Cell<&'static Location<'static>>,
 }
@@ -18,6 +20,7 @@ impl Trace {
         Self {
             statements: Cell::new(0),
             used: Cell::new(false),
+            worked_on: Cell::new(None),
             called_from: Cell::new(Location::caller()),
             began_at: Cell::new(Location::caller()),
         }
@@ -38,6 +41,11 @@ impl Trace {
     /// Returns whether a statement has run since this was last asked.
     pub(crate) fn take_used(&self) -> bool {
         self.used.take()
+    }
+
+    /// Notes on which connection a request or task has worked; returns whether it is that of the one before.
+    pub(crate) fn is_reused(&self, serial: Option<u64>) -> bool {
+        serial.is_some() && self.worked_on.replace(serial) == serial
     }
 
     /// Notes where the program calls.

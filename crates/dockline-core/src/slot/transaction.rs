@@ -79,6 +79,7 @@ impl Slot {
     fn set_in_block(&self, in_block: bool) -> Result<()> {
         if let Some(link) = self.turn()?.link() {
             link.in_block = in_block;
+            self.seat().vitals.set_in_transaction(link.in_transaction());
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ pub(crate) struct Turn<'a> {
 pub(crate) enum Work<'sql> {
     Statement(&'sql str),
     /// A statement of which somebody further out tells.
-    Wrapped,
+    Wrapped(&'sql str),
     Native,
     SetAutocommit(bool),
     Begin,
@@ -42,7 +42,7 @@ impl<'sql> Work<'sql> {
             Self::SetAutocommit(false) | Self::Begin => Some("BEGIN"),
             Self::Commit => Some("COMMIT"),
             Self::Rollback => Some("ROLLBACK"),
-            Self::SetAutocommit(true) | Self::Native | Self::Wrapped => None,
+            Self::SetAutocommit(true) | Self::Native | Self::Wrapped(_) => None,
         }
     }
 
@@ -89,8 +89,9 @@ impl<'a> Turn<'a> {
         let Some(link) = self.link.as_mut().and_then(LinkGuard::get) else { return Err(slot.shut_down()) };
         let settings = &link.config.settings;
         let (slow, keeps_time) = (settings.get_slow_statement(), link.ages.are_kept());
-        let told = work.sql().filter(|_| slow.is_some() || slot.log().is_on() || is_query_log_enabled());
-        let started = told.map(|sql| (sql, Instant::now()));
+        let logged = work.sql().filter(|_| slow.is_some() || slot.log().is_on() || is_query_log_enabled());
+        let is_heard = slot.is_heard();
+        let started = (is_heard || logged.is_some()).then(Instant::now);
         let before = Before { transaction: link.session.outcome().transaction, block: link.in_block };
 
         link.session.forget_cancel();
@@ -100,7 +101,8 @@ impl<'a> Turn<'a> {
         self.unfinished = false;
         slot.trace.count();
 
-        let ran = started.map(|(sql, started)| (sql, started.elapsed()));
+        let elapsed = started.map(|started| started.elapsed());
+        let ran = logged.zip(elapsed);
         link.statements += 1;
         if keeps_time {
             link.ages.used(Instant::now());
@@ -109,6 +111,9 @@ impl<'a> Turn<'a> {
         let result = result.and_then(|(value, rest)| slot.refuse_loss(link, rest, before).map(|()| (value, rest)));
         let result = result.map_err(|error| slot.judge(error, link, work, before, outcome));
         slot.note_transaction(link, work, before, outcome, result.is_ok());
+        slot.seat().vitals.ran(link.statements, link.in_block || outcome.transaction.may_be_open());
+        let change =
+            elapsed.filter(|_| is_heard).and_then(|elapsed| slot.note_news(link, work, before, &result, elapsed));
         let unread = matches!(result, Ok((_, Rest::Unread))).then_some(CloseReason::Unread);
         if slot.seat().was_forked_inside() {
             // It is the parent's, to judge and to close. What comes next leaves it alone.
@@ -118,7 +123,11 @@ impl<'a> Turn<'a> {
         let closing = slot.occupancy.take_close().or(unread).map(|reason| (self.take(), reason));
         drop(self);
 
-        // From here on nothing is locked: loggers and receivers are the program's code.
+        // From here on nothing is locked: loggers, receivers and listeners are the program's code.
+        if is_heard {
+            slot.tell_what_was_seen();
+            change.into_iter().for_each(|change| slot.tell_change(change));
+        }
         if let Some((link, reason)) = closing {
             slot.transaction.closed(reason);
             slot.retire(link, reason);
@@ -158,7 +167,7 @@ impl Drop for Turn<'_> {
 
 /// What was open before a statement.
 #[derive(Clone, Copy)]
-struct Before {
+pub(super) struct Before {
     /// A transaction, by the database's word.
     transaction: TransactionState,
     /// The transaction of an atomic block, by ours.
@@ -166,8 +175,13 @@ struct Before {
 }
 
 impl Before {
-    fn in_transaction(self) -> bool {
+    pub(super) fn in_transaction(self) -> bool {
         self.block || self.transaction.may_be_open()
+    }
+
+    /// What was open can only be rolled back.
+    pub(super) fn has_failed(self) -> bool {
+        self.transaction == TransactionState::Failed
     }
 }
 
@@ -269,6 +283,20 @@ impl Slot {
         if !self.wrappers.is_empty() {
             return self.stream_wrapped(sql, params, many, call);
         }
+        if self.is_heard() {
+            return self.tell_statement(sql, || self.stream_bare(sql, params, call));
+        }
+        self.stream_bare(sql, params, call)
+    }
+
+    /// Runs a statement that has no wrappers.
+    #[inline]
+    fn stream_bare<R>(
+        self: &Rc<Self>,
+        sql: &str,
+        params: &[Value],
+        call: impl FnOnce(&mut dyn Session, &str, &[Value]) -> Result<(R, Rest)>,
+    ) -> Result<R> {
         if let Some(error) = self.refusal() {
             self.log_statement(sql, Duration::ZERO, Some(&error));
             return Err(error);
@@ -299,14 +327,16 @@ impl Slot {
         let started = Instant::now();
         let (mut call, mut outcome) = (Some(call), None);
         let result = self.wrappers.call(sql, params, many, &mut |sql, params| {
-            if let Some(error) = self.refusal() {
-                return Err(error);
-            }
-            let turn = self.ready()?;
-            if let Some(call) = call.take() {
-                outcome = Some(turn.stream(Work::Wrapped, |session| call(session, sql, params))?);
-            }
-            Ok(())
+            self.tell_statement(sql, || {
+                if let Some(error) = self.refusal() {
+                    return Err(error);
+                }
+                let turn = self.ready()?;
+                if let Some(call) = call.take() {
+                    outcome = Some(turn.stream(Work::Wrapped(sql), |session| call(session, sql, params))?);
+                }
+                Ok(())
+            })
         });
         let result = match (result, outcome) {
             (Ok(()), Some(value)) => Ok(value),

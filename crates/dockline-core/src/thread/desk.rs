@@ -8,8 +8,10 @@ use crate::base::error::Result;
 use crate::base::ids::RegistryId;
 use crate::config::engines::AliasConfig;
 use crate::handle::connection::Connection;
+use crate::link::vitals::Tally;
 use crate::shared::Shared;
 use crate::shared::signals::{ConnectionCreated, OwnReceivers};
+use crate::slot::events::{Event, Source};
 use crate::slot::reason::ConnectionClosed;
 use crate::slot::{Desk, Slot};
 use crate::thread::local::{ThreadRegistry, find};
@@ -37,6 +39,10 @@ impl Desk for Shared {
         Self::threads_of(self, alias)
     }
 
+    fn tally(&self, alias: &str) -> Arc<Tally> {
+        Self::tally(self, alias)
+    }
+
     fn opened(&self, slot: &Rc<Slot>, serial: u64, elapsed: Duration) {
         let event = ConnectionCreated { connection: Connection::new(Rc::clone(slot)), serial, elapsed };
         self.signals.connection_created.send(&event);
@@ -44,10 +50,15 @@ impl Desk for Shared {
 
     fn closed(&self, event: &ConnectionClosed) {
         self.signals.connection_closed.send(event);
+        if self.hot.events.are_heard() {
+            let source = Source::new(&event.config, Some(event.serial), Some(event.dialect));
+            let &ConnectionClosed { reason, age, statements, ref thread, .. } = event;
+            self.hot.events.tell(&Event::Closed { source, reason, age, statements, thread });
+        }
     }
 
     fn is_told_of_closing(&self) -> bool {
-        self.signals.connection_closed.has_receivers()
+        self.signals.connection_closed.has_receivers() || self.hot.events.are_heard()
     }
 
     fn depth(&self) -> u32 {

@@ -22,6 +22,7 @@ use crate::base::process::{Process, process};
 use crate::base::teller;
 use crate::config::engines::AliasConfig;
 use crate::link::seat::{Bucket, Seat};
+use crate::link::vitals::Presence;
 use crate::shared::{Shared, inherit};
 use crate::slot::reason::{CloseReason, LeftOpen};
 use crate::slot::{Desk, Slot};
@@ -174,6 +175,8 @@ pub(crate) struct ThreadRegistry {
     slots: RefCell<Vec<Rc<Slot>>>,
     /// How many requests and tasks run here, one inside the other.
     depth: Cell<u32>,
+    /// The same, for other threads to see.
+    presence: Arc<Presence>,
     /// Of how many requests and tasks hooks and receivers are being told that they have ended, one inside the other: what they begin
     /// belongs to them.
     ending: Cell<u32>,
@@ -192,6 +195,7 @@ impl ThreadRegistry {
             generation: Cell::new(0),
             slots: RefCell::new(Vec::new()),
             depth: Cell::new(0),
+            presence: Arc::default(),
             ending: Cell::new(0),
             task_policy: Cell::new(shared.task_policy),
             earlier_statements: Cell::new(0),
@@ -204,7 +208,8 @@ impl ThreadRegistry {
 
     fn add(&self, config: Arc<AliasConfig>) -> Rc<Slot> {
         self.notice_fork();
-        let seat = Arc::new(Seat::new(Arc::clone(&config.alias)));
+        let tally = self.shared.tally(&config.alias);
+        let seat = Arc::new(Seat::new(Arc::clone(&config.alias), Arc::clone(&self.presence), tally));
         self.bucket().add(Arc::clone(&seat));
         let slot =
             Rc::new(Slot::new(Arc::clone(&self.shared.hot), Arc::clone(&self.shared) as Arc<dyn Desk>, seat, config));
@@ -308,9 +313,14 @@ impl ThreadRegistry {
         self.depth.get() + self.ending.get()
     }
 
+    fn set_depth(&self, depth: u32) {
+        self.depth.set(depth);
+        self.presence.set(depth);
+    }
+
     /// A request or a task has begun.
     pub(crate) fn enter(&self) {
-        self.depth.set(self.depth.get() + 1);
+        self.set_depth(self.depth.get() + 1);
     }
 
     /// A task has begun: it is part of a block that is open here.
@@ -343,7 +353,7 @@ impl ThreadRegistry {
     }
 
     fn exit_with(&self, left_open: LeftOpen, tell: impl FnOnce()) {
-        self.depth.set(self.depth.get() - 1);
+        self.set_depth(self.depth.get() - 1);
         self.roll_back_left_open(left_open);
         let ending = Restore::replacing(&self.ending, self.ending.get() + 1);
         tell();
