@@ -33,6 +33,8 @@ mod liveness;
 #[cfg(unix)]
 mod mysqls;
 #[cfg(unix)]
+mod observe;
+#[cfg(unix)]
 mod opened;
 #[cfg(unix)]
 mod postgresql;
@@ -85,6 +87,7 @@ fn main() -> std::process::ExitCode {
         ("programs", programs::cases()),
         ("sessions", sessions::cases()),
         ("info", info::cases()),
+        ("observe", observe::cases()),
         ("statements", statements::cases()),
         ("texts", texts::cases()),
         ("mysqls", mysqls::cases()),

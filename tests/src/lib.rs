@@ -25,6 +25,8 @@ mod documents {
     struct Guide;
     #[doc = include_str!("../../docs/backend.md")]
     struct Backend;
+    #[doc = include_str!("../../docs/metrics.md")]
+    struct MetricsAndTraces;
     #[doc = include_str!("../../docs/sqlite.md")]
     struct SqliteInProduction;
     #[doc = include_str!("../../docs/threads.md")]

@@ -9,7 +9,12 @@ use super::threads::{Running, on_both};
 use crate::case::{Case, case};
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![case!(axum_asks_itself), case!(axum_serves_until_it_is_interrupted), case!(thrift_needs_one_for_each_worker)]
+    vec![
+        case!(axum_asks_itself),
+        case!(axum_serves_until_it_is_interrupted),
+        case!(thrift_needs_one_for_each_worker),
+        case!(metrics_are_scraped),
+    ]
 }
 
 /// The number before these words.
@@ -73,5 +78,28 @@ fn thrift_needs_one_for_each_worker(server: &Server) {
         let most = number(text, " connections were open at a time");
         assert!((1..=4).contains(&most), "{text}");
         assert!(text.ends_with(&format!("shutting down has closed {most}, and left 0\n")), "{text}");
+    });
+}
+
+fn metrics_are_scraped(server: &Server) {
+    on_both("metrics", server, |text| {
+        for metric in [
+            "db_client_operation_duration_count",
+            "db_client_connection_create_time_count",
+            "db_client_connection_count",
+            "dockline_connections_opened",
+            "dockline_transactions",
+        ] {
+            assert!(text.lines().any(|line| line.starts_with(metric)), "{metric} is missing in\n{text}");
+        }
+        let statements = text.lines().find(|line| line.contains("db_operation_name=\"SELECT\"")).unwrap();
+        assert!(statements.contains("duration") && !statements.ends_with(" 0"), "{text}");
+        // What a dashboard asks for is exported under that name, if it has happened.
+        let dashboard = include_str!("../../../examples/grafana.json");
+        for line in text.lines().filter(|line| line.starts_with("db_client") || line.starts_with("dockline")) {
+            let name = line.split(['{', ' ']).next().unwrap().trim_end_matches("_count").trim_end_matches("_sum");
+            let is_shown = dashboard.contains(name) || name == "dockline_connections_probes" || name.ends_with("leaks");
+            assert!(is_shown, "{name} is on no panel");
+        }
     });
 }
