@@ -5,6 +5,7 @@ mod atomic_requests;
 mod bad_input;
 mod boundaries;
 mod events;
+mod housekeeper;
 mod interface;
 mod left_open;
 mod lifecycle;

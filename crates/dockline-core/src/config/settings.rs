@@ -170,6 +170,10 @@ settings! {
         statement_cache, get_statement_cache: u32 = 100, parse::number;
         /// From what duration on a statement is logged at level warn. `None`: never; zero: each one. Default: none.
         slow_statement, get_slow_statement: Option<Duration> = None, parse::limit;
+        /// Whether a thread in the background closes idle connections that are too old, unused for too long, or that the server has
+        /// ended, also if their own threads sleep. It leaves alone what is in a request, a task, a transaction or on hold. There is one
+        /// such thread for the process. Default: false.
+        housekeeper, get_housekeeper: bool = false, parse::flag;
         /// How a transaction begins on SQLite that may write. Default: immediate, as a writer, which waits for its turn. With
         /// `deferred`, which is Django's default, a block that has read cannot write once another connection has
         /// written: it fails, whatever `busy_timeout` is. What only reads begins deferred in any case:

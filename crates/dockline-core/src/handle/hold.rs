@@ -15,8 +15,12 @@ pub struct Hold {
 
 impl Hold {
     pub(crate) fn new(slot: Rc<Slot>) -> Self {
+        // Said first, and the lock after it: from then on the housekeeper leaves alone what is there.
+        slot.seat().vitals.set_holds(slot.holds.count() + 1);
+        if !slot.is_busy() {
+            drop(slot.turn());
+        }
         slot.holds.add(slot.serial());
-        slot.seat().vitals.set_holds(slot.holds.count());
         Self { slot }
     }
 }

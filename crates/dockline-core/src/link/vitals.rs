@@ -16,6 +16,8 @@ pub(crate) struct Vitals {
     in_transaction: AtomicBool,
     /// How many guards hold the connection.
     holds: AtomicU32,
+    /// Autocommit is not that of the settings.
+    is_changed: AtomicBool,
     /// When the connection was opened, and when the owner was last seen to have used it; by [`since_start`].
     opened_at: AtomicU64,
     /// The statements of the connection that is open.
@@ -53,12 +55,20 @@ pub(crate) struct Signs {
     pub(crate) is_opening: bool,
     pub(crate) in_transaction: bool,
     pub(crate) is_held: bool,
+    pub(crate) is_changed: bool,
     pub(crate) in_scope: bool,
     pub(crate) age: Duration,
     pub(crate) statements: u64,
     pub(crate) server_id: Option<u64>,
     /// For how long it has been seen unused, at the least.
     pub(crate) unused: Duration,
+}
+
+impl Signs {
+    /// Whether another connection in its place would be missed by whoever uses it.
+    pub(crate) fn is_missed(&self) -> bool {
+        self.in_transaction || self.is_held || self.is_changed
+    }
 }
 
 /// Adds to what its owner alone writes.
@@ -93,6 +103,11 @@ impl Vitals {
 
     pub(crate) fn set_holds(&self, holds: u32) {
         self.holds.store(holds, Relaxed);
+    }
+
+    /// Autocommit is, or is not, that of the settings.
+    pub(crate) fn set_changed(&self, is_changed: bool) {
+        self.is_changed.store(is_changed, Relaxed);
     }
 
     /// A request or task has ended that worked on a connection which was there before.
@@ -139,6 +154,7 @@ impl Vitals {
             is_opening: self.is_opening.load(Relaxed),
             in_transaction: self.in_transaction.load(Relaxed),
             is_held: self.holds.load(Relaxed) > 0,
+            is_changed: self.is_changed.load(Relaxed),
             in_scope: self.presence.0.load(Relaxed) > 0,
             age: since(self.opened_at.load(Relaxed)),
             statements,

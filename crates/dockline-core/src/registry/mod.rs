@@ -20,7 +20,7 @@ use crate::config::settings::{Databases, Settings};
 use crate::handle::connection::Connection;
 use crate::shared::signals::Signals;
 use crate::shared::status::Status;
-use crate::shared::{Shared, does_not_exist, inherit};
+use crate::shared::{Shared, does_not_exist, housekeeper, inherit};
 use crate::slot::events::Events;
 use crate::thread::desk::RECEIVERS;
 use crate::thread::local::{self, ThreadRegistry};
@@ -263,5 +263,6 @@ impl Drop for Owner {
     fn drop(&mut self) {
         self.shared.close_idle();
         local::forget_registry(self.shared.hot.id);
+        housekeeper::registry_ended();
     }
 }

@@ -25,6 +25,13 @@ pub(crate) fn register(shared: &Arc<Shared>) {
     });
 }
 
+/// Returns the registries that have not ended.
+pub(super) fn registries() -> Vec<Arc<Shared>> {
+    let registries = REGISTRIES.load_full();
+    let registries = registries.as_deref().into_iter().flatten().filter_map(Weak::upgrade);
+    registries.filter(|shared| !shared.hot.is_closed()).collect()
+}
+
 /// Leaves to the parent what it had in any registry. A thread that is ending does not ask for state that would be missed: that may
 /// take more than a look.
 #[cold]

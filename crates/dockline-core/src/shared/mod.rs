@@ -3,6 +3,7 @@
 //! It may not know what one thread has (`thread`), nor the registry's interface. What a signal has to do on a thread is handed in as
 //! pointers ([`OwnReceivers`]).
 
+pub(crate) mod housekeeper;
 pub(crate) mod inherit;
 pub mod signals;
 pub(crate) mod state;

@@ -132,6 +132,7 @@ impl Slot {
         };
         self.flags.forget_errors();
         self.flags.set_autocommit(autocommit);
+        self.seat().vitals.set_changed(autocommit != setting);
         let mut link = Link::new(session, config, Birth::now(started));
         link.in_block = opening == Opening::ReplacementInBlock && !link.session.begins_lazily();
         self.holds.bind(link.serial);

@@ -111,6 +111,9 @@ impl<'a> Turn<'a> {
         let result = result.and_then(|(value, rest)| slot.refuse_loss(link, rest, before).map(|()| (value, rest)));
         let result = result.map_err(|error| slot.judge(error, link, work, before, outcome));
         slot.note_transaction(link, work, before, outcome, result.is_ok());
+        if let Work::SetAutocommit(on) = work {
+            slot.seat().vitals.set_changed(on != link.config.settings.get_autocommit());
+        }
         slot.seat().vitals.ran(link.statements, link.in_block || outcome.transaction.may_be_open());
         let change =
             elapsed.filter(|_| is_heard).and_then(|elapsed| slot.note_news(link, work, before, &result, elapsed));

@@ -9,8 +9,8 @@ use crate::base::ids::RegistryId;
 use crate::config::engines::AliasConfig;
 use crate::handle::connection::Connection;
 use crate::link::vitals::Tally;
-use crate::shared::Shared;
 use crate::shared::signals::{ConnectionCreated, OwnReceivers};
+use crate::shared::{Shared, housekeeper};
 use crate::slot::events::{Event, Source};
 use crate::slot::reason::ConnectionClosed;
 use crate::slot::{Desk, Slot};
@@ -44,6 +44,9 @@ impl Desk for Shared {
     }
 
     fn opened(&self, slot: &Rc<Slot>, serial: u64, elapsed: Duration) {
+        if slot.current_config().settings.get_housekeeper() {
+            housekeeper::start();
+        }
         let event = ConnectionCreated { connection: Connection::new(Rc::clone(slot)), serial, elapsed };
         self.signals.connection_created.send(&event);
     }
