@@ -45,6 +45,20 @@ fn slow_statements_are_logged_at_warn() {
 }
 
 #[test]
+fn slow_statements_are_logged_with_parameters_only_if_the_program_asks_for_them() {
+    let slow = memory().slow_statement(Some(Duration::ZERO));
+    let said = |alias, settings| {
+        let connections = with_alias(alias, settings);
+        connections.get(alias).unwrap().query("SELECT ?, ?", params!["hunter2", 7]).unwrap();
+        log_capture::lines("dockline::query", &format!("alias {alias:?}"))[0].1.clone()
+    };
+    let without = said("slow_without", slow.clone());
+    assert!(without.ends_with("SELECT ?, ?"), "{without}");
+    let with = said("slow_with", slow.slow_statement_params(true));
+    assert!(with.ends_with(r#"SELECT ?, ? ["hunter2", 7]"#), "{with}");
+}
+
+#[test]
 fn a_transaction_left_open_is_logged_at_warn() {
     let connections = with_alias("left_open", memory());
     connections.in_request(|| connections.get("left_open")?.execute("BEGIN", ())).unwrap();

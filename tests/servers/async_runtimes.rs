@@ -1,5 +1,7 @@
 //! On the threads of async runtimes a statement works, or is an error that says what to do; closing works everywhere.
 
+mod shared;
+
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use crate::case::{Case, case};
 use crate::opened::Opened;
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![
+    let cases = vec![
         case!(everything_works_on_several_threads),
         case!(everything_works_on_blocking_threads),
         case!(a_statement_that_waits_stops_nobody_else).only(&[Kind::Postgres]),
@@ -29,7 +31,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(closing_works_on_every_thread),
         case!(threads_that_end_with_a_runtime_close),
         case!(a_registry_that_goes_inside_a_runtime_closes),
-    ]
+    ];
+    [cases, shared::cases()].concat()
 }
 
 fn one_thread() -> Runtime {

@@ -107,7 +107,8 @@ fn a_lock_that_takes_too_long(server: &Server) {
 
 fn a_server_without_connections_left(server: &Server) {
     let opened = Opened::new(server);
-    opened.db.ensure_connection().unwrap();
+    // It asks the server for its limits; the first connection does so too where warnings are logged.
+    opened.connections.check().unwrap();
     let (let_go, wait) = mpsc::channel::<()>();
     let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
     let mut threads = Vec::new();
@@ -128,6 +129,10 @@ fn a_server_without_connections_left(server: &Server) {
     assert!(error.is_exhausted() && !error.may_have_executed(), "{error:?}");
     assert_eq!(error.kind(), ErrorKind::Operational);
     assert_eq!(error.code().as_deref(), Some(if server.kind().is_postgres() { "53300" } else { "1040" }));
+    let hint = error.hint().unwrap_or_default();
+    let count = threads.len() + 1;
+    let said = format!("{count} threads of this process use this alias, and the server takes 12 connections");
+    assert!(hint.contains(&said) && hint.contains("pooler") && error.to_string().contains(hint), "{error}");
     // The connection that is there goes on.
     assert_eq!(opened.db.query_value::<i64>("SELECT 1", ()).unwrap(), 1);
     drop(let_go);

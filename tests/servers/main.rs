@@ -43,9 +43,13 @@ mod programs;
 #[cfg(unix)]
 mod sessions;
 #[cfg(unix)]
+mod several_hosts;
+#[cfg(unix)]
 mod statements;
 #[cfg(unix)]
 mod swap;
+#[cfg(unix)]
+mod test_databases;
 #[cfg(unix)]
 mod texts;
 #[cfg(unix)]
@@ -85,10 +89,12 @@ fn main() -> std::process::ExitCode {
         ("swap", swap::cases()),
         ("postgresql", postgresql::cases()),
         ("programs", programs::cases()),
+        ("several_hosts", several_hosts::cases()),
         ("sessions", sessions::cases()),
         ("info", info::cases()),
         ("observe", observe::cases()),
         ("statements", statements::cases()),
+        ("test_databases", test_databases::cases()),
         ("texts", texts::cases()),
         ("mysqls", mysqls::cases()),
         ("bank", bank::cases()),

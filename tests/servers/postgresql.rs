@@ -3,10 +3,11 @@
 mod answered;
 mod left_early;
 mod meaning;
+mod messages;
 mod state;
 
 use crate::case::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
-    [answered::cases(), left_early::cases(), meaning::cases(), state::cases()].concat()
+    [answered::cases(), left_early::cases(), meaning::cases(), messages::cases(), state::cases()].concat()
 }

@@ -2,6 +2,7 @@
 
 mod derived;
 mod lists;
+mod matrix;
 mod moments;
 mod texts;
 
@@ -34,6 +35,9 @@ pub const CHECKS: &[Check] = &[
     ("lengths_of_time_survive", moments::lengths_of_time_survive),
     ("jiff_and_time_survive", moments::jiff_and_time_survive),
     ("nulls_are_options_of_every_type", moments::nulls_are_options_of_every_type),
+    ("numbers_are_kept_by_every_way", matrix::numbers_are_kept_by_every_way),
+    ("texts_and_bytes_are_kept_by_every_way", matrix::texts_and_bytes_are_kept_by_every_way),
+    ("moments_are_kept_by_every_way", matrix::moments_are_kept_by_every_way),
     ("rows_become_structs", derived::rows_become_structs),
     ("joins_become_structs_in_structs", derived::joins_become_structs_in_structs),
     ("enums_and_newtypes_are_values", derived::enums_and_newtypes_are_values),

@@ -44,6 +44,7 @@ mod shared;
 mod slot;
 mod thread;
 
+pub use base::async_tasks;
 pub use config::{backend, batch, placeholder, statement};
 pub use registry::testing;
 pub use shared::signals;
@@ -63,7 +64,10 @@ pub use base::value::{
 };
 pub use config::findings::{Finding, Severity};
 pub use config::server_info::ServerInfo;
-pub use config::settings::{Databases, IsolationLevel, Liveness, Settings, Tls, TransactionMode};
+pub use config::settings::{
+    ChannelBinding, Databases, IsolationLevel, Liveness, LoadBalanceHosts, Settings, TargetSessionAttrs, Tls,
+    TransactionMode,
+};
 pub use handle::atomic::{Atomic, AtomicBlock};
 pub use handle::canceller::Canceller;
 pub use handle::connection::{Connection, ConnectionState};

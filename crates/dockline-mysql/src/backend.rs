@@ -1,9 +1,11 @@
 //! The engine, and the database of one alias.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use dockline_core::backend::{Backend, Engine, Session};
-use dockline_core::{Error, ErrorKind, Result, Settings};
+use dockline_core::backend::{Backend, Engine, Session, SqlOfDatabases, TestDatabases};
+use dockline_core::{ChannelBinding, Error, ErrorKind, Result, Settings};
+use dockline_net::{Deadline, Hosts};
 
 use crate::open;
 use crate::plan::Plan;
@@ -25,12 +27,22 @@ impl Engine for Mysql {
     }
 
     fn open(&self, alias: &str, settings: &Settings) -> Result<Box<dyn Backend>> {
-        Ok(Box::new(MysqlBackend { plan: Arc::new(Plan::read(alias, settings)?) }))
+        if settings.get_channel_binding() == ChannelBinding::Require {
+            return Err(Error::config(
+                "setting channel_binding: it is PostgreSQL's, and cannot be required here; leave it out",
+            ));
+        }
+        let hosts = Hosts::of(settings, |settings| {
+            let plan = Plan::read(alias, settings)?;
+            Ok((plan.name(), Arc::new(plan)))
+        })?;
+        Ok(Box::new(MysqlBackend { hosts, connect_timeout: settings.get_connect_timeout() }))
     }
 }
 
 struct MysqlBackend {
-    plan: Arc<Plan>,
+    hosts: Hosts<Arc<Plan>>,
+    connect_timeout: Duration,
 }
 
 impl Backend for MysqlBackend {
@@ -38,9 +50,35 @@ impl Backend for MysqlBackend {
         "mysql"
     }
 
+    fn test_databases(&self) -> Option<TestDatabases> {
+        Some(TestDatabases::BySql(SqlOfDatabases {
+            maintenance: "",
+            // Somebody may be in the middle of a transaction there, and the server would wait for a year.
+            session: "SET SESSION lock_wait_timeout = 20",
+            create: |name| format!("CREATE DATABASE `{name}` CHARACTER SET utf8mb4"),
+            copy: None,
+            drop: |name| format!("DROP DATABASE IF EXISTS `{name}`"),
+            names: "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA",
+        }))
+    }
+
+    fn is_full(&self, error: &Error) -> bool {
+        // The server's own limit, and those of a user.
+        error.code().is_some_and(|code| ["1040", "1203", "1226"].contains(&&*code))
+    }
+
     fn connect(&self) -> Result<Box<dyn Session>> {
-        let opened = open::open(&self.plan)?;
-        Ok(Box::new(MysqlSession::set_up(opened, &self.plan)?))
+        let connect = |plan: &Arc<Plan>, deadline| MysqlSession::set_up(open::open_within(plan, deadline, None)?, plan);
+        let deadline = Deadline::after(self.connect_timeout);
+        let session = self.hosts.connect(
+            deadline,
+            connect,
+            |session, _| Ok(session.role()),
+            |session| {
+                let _ = Box::new(session).close();
+            },
+        )?;
+        Ok(Box::new(session))
     }
 
     fn notices_loss_by_sending(&self) -> bool {

@@ -36,12 +36,7 @@ pub(crate) struct Opened {
     deadline: Deadline,
 }
 
-/// Opens a connection, within the settings' limit.
-pub(crate) fn open(plan: &Plan) -> Result<Opened> {
-    open_within(plan, Deadline::after(plan.settings.get_connect_timeout()), None)
-}
-
-/// Opens one, to this address if one is given and the certificate does not need the name.
+/// Opens a connection, to this address if one is given and the certificate does not need the name.
 pub(crate) fn open_within(plan: &Plan, deadline: Deadline, peer: Option<SocketAddr>) -> Result<Opened> {
     let target = Target::of(plan, peer)?;
     let server = Server::named(&target.endpoint.name());

@@ -92,6 +92,11 @@ impl Plan {
         })
     }
 
+    /// Where it is, for messages.
+    pub(crate) fn name(&self) -> String {
+        self.endpoint.as_ref().map_or_else(|| "the server of the option file".to_owned(), Endpoint::name)
+    }
+
     /// The server has no TLS: for a while, `prefer` need not ask again, which costs a connection each time.
     pub(crate) fn note_without_tls(&self) {
         *self.without_tls.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());

@@ -20,7 +20,7 @@ use dockline_core::backend::{
 };
 use dockline_core::statement::Dialect;
 use dockline_core::{Error, ErrorKind, Liveness, Result, ServerInfo, Value};
-use dockline_net::{Server, Stamp, StatementCache, Wire};
+use dockline_net::{Role, Server, Stamp, StatementCache, Wire};
 use mysql::Conn;
 use mysql::prelude::Queryable;
 
@@ -70,6 +70,12 @@ pub(crate) struct MysqlSession {
 }
 
 impl MysqlSession {
+    /// What the server is, for the choice among several, as it said when the session was set up. It has no better word for a standby
+    /// than that it takes no writes.
+    pub(crate) fn role(&self) -> Role {
+        Role { standby: self.was_read_only, read_only: self.was_read_only }
+    }
+
     pub(crate) fn set_up(mut opened: Opened, plan: &Arc<Plan>) -> Result<Self> {
         let mut tracking = Tracking::new(plan.settings.get_autocommit());
         let told = opened.set_up(plan, &mut tracking)?;

@@ -1,10 +1,11 @@
 //! The engine, and the database of one alias.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use dockline_core::backend::{Backend, Engine, Session};
+use dockline_core::backend::{Backend, Engine, Session, SqlOfDatabases, TestDatabases};
 use dockline_core::{Error, Result, Settings};
-use dockline_net::check_tls_files;
+use dockline_net::{Deadline, Hosts, check_tls_files};
 
 use crate::open;
 use crate::plan::Plan;
@@ -25,12 +26,17 @@ impl Engine for Postgres {
             return Err(Error::config("setting transaction_mode: it is SQLite's; for PostgreSQL set isolation_level"));
         }
         check_tls_files(settings)?;
-        Ok(Box::new(PostgresBackend { plan: Arc::new(Plan::new(alias, settings)?) }))
+        let hosts = Hosts::of(settings, |settings| {
+            let plan = Plan::new(alias, settings)?;
+            Ok((plan.address().to_owned(), Arc::new(plan)))
+        })?;
+        Ok(Box::new(PostgresBackend { hosts, connect_timeout: settings.get_connect_timeout() }))
     }
 }
 
 struct PostgresBackend {
-    plan: Arc<Plan>,
+    hosts: Hosts<Arc<Plan>>,
+    connect_timeout: Duration,
 }
 
 impl Backend for PostgresBackend {
@@ -38,10 +44,28 @@ impl Backend for PostgresBackend {
         "postgresql"
     }
 
+    fn test_databases(&self) -> Option<TestDatabases> {
+        Some(TestDatabases::BySql(SqlOfDatabases {
+            maintenance: "postgres",
+            session: "SET lock_timeout = '20s'",
+            create: |name| format!("CREATE DATABASE \"{name}\""),
+            copy: Some(|name, of| format!("CREATE DATABASE \"{name}\" TEMPLATE \"{of}\"")),
+            drop: |name| format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"),
+            names: "SELECT datname FROM pg_catalog.pg_database",
+        }))
+    }
+
+    fn is_full(&self, error: &Error) -> bool {
+        error.code().as_deref() == Some("53300")
+    }
+
     fn connect(&self) -> Result<Box<dyn Session>> {
         runtime::blocking(|| {
-            let opened = open::open(&self.plan)?;
-            Ok(Box::new(PostgresSession::set_up(opened, Arc::clone(&self.plan))?) as Box<dyn Session>)
+            let connect =
+                |plan: &Arc<Plan>, deadline| PostgresSession::set_up(open::open(plan, deadline)?, Arc::clone(plan));
+            let deadline = Deadline::after(self.connect_timeout);
+            let session = self.hosts.connect(deadline, connect, PostgresSession::role, drop)?;
+            Ok(Box::new(session) as Box<dyn Session>)
         })
     }
 }

@@ -4,8 +4,10 @@ use std::error::Error as StdError;
 use std::io;
 
 use dockline_core::backend::is_out_of_descriptors;
+use dockline_core::placeholder::original_position;
+use dockline_core::statement::Dialect;
 use dockline_core::{Constraint, ConstraintKind, Error, ErrorKind, Fact};
-use postgres::error::DbError;
+use postgres::error::{DbError, ErrorPosition};
 
 use crate::protocol::Fatal;
 
@@ -69,14 +71,10 @@ pub(crate) fn of_fatal(fatal: &Fatal, phase: Phase) -> Error {
 
 fn of_server(error: &DbError, phase: Phase) -> Error {
     let sqlstate = error.code().code();
-    let message = match error.hint() {
-        // What PostgreSQL says of the statement is half the help with its hint.
-        Some(hint) if sqlstate.starts_with("42") => format!("{} (hint: {hint})", error.message()),
-        _ => error.message().to_owned(),
-    };
     // That connecting fails is an operation that fails, whatever its reason.
     let kind = if phase == Phase::Connecting { ErrorKind::Operational } else { kind(sqlstate) };
-    let mut mapped = Error::new(kind, message).with_code(sqlstate.to_owned());
+    let mut mapped = Error::new(kind, error.message().to_owned()).with_code(sqlstate.to_owned());
+    mapped = with_details(mapped, error);
     for fact in facts(sqlstate) {
         mapped = mapped.with_fact(*fact);
     }
@@ -100,6 +98,33 @@ fn of_server(error: &DbError, phase: Phase) -> Error {
         }
     }
     mapped
+}
+
+/// What psql shows besides the message. The position of an error in the statement is added where the statement is known.
+fn with_details(mut mapped: Error, error: &DbError) -> Error {
+    if let Some(detail) = error.detail() {
+        mapped = mapped.with_detail(detail);
+    }
+    if let Some(hint) = error.hint() {
+        mapped = mapped.with_hint(hint);
+    }
+    // A statement of a function's: the caller has no other way to see it.
+    if let Some(ErrorPosition::Internal { position, query }) = error.position() {
+        mapped = mapped.with_position(query, *position as usize);
+    }
+    mapped
+}
+
+/// Adds where in its statement an error is, if the server has said so. `sql` is the statement as the caller wrote it.
+pub(crate) fn placed(mapped: Error, sql: &str, dialect: Dialect) -> Error {
+    let cause = mapped.source().and_then(|cause| cause.downcast_ref::<postgres::Error>());
+    match cause.and_then(postgres::Error::as_db_error).and_then(DbError::position) {
+        Some(ErrorPosition::Original(position)) => {
+            let position = original_position(sql, *position as usize, dialect);
+            mapped.with_position(sql, position)
+        }
+        _ => mapped,
+    }
 }
 
 fn kind(sqlstate: &str) -> ErrorKind {

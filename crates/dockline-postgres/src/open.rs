@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dockline_core::{Error, ErrorKind, ExposeSecret, Fact, Result, SecretString};
 use dockline_net::{Deadline, Failure, Stamp, Why, Wire, descriptors_left, each_place, no_answer, resolve};
-use postgres::config::{SslMode, SslNegotiation};
+use postgres::config::{ChannelBinding, SslMode, SslNegotiation};
 use postgres::{Client, Config};
 
 use crate::connector::{Connector, Found, To};
@@ -39,8 +39,7 @@ pub(crate) enum Address {
 }
 
 /// Opens one.
-pub(crate) fn open(plan: &Plan) -> Result<Opened> {
-    let deadline = Deadline::after(plan.connect_timeout);
+pub(crate) fn open(plan: &Plan, deadline: Deadline) -> Result<Opened> {
     let config = config(plan)?;
     dockline_net::connect(&plan.server, deadline, || match &plan.place {
         Place::Folder(folder) => over_socket(plan, &folder.join(format!(".s.PGSQL.{}", plan.port)), &config, deadline),
@@ -60,6 +59,11 @@ fn config(plan: &Plan) -> Result<Config> {
     });
     // The connector is called for every stream then, and decides itself whether it is encrypted.
     config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
+    config.channel_binding(match plan.settings.get_channel_binding() {
+        dockline_core::ChannelBinding::Disable => ChannelBinding::Disable,
+        dockline_core::ChannelBinding::Require => ChannelBinding::Require,
+        _ => ChannelBinding::Prefer,
+    });
     let user = plan.user.clone().or_else(pgpass::user_of_the_process).unwrap_or_default();
     if !user.is_empty() {
         config.user(&user);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use dockline_core::backend::{Backend, Engine, Session};
+use dockline_core::backend::{Backend, Engine, Session, TestDatabases};
 use dockline_core::{Error, ErrorKind, Result, Settings};
 use once_cell::sync::OnceCell;
 use rusqlite::Connection;
@@ -16,6 +16,7 @@ use crate::open::{self, Open};
 use crate::opened::Opened;
 use crate::plan::{Place, Plan};
 use crate::session::SqliteSession;
+use crate::test_databases::TEST_DATABASES;
 use crate::writer::Writer;
 
 /// The engine of the scheme `sqlite`.
@@ -101,6 +102,10 @@ struct SqliteBackend {
 impl Backend for SqliteBackend {
     fn vendor(&self) -> &'static str {
         "sqlite"
+    }
+
+    fn test_databases(&self) -> Option<TestDatabases> {
+        Some(TEST_DATABASES)
     }
 
     fn connect(&self) -> Result<Box<dyn Session>> {

@@ -13,8 +13,15 @@ pub(crate) fn map(error: rusqlite::Error) -> Error {
             of_code(code.extended_code, message).with_source(error)
         }
         // Its own error has the whole text of the statement, which may be large, and is the caller's anyway.
-        rusqlite::Error::SqlInputError { error: code, msg, .. } => of_code(code.extended_code, msg.clone())
-            .with_source(rusqlite::Error::SqliteFailure(*code, Some(msg.clone()))),
+        rusqlite::Error::SqlInputError { error: code, msg, sql, offset } => {
+            let mapped = of_code(code.extended_code, msg.clone());
+            let before = usize::try_from(*offset).ok().and_then(|offset| sql.get(..offset));
+            let mapped = match before {
+                Some(before) => mapped.with_position(sql, before.chars().count() + 1),
+                None => mapped,
+            };
+            mapped.with_source(rusqlite::Error::SqliteFailure(*code, Some(msg.clone())))
+        }
         rusqlite::Error::MultipleStatement => Error::new(
             ErrorKind::Programming,
             "there is more than one statement in the text; run them one by one, or as a batch through native",

@@ -76,6 +76,7 @@ mod running;
 mod session;
 mod state;
 mod sync;
+mod test_databases;
 mod texts;
 mod upkeep;
 mod value;

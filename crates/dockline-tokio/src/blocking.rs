@@ -9,6 +9,7 @@ use dockline_core::{Error, ErrorKind, Registry, Result, ShutdownReport, Task};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::tasks::watch_tasks;
 use crate::threads::Threads;
 
 /// How many threads a [`Blocking`] has, where [`limit`](Blocking::limit) does not say it: fewer than the servers' own defaults
@@ -55,8 +56,9 @@ pub struct Blocking {
 
 impl Blocking {
     /// Sections on a registry's connections, on [`DEFAULT_LIMIT`] threads. A `&Connections` of the crate `dockline` will do.
-    /// Nothing is started before the first section.
+    /// Nothing is started before the first section. From now on a transaction is that of one async task: see [`watch_tasks`].
     pub fn new(registry: &Registry) -> Self {
+        watch_tasks();
         Self { registry: registry.clone(), threads: Threads::own(DEFAULT_LIMIT) }
     }
 

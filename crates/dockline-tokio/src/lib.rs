@@ -52,6 +52,12 @@
 //! # }
 //! ```
 //!
+//! On a runtime of one thread and in a [`LocalSet`](tokio::task::LocalSet) it does compile, for such tasks stay on their thread. They
+//! share its connection: if task A holds a transaction over an `.await`, a statement of task B would become part of it, and be
+//! committed or rolled back with it. So a transaction remembers the task that began it, and a statement of any other task on that
+//! thread is an error that is returned before anything is sent ([`watch_tasks`], which [`Blocking::new`] calls). Futures that are
+//! joined inside one task are one task; nothing can tell them apart. Begin and end a transaction without an `.await` between.
+//!
 //! What waits for something else does not belong into it: while a section sleeps or asks another service, its thread and its
 //! connection wait with it. Two short sections with the `await` between them are better.
 //!
@@ -96,6 +102,7 @@ mod blocking;
 mod extract;
 #[cfg(feature = "tower")]
 mod layer;
+mod tasks;
 mod threads;
 
 pub use blocking::{Blocking, DEFAULT_LIMIT};
@@ -105,3 +112,4 @@ pub use extract::NoBlocking;
 #[cfg(feature = "tower")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 pub use layer::WithBlocking;
+pub use tasks::watch_tasks;

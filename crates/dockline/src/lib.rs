@@ -142,13 +142,14 @@ mod global;
 #[cfg(feature = "uuid")]
 pub use dockline_core::Binary;
 pub use dockline_core::{
-    AliasStatus, Atomic, AtomicBlock, Canceller, Connection, ConnectionState, ConnectionStatus, Constraint,
-    ConstraintKind, Counts, DEFAULT_ALIAS, DatabaseFailure, Databases, Element, Error, ErrorKind, ExecuteWrapper,
-    Executed, Execution, ExposeSecret, Fact, Finding, FromRow, FromValue, FromValueRef, Hold, HookOutcome, Interval,
-    IsolationLevel, Left, Liveness, LoggedQuery, NamedParams, NamedValue, Other, Params, Phase, RawJson, Registry,
-    RegistryBuilder, Request, Result, Retry, Row, RowIndex, Savepoint, SecretString, ServerInfo, Settings, Severity,
-    ShutdownReport, Signals, Status, Task, TaskPolicy, Tls, ToValue, Totals, TransactionMode, Value, ValueError,
-    backend, batch, events, list, named, params, placeholder, signals, statement, testing,
+    AliasStatus, Atomic, AtomicBlock, Canceller, ChannelBinding, Connection, ConnectionState, ConnectionStatus,
+    Constraint, ConstraintKind, Counts, DEFAULT_ALIAS, DatabaseFailure, Databases, Element, Error, ErrorKind,
+    ExecuteWrapper, Executed, Execution, ExposeSecret, Fact, Finding, FromRow, FromValue, FromValueRef, Hold,
+    HookOutcome, Interval, IsolationLevel, Left, Liveness, LoadBalanceHosts, LoggedQuery, NamedParams, NamedValue,
+    Other, Params, Phase, RawJson, Registry, RegistryBuilder, Request, Result, Retry, Row, RowIndex, Savepoint,
+    SecretString, ServerInfo, Settings, Severity, ShutdownReport, Signals, Status, TargetSessionAttrs, Task,
+    TaskPolicy, Tls, ToValue, Totals, TransactionMode, Value, ValueError, backend, batch, events, list, named, params,
+    placeholder, signals, statement, testing,
 };
 #[cfg(feature = "derive")]
 pub use dockline_derive::{FromRow, FromValue, NamedParams, ToValue};

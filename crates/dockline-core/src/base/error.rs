@@ -1,9 +1,13 @@
 //! The one error type, its kinds, and what a caller can ask of it.
 
+mod shown;
+
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+
+use super::details::{Details, Place};
 
 /// What the calls of this crate return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -11,8 +15,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// An error of the database, of its driver or of this crate.
 ///
 /// The [`kind`](Error::kind) says which class of PEP 249 it belongs to, or which of the three that Django adds. The
-/// predicates say what a caller can act on. `Display` prints one level, with the alias and the driver's code; the
-/// driver's own error is the [`source`](StdError::source).
+/// predicates say what a caller can act on. `Display` prints one level, with the alias, the driver's code and, on lines of their own,
+/// what the server says besides; the driver's own error is the [`source`](StdError::source). `Debug` is for people too, as it is what
+/// a `main` prints that returns an error: the same, the kind, the facts and the causes; `{:#?}` prints the fields.
 ///
 /// ```
 /// use dockline_core::{Error, ErrorKind};
@@ -33,6 +38,7 @@ struct Inner {
     code: Option<String>,
     facts: u16,
     constraint: Option<Constraint>,
+    details: Option<Box<Details>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -146,6 +152,7 @@ impl Error {
                 code: None,
                 facts: 0,
                 constraint: None,
+                details: None,
                 source: None,
             }),
         }
@@ -184,6 +191,32 @@ impl Error {
         self
     }
 
+    /// Adds what the server says in detail.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.details().detail = Some(detail.into());
+        self
+    }
+
+    /// Adds what may help.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.details().hint = Some(hint.into());
+        self
+    }
+
+    /// Adds where in its statement the error is, in characters, counted from 1. `Display` shows the line. A position that the statement
+    /// does not have is left out.
+    #[must_use]
+    pub fn with_position(mut self, statement: &str, position: usize) -> Self {
+        self.details().place = Place::of(statement, position);
+        self
+    }
+
+    fn details(&mut self) -> &mut Details {
+        self.inner.details.get_or_insert_default()
+    }
+
     /// Adds the error that caused this one.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -217,6 +250,21 @@ impl Error {
     /// result code of SQLite (`2067`).
     pub fn code(&self) -> Option<String> {
         self.inner.code.clone()
+    }
+
+    /// What the server says in detail. It may quote values: keep it out of logs that others read.
+    pub fn detail(&self) -> Option<&str> {
+        self.inner.details.as_ref()?.detail.as_deref()
+    }
+
+    /// What may help, by the word of the server or of this crate.
+    pub fn hint(&self) -> Option<&str> {
+        self.inner.details.as_ref()?.hint.as_deref()
+    }
+
+    /// Where in its statement the error is, in characters, counted from 1.
+    pub fn position(&self) -> Option<usize> {
+        self.inner.details.as_ref()?.place.as_ref().map(|place| place.position)
     }
 
     /// Whether the statement may have taken effect although the call failed.
@@ -315,48 +363,6 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(alias) = self.alias() {
-            write!(f, "alias {alias:?}: ")?;
-        }
-        f.write_str(self.message())?;
-        if let Some(code) = &self.inner.code {
-            write!(f, " ({code})")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const FACTS: [Fact; 12] = [
-            Fact::Disconnect,
-            Fact::Retryable,
-            Fact::Exhausted,
-            Fact::Cancelled,
-            Fact::WorkLost,
-            Fact::CommitUnknown,
-            Fact::MayHaveExecuted,
-            Fact::LockTimeout,
-            Fact::ReadOnly,
-            Fact::AfterCommit,
-            Fact::NestedDurable,
-            Fact::SavepointMissing,
-        ];
-        let facts: Vec<Fact> = FACTS.into_iter().filter(|fact| self.has(*fact)).collect();
-        f.debug_struct("Error")
-            .field("kind", &self.inner.kind)
-            .field("alias", &self.inner.alias)
-            .field("message", &self.inner.message)
-            .field("code", &self.inner.code)
-            .field("facts", &facts)
-            .field("constraint", &self.inner.constraint)
-            .field("source", &self.inner.source)
-            .finish()
-    }
-}
-
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.inner.source.as_deref().map(|source| source as &(dyn StdError + 'static))
@@ -378,16 +384,6 @@ pub(crate) fn ending(alias: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn display_has_alias_and_code_and_one_level() {
-        let error = Error::new(ErrorKind::Operational, "cannot open the file")
-            .with_alias("default")
-            .with_code("14")
-            .with_source(std::io::Error::other("no such folder"));
-        assert_eq!(error.to_string(), r#"alias "default": cannot open the file (14)"#);
-        assert_eq!(error.source().unwrap().to_string(), "no such folder");
-    }
 
     #[test]
     fn what_a_log_gets_has_no_text_of_the_server() {

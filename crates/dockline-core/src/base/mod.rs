@@ -3,6 +3,8 @@
 //! Errors, values and rows, which process this is, and how to log where nothing may go wrong. It may not know settings,
 //! drivers, connections, threads or registries.
 
+pub mod async_tasks;
+mod details;
 pub(crate) mod ending;
 pub(crate) mod error;
 pub(crate) mod ids;

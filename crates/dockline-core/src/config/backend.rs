@@ -17,6 +17,7 @@ use crate::config::server_info::ServerInfo;
 pub use crate::config::session_state::{SessionState, StateKind};
 use crate::config::settings::{IsolationLevel, Settings};
 use crate::config::statement::Dialect;
+pub use crate::config::test_databases::{FilesOfDatabases, SqlOfDatabases, TestDatabases};
 
 /// A driver: which URLs are its own, and how it makes the [`Backend`] of an alias.
 pub trait Engine: Send + Sync + 'static {
@@ -61,6 +62,17 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether Django's driver notices that a connection is lost only when it sends something. Then wrappers and the query log
     /// see a statement on one that is known to be lost, and autocommit can be switched to what it is.
     fn notices_loss_by_sending(&self) -> bool {
+        false
+    }
+
+    /// How databases are made for tests; `None` if they are not.
+    fn test_databases(&self) -> Option<TestDatabases> {
+        None
+    }
+
+    /// Whether connecting failed with this error because the server, or the user's account, takes no more connections.
+    fn is_full(&self, error: &Error) -> bool {
+        let _ = error;
         false
     }
 

@@ -1,10 +1,11 @@
 //! The drivers of a registry, and the configured aliases that they make.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::base::error::{Error, Result};
 use crate::config::backend::{Backend, Engine, Session};
+use crate::config::server_info::ServerInfo;
 use crate::config::settings::{Settings, unknown_setting};
 
 /// An alias, configured.
@@ -14,16 +15,36 @@ pub(crate) struct AliasConfig {
     pub(crate) backend: Box<dyn Backend>,
     /// Its server has been asked for its limits, and the warnings are in the log.
     pub(crate) warned: AtomicBool,
+    /// How many connections the server takes, once it was asked; else 0.
+    pub(crate) max_connections: AtomicU64,
+    /// The log says that the server takes no more connections.
+    pub(crate) warned_of_full: AtomicBool,
 }
 
 impl AliasConfig {
+    fn new(alias: Arc<str>, settings: Settings, backend: Box<dyn Backend>) -> Self {
+        Self {
+            alias,
+            settings,
+            backend,
+            warned: AtomicBool::new(false),
+            max_connections: AtomicU64::new(0),
+            warned_of_full: AtomicBool::new(false),
+        }
+    }
+
+    /// Keeps what the server says of itself and an error may have to tell.
+    pub(crate) fn note(&self, info: &ServerInfo) {
+        self.max_connections.store(info.max_connections.unwrap_or(0), Ordering::Relaxed);
+    }
+
     pub(crate) fn is_configured(&self) -> bool {
         self.settings.get_engine().is_some()
     }
 }
 
 /// The engines of a registry.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Engines {
     pub(crate) present: Vec<Arc<dyn Engine>>,
     pub(crate) absent: Vec<(&'static [&'static str], &'static str)>,
@@ -32,18 +53,17 @@ pub(crate) struct Engines {
 impl Engines {
     pub(crate) fn configure(&self, alias: &str, settings: Settings) -> Result<Arc<AliasConfig>> {
         let backend = self.open(alias, &settings).map_err(|error| error.with_alias(alias))?;
-        Ok(Arc::new(AliasConfig { alias: alias.into(), settings, backend, warned: AtomicBool::new(false) }))
+        Ok(Arc::new(AliasConfig::new(alias.into(), settings, backend)))
     }
 
     /// The same once more, for a process that was forked. Where that fails, connecting does.
     pub(crate) fn configure_anew(&self, config: &AliasConfig) -> Arc<AliasConfig> {
         let backend = self.open(&config.alias, &config.settings);
-        Arc::new(AliasConfig {
-            alias: Arc::clone(&config.alias),
-            settings: config.settings.clone(),
-            backend: backend.unwrap_or_else(|error| Box::new(Broken { vendor: config.backend.vendor(), error })),
-            warned: AtomicBool::new(config.warned.load(Ordering::Relaxed)),
-        })
+        let backend = backend.unwrap_or_else(|error| Box::new(Broken { vendor: config.backend.vendor(), error }));
+        let anew = AliasConfig::new(Arc::clone(&config.alias), config.settings.clone(), backend);
+        anew.warned.store(config.warned.load(Ordering::Relaxed), Ordering::Relaxed);
+        anew.max_connections.store(config.max_connections.load(Ordering::Relaxed), Ordering::Relaxed);
+        Arc::new(anew)
     }
 
     fn open(&self, alias: &str, settings: &Settings) -> Result<Box<dyn Backend>> {

@@ -59,6 +59,7 @@ pub(crate) fn warn_once(config: &Arc<AliasConfig>, session: &mut dyn Session, th
     let alias = &*config.alias;
     match session.server_info() {
         Ok(info) => {
+            config.note(&info);
             let checked = Checked { alias, settings: &config.settings, info: &info, threads };
             for finding in checked.findings().iter().filter(|finding| finding.severity >= Severity::Warning) {
                 log::warn!(target: TARGET, "{finding}");

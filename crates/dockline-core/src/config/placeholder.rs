@@ -65,6 +65,42 @@ pub fn translate(sql: &str, parameters: usize, dialect: Dialect) -> Result<Cow<'
     })
 }
 
+/// Finds in the caller's statement what a server has found at `position` of its translation, both in characters, counted from 1.
+///
+/// ```
+/// use dockline_core::placeholder::original_position;
+/// use dockline_core::statement::Dialect;
+///
+/// // The server was sent "SELECT $1 + $2 FRM t", and complains about FRM.
+/// assert_eq!(original_position("SELECT ? + ? FRM t", 16, Dialect::POSTGRES), 14);
+/// ```
+pub fn original_position(sql: &str, position: usize, dialect: Dialect) -> usize {
+    let length = |text: &str| text.chars().count();
+    // How many characters stand before the place that has been reached: here, and there.
+    let (mut here, mut there, mut copied, mut found) = (0, 0, 0, 0);
+    for token in Tokens::new(sql, dialect) {
+        let replaced_by = match token.kind {
+            TokenKind::QuestionMark => 1,
+            TokenKind::Placeholder if dialect.is_postgres() => {
+                found += 1;
+                length(&numbered(sql, token, found))
+            }
+            _ => continue,
+        };
+        let between = length(&sql[copied..token.start]);
+        if position <= there + between {
+            break;
+        }
+        (here, there) = (here + between, there + between);
+        if position <= there + replaced_by {
+            return here + 1;
+        }
+        (here, there) = (here + length(token.text), there + replaced_by);
+        copied = token.end();
+    }
+    here + position - there
+}
+
 fn byte(sql: &str, at: usize) -> Option<u8> {
     sql.as_bytes().get(at).copied()
 }
@@ -130,6 +166,15 @@ mod tests {
     /// The number of placeholders that a dialect sees.
     fn count(sql: &str, dialect: Dialect) -> usize {
         (0..10).find(|n| translate(sql, *n, dialect).is_ok()).unwrap()
+    }
+
+    #[test]
+    fn a_position_of_the_translation_is_found_in_the_original() {
+        for sql in ["SELECT 'ä?', ? + ? ?? b FRM t", "SELECT * FROM t WHERE a=?AND b = FRM", "FRM", "? FRM"] {
+            let translated = translate(sql, count(sql, POSTGRES), POSTGRES).unwrap();
+            let position = |text: &str| text[..text.find("FRM").unwrap()].chars().count() + 1;
+            assert_eq!(original_position(sql, position(&translated), POSTGRES), position(sql), "{translated}");
+        }
     }
 
     #[test]

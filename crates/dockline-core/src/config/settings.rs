@@ -2,10 +2,12 @@
 
 mod databases;
 mod file;
+mod hosts;
 mod parse;
 mod spellings;
 #[cfg(test)]
 mod tests;
+mod uri;
 mod url;
 mod words;
 
@@ -17,7 +19,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 pub use databases::Databases;
-pub use words::{IsolationLevel, Liveness, Tls, TransactionMode};
+pub use words::{ChannelBinding, IsolationLevel, Liveness, LoadBalanceHosts, TargetSessionAttrs, Tls, TransactionMode};
 
 use crate::base::error::{Error, ErrorKind, Result};
 
@@ -174,6 +176,9 @@ settings! {
         /// ended, also if their own threads sleep. It leaves alone what is in a request, a task, a transaction or on hold. There is one
         /// such thread for the process. Default: false.
         housekeeper, get_housekeeper: bool = false, parse::flag;
+        /// Whether the line of a slow statement has its parameters, shortened. They may be secret, and those who read logs are often
+        /// more than those who may read the data. Default: false.
+        slow_statement_params, get_slow_statement_params: bool = false, parse::flag;
         /// How a transaction begins on SQLite that may write. Default: immediate, as a writer, which waits for its turn. With
         /// `deferred`, which is Django's default, a block that has read cannot write once another connection has
         /// written: it fails, whatever `busy_timeout` is. What only reads begins deferred in any case:
@@ -184,6 +189,12 @@ settings! {
         isolation_level, get_isolation_level: Option<IsolationLevel> = None, parse::optional_word;
         /// Whether the connection is encrypted. Default: prefer. Servers only.
         tls, get_tls: Tls = Tls::Prefer, parse::word;
+        /// Whether the proof of the password is bound to the encrypted connection. Default: prefer. PostgreSQL only.
+        channel_binding, get_channel_binding: ChannelBinding = ChannelBinding::Prefer, parse::word;
+        /// Which of several hosts is fit: each that answers is asked what it is. Default: any. Servers only.
+        target_session_attrs, get_target_session_attrs: TargetSessionAttrs = TargetSessionAttrs::Any, parse::word;
+        /// In which order several hosts are tried. Default: disable, which is as they are written. Servers only.
+        load_balance_hosts, get_load_balance_hosts: LoadBalanceHosts = LoadBalanceHosts::Disable, parse::word;
     }
     text {
         /// Which backend: `sqlite`, or the scheme of another. A URL's scheme sets it.
@@ -192,7 +203,9 @@ settings! {
         name, get_name;
         /// The user. Servers only.
         user, get_user;
-        /// The host, or the folder of a Unix socket. Servers only.
+        /// The host, or the folder of a Unix socket. Several are written with commas between, each with its own port if it is not
+        /// [`port`](Settings::port): `"db1:5432,db2:5433"`. They are tried in that order, within
+        /// [`connect_timeout`](Settings::connect_timeout) for all. Servers only.
         host, get_host;
         /// A file that holds the password; it is read at every connect, and a line break at its end does not count.
         /// Goes before [`password`](Settings::password).
@@ -388,12 +401,19 @@ impl Settings {
         if plain.max_connections == Some(0) {
             return Err(Error::config("setting max_connections: it cannot be 0; write 1 or more, or leave it out"));
         }
+        self.one_per_host()?;
         if plain.max_age_jitter > 100 {
             let message = format!("setting max_age_jitter: {} is more than 100 percent", plain.max_age_jitter);
             return Err(Error::config(message));
         }
         Ok(())
     }
+}
+
+/// What was probably meant by a name that is none.
+pub(crate) fn nearest<'known>(name: &str, known: impl IntoIterator<Item = &'known str>) -> Option<&'known str> {
+    let near = known.into_iter().map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate)).min();
+    near.filter(|(distance, candidate)| *distance <= candidate.len().div_ceil(3)).map(|(_, candidate)| candidate)
 }
 
 /// The error for a name that is none, with the nearest that is one.
@@ -405,13 +425,8 @@ pub(crate) fn unknown_setting(what: &str, name: &str, known: &[&str]) -> Error {
             "unknown {what}, whose name has characters that no name has; is a ?, & or # in a password not percent-encoded?"
         ));
     }
-    let nearest = known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .min()
-        .filter(|(distance, candidate)| *distance <= candidate.len().div_ceil(3));
-    Error::config(match nearest {
-        Some((_, candidate)) => format!("unknown {what} {name:?}; did you mean {candidate:?}?"),
+    Error::config(match nearest(name, known.iter().copied()) {
+        Some(candidate) => format!("unknown {what} {name:?}; did you mean {candidate:?}?"),
         None if known.is_empty() => format!("unknown {what} {name:?}; none is known"),
         None => format!("unknown {what} {name:?}; known: {}", known.join(", ")),
     })

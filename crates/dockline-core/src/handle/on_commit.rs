@@ -74,6 +74,7 @@ impl Connection {
 
     fn register(&self, hook: Hook) -> Result<()> {
         let slot = self.slot();
+        slot.refuse_other_task()?;
         if slot.transaction.in_atomic_block() {
             slot.transaction.hooks.push(hook);
             Ok(())

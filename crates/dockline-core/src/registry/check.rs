@@ -20,6 +20,7 @@ impl Registry {
             let asked = self.get(&alias).and_then(|connection| connection.server_info());
             match (asked, self.shared().config(&alias)) {
                 (Ok(info), Ok(config)) => {
+                    config.note(&info);
                     let threads = self.shared().threads_of(&alias);
                     findings
                         .extend(Checked { alias: &alias, settings: &config.settings, info: &info, threads }.findings());

@@ -1,5 +1,6 @@
-//! For the tests of programs: a transaction around a test that is rolled back, the hooks that a commit would have run, and
-//! the statements that ran (Django's `TestCase`, `captureOnCommitCallbacks` and `assertNumQueries`).
+//! For the tests of programs: a transaction around a test that is rolled back, a database of its own for a test whose handlers run on
+//! other threads, the hooks that a commit would have run, and
+//! the statements that ran (Django's `TestCase`, `TransactionTestCase`, `captureOnCommitCallbacks` and `assertNumQueries`).
 //!
 //! ```
 //! use dockline_core::{Registry, Result, testing};
@@ -15,10 +16,18 @@
 //! }
 //! ```
 
+mod alike;
+mod database;
+mod maker;
+mod template;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
+
+pub use database::TestDatabase;
+pub use template::Template;
 
 use crate::base::error::Result;
 use crate::handle::atomic::{Atomic, AtomicBlock};
@@ -35,7 +44,8 @@ use crate::slot::query_log::LoggedQuery;
 /// it back nor close its connection. Hooks of [`on_commit`](Connection::on_commit) do not run, for nothing is committed: see
 /// [`capture_on_commit_callbacks`].
 ///
-/// It is this thread's: what other threads do is not part of it, and they do not see what it did. What commits by itself
+/// It is this thread's: what other threads do is not part of it, and they do not see what it did; [`TestDatabase`] is for tests of
+/// those. What commits by itself
 /// on MySQL and MariaDB (CREATE TABLE and the like) stays.
 #[must_use = "the test's transaction is rolled back when this is dropped"]
 pub struct TestCase {

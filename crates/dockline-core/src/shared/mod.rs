@@ -19,7 +19,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::ids::{DEFAULT_ALIAS, RegistryId, TaskPolicy};
 use crate::base::logging::say;
 use crate::config::engines::{AliasConfig, Engines};
-use crate::config::settings::{Databases, Settings};
+use crate::config::settings::{Databases, Settings, nearest};
 use crate::link::vitals::Tally;
 use crate::shared::signals::{OwnReceivers, Signals};
 use crate::shared::state::{State, Table};
@@ -217,7 +217,11 @@ impl Drop for Loading {
 }
 
 pub(crate) fn does_not_exist(alias: &str, table: &Table) -> Error {
-    let message = format!("the alias does not exist; configured are: {}", join(table));
+    let meant = match nearest(alias, table.keys().map(AsRef::as_ref)) {
+        Some(meant) => format!("; did you mean {meant:?}?"),
+        None => String::new(),
+    };
+    let message = format!("the alias does not exist{meant}; configured are: {}", join(table));
     Error::new(ErrorKind::ConnectionDoesNotExist, message).with_alias(alias)
 }
 

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
 
+use crate::base::async_tasks::Runner;
 use crate::base::error::{Error, Result, misuse};
 use crate::config::backend::TransactionOptions;
 use crate::slot::hooks::CommitHooks;
@@ -30,6 +31,8 @@ pub(crate) struct Transaction {
     pub(super) runs_hooks: Cell<bool>,
     /// Blocks and savepoints are counted for as long as the slot lives, so that no two are taken for each other.
     last_number: Cell<u64>,
+    /// A block is being left: what that takes is its own, whoever leaves it.
+    pub(super) is_leaving: Cell<bool>,
 }
 
 /// One atomic block.
@@ -42,6 +45,8 @@ pub(super) struct Block {
     pub(super) depth: u32,
     pub(super) at: &'static Location<'static>,
     pub(super) is_test: bool,
+    /// Who began it.
+    pub(super) runner: Runner,
 }
 
 /// How a block is entered: see [`Atomic`](crate::Atomic).
@@ -108,6 +113,12 @@ impl Transaction {
     /// Where the outermost block was begun that is no test's.
     pub(crate) fn outside_tests_began_at(&self) -> Option<&'static Location<'static>> {
         self.blocks.borrow().iter().find(|block| !block.is_test).map(|block| block.at)
+    }
+
+    /// Who began the innermost block that is no test's, and where. A test's is for all that runs inside it.
+    pub(super) fn holder(&self) -> Option<(Runner, &'static Location<'static>)> {
+        let blocks = self.blocks.borrow();
+        blocks.iter().rev().find(|block| !block.is_test).map(|block| (block.runner, block.at))
     }
 
     /// Where the innermost block was begun, where that was inside a request or task.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::logging::say;
 use crate::config::findings::warn_once;
+use crate::config::full::explain;
 use crate::link::ages::Birth;
 use crate::link::seat::{Link, Seat};
 use crate::slot::Slot;
@@ -104,10 +105,12 @@ impl Slot {
         // Django sets the flags before it connects; that connecting failed is an error that occurred.
         self.flags.note_error();
         self.flags.take_health_check();
-        let mut session = config.backend.connect()?;
-        if !warn_once(&config, &mut *session, self.desk.threads_of(self.alias())) {
+        let threads = || self.desk.threads_of(self.alias());
+        let connect = || config.backend.connect().map_err(|error| explain(&config, error, threads()));
+        let mut session = connect()?;
+        if !warn_once(&config, &mut *session, threads()) {
             let _ = session.close();
-            session = config.backend.connect()?;
+            session = connect()?;
         }
         let setting = config.settings.get_autocommit();
         let autocommit = match opening {

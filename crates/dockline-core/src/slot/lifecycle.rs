@@ -25,6 +25,7 @@ const ATTEMPTS: usize = 6;
 impl Slot {
     /// A turn on a connection that is open, and fit for a statement as far as can be told.
     pub(crate) fn ready(self: &Rc<Self>) -> Result<Turn<'_>> {
+        self.refuse_other_task_in_block()?;
         let mut opened = false;
         let mut opening = Opening::Fresh;
         for _ in 0..ATTEMPTS {
@@ -74,6 +75,7 @@ impl Slot {
         }
         // Inside a transaction nothing is replaced, and so nothing needs to be asked.
         if link.in_transaction() {
+            self.refuse_other_task_in_transaction()?;
             return Ok(None);
         }
         // Connecting then says that nothing is opened any more.

@@ -2,7 +2,8 @@
 //!
 //! [`Slot`] is made of parts that do not know it (`flags`, `occupancy`, `trace`, `holds`, `hooks`, `standing`, `blocks`, `wrappers`,
 //! `query_log`, `hot`, `events`, `news`). What is done with them stands in files of its own: a statement (`turn`), opening (`connect`), checking and
-//! replacing (`lifecycle`), closing (`retire`), blocks (`transaction`), a fork (`forked`), what listeners are told (`tell`). The physical connection itself sits in the
+//! replacing (`lifecycle`), closing (`retire`), blocks (`transaction`), a fork (`forked`), what listeners are told (`tell`), the async
+//! tasks of its thread (`other_task`). The physical connection itself sits in the
 //! slot's [`Seat`].
 //!
 //! This layer may not know handles, signals, the thread's other slots or the registry: what it needs of them is [`Desk`].
@@ -18,10 +19,12 @@ pub(crate) mod hot;
 pub(crate) mod lifecycle;
 pub(crate) mod news;
 pub(crate) mod occupancy;
+pub(crate) mod other_task;
 pub(crate) mod query_log;
 pub(crate) mod reason;
 pub(crate) mod retire;
 pub(crate) mod savepoint_sql;
+mod shown;
 pub(crate) mod standing;
 pub(crate) mod tell;
 pub(crate) mod trace;

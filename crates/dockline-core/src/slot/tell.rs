@@ -28,7 +28,7 @@ fn ended_by(work: Work<'_>, link: &Link, had_failed: bool, ran: bool) -> Transac
         return TransactionOutcome::Lost;
     }
     let text = match work {
-        Work::Statement(sql) | Work::Wrapped(sql) => sql,
+        Work::Statement(sql, _) | Work::Wrapped(sql) => sql,
         _ if outcome.committed => return TransactionOutcome::Committed,
         _ => return TransactionOutcome::Unknown,
     };

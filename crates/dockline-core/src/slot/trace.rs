@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::panic::Location;
 
+use crate::base::async_tasks::Runner;
+
 /// What a slot remembers of its statements, on whichever connection.
 pub(crate) struct Trace {
     statements: Cell<u64>,
@@ -12,6 +14,7 @@ pub(crate) struct Trace {
     worked_on: Cell<Option<u64>>,
     called_from: Cell<&'static Location<'static>>,
     began_at: Cell<&'static Location<'static>>,
+    runner: Cell<Runner>,
 }
 
 impl Trace {
@@ -23,6 +26,7 @@ impl Trace {
             worked_on: Cell::new(None),
             called_from: Cell::new(Location::caller()),
             began_at: Cell::new(Location::caller()),
+            runner: Cell::default(),
         }
     }
 
@@ -58,6 +62,12 @@ impl Trace {
     /// Notes that what was called last has begun a transaction.
     pub(crate) fn begun(&self) {
         self.began_at.set(self.called_from.get());
+        self.runner.set(Runner::current());
+    }
+
+    /// Returns who began the transaction that is open, or was last.
+    pub(crate) fn runner(&self) -> Runner {
+        self.runner.get()
     }
 
     /// Returns where the transaction began that is open, or was last.

@@ -7,6 +7,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::base::async_tasks::Runner;
 use crate::base::error::{Error, ErrorKind, Fact, Result, misuse};
 use crate::base::logging::say;
 use crate::config::backend::TransactionOptions;
@@ -27,6 +28,7 @@ impl Slot {
     }
 
     fn try_enter(self: &Rc<Self>, entry: Entry) -> Result<u64> {
+        self.refuse_other_task()?;
         let transaction = &self.transaction;
         let around = transaction.blocks.borrow().last().map(|block| (block.is_test, block.at));
         if let Some((false, at)) = around.filter(|_| entry.durable) {
@@ -71,6 +73,7 @@ impl Slot {
             depth: self.depth(),
             at: entry.at,
             is_test: entry.is_test,
+            runner: Runner::current(),
         };
         transaction.blocks.borrow_mut().push(block);
         Ok(number)
@@ -141,6 +144,7 @@ impl Slot {
     /// Ends the innermost block (Django's `Atomic.__exit__`).
     fn leave(self: &Rc<Self>, exit: Exit) -> Result<()> {
         let transaction = &self.transaction;
+        let _leaving = transaction.leaving();
         let Some(block) = transaction.blocks.borrow_mut().pop() else { return Ok(()) };
         if block.level == Level::Transaction {
             return self.leave_transaction(exit);
@@ -383,6 +387,7 @@ impl Slot {
 
     pub(crate) fn commit(&self) -> Result<()> {
         self.outside_of_blocks("commit")?;
+        self.refuse_other_task()?;
         let result = self.run_if_open(Work::Commit, |session| session.commit());
         match result {
             // As Django with its driver, whose commit says nothing here.
@@ -426,6 +431,7 @@ impl Slot {
 
     /// Django's `set_rollback`.
     pub(crate) fn mark(&self, marked: bool) -> Result<()> {
+        self.refuse_other_task()?;
         self.transaction.mark(marked).map_err(|error| error.with_alias(self.alias_arc()))
     }
 

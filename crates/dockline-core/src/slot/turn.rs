@@ -10,6 +10,7 @@ use crate::config::backend::{Backend, Outcome, Rest, Session, TransactionState};
 use crate::link::seat::{Link, LinkGuard};
 use crate::slot::Slot;
 use crate::slot::reason::CloseReason;
+use crate::slot::shown::shown;
 use crate::slot::standing::Cause;
 
 /// The slot, busy, with its link locked.
@@ -24,7 +25,7 @@ pub(crate) struct Turn<'a> {
 /// What a turn runs.
 #[derive(Clone, Copy)]
 pub(crate) enum Work<'sql> {
-    Statement(&'sql str),
+    Statement(&'sql str, &'sql [Value]),
     /// A statement of which somebody further out tells.
     Wrapped(&'sql str),
     Native,
@@ -38,11 +39,18 @@ impl<'sql> Work<'sql> {
     /// What the logs call it. Django does not log that autocommit is switched on.
     pub(crate) fn sql(self) -> Option<&'sql str> {
         match self {
-            Self::Statement(sql) => Some(sql),
+            Self::Statement(sql, _) => Some(sql),
             Self::SetAutocommit(false) | Self::Begin => Some("BEGIN"),
             Self::Commit => Some("COMMIT"),
             Self::Rollback => Some("ROLLBACK"),
             Self::SetAutocommit(true) | Self::Native | Self::Wrapped(_) => None,
+        }
+    }
+
+    fn params(self) -> &'sql [Value] {
+        match self {
+            Self::Statement(_, params) => params,
+            _ => &[],
         }
     }
 
@@ -146,7 +154,7 @@ impl<'a> Turn<'a> {
         }
         slot.close_after_shutdown();
         if let Some((sql, elapsed)) = ran {
-            slot.log_statement(sql, elapsed, result.as_ref().err());
+            slot.log_run(sql, work.params(), elapsed, result.as_ref().err());
         }
         result.map(|(value, _)| value)
     }
@@ -309,7 +317,7 @@ impl Slot {
                 self.log_statement(sql, Duration::ZERO, Some(error));
             }
         })?;
-        turn.stream(Work::Statement(sql), |session| call(session, sql, params))
+        turn.stream(Work::Statement(sql, params), |session| call(session, sql, params))
     }
 
     #[cold]
@@ -350,7 +358,7 @@ impl Slot {
             (Err(error), Some(_)) => Err(error.with_fact(Fact::MayHaveExecuted).with_alias(self.alias_arc())),
             (Err(error), None) => Err(error.with_alias(self.alias_arc())),
         };
-        self.log_statement(sql, started.elapsed(), result.as_ref().err());
+        self.log_run(sql, params, started.elapsed(), result.as_ref().err());
         result
     }
 
@@ -425,8 +433,14 @@ impl Slot {
         }
     }
 
-    /// Logs a statement that has run. Parameters are not logged: they may be secret.
+    /// Logs a statement of ours, or one that has not run.
     pub(crate) fn log_statement(&self, sql: &str, elapsed: Duration, error: Option<&Error>) {
+        self.log_run(sql, &[], elapsed, error);
+    }
+
+    /// Logs a statement that has run. Parameters are not logged, for they may be secret, unless the program asks for those of slow
+    /// statements.
+    fn log_run(&self, sql: &str, params: &[Value], elapsed: Duration, error: Option<&Error>) {
         let slow = self.slow_statement();
         if !self.log().is_on() && slow.is_none() && !is_query_log_enabled() {
             return;
@@ -436,7 +450,9 @@ impl Slot {
         }
         let alias = self.alias();
         if slow.is_some_and(|slow| elapsed >= slow) {
-            log::warn!(target: QUERY_LOG, "alias {alias:?}: slow statement, {elapsed:.1?}: {sql}");
+            let asked = self.config.borrow().settings.get_slow_statement_params();
+            let params = if asked { shown(params) } else { String::new() };
+            log::warn!(target: QUERY_LOG, "alias {alias:?}: slow statement, {elapsed:.1?}: {sql}{params}");
         } else if let Some(error) = error {
             // Its message may quote a parameter.
             let (kind, code) = (error.kind(), error.code().unwrap_or_default());

@@ -1,8 +1,11 @@
 //! Whether the connection is as good as it was.
 
+use std::time::Duration;
+
 use dockline_core::backend::Health;
-use dockline_core::{Error, ErrorKind};
-use dockline_net::{Look, SHORT};
+use dockline_core::{Error, ErrorKind, Result};
+use dockline_net::{Deadline, Look, Role, SHORT};
+use postgres::SimpleQueryMessage;
 
 use super::PostgresSession;
 use crate::error::{self, Phase};
@@ -24,6 +27,26 @@ impl PostgresSession {
             self.broken = true;
         }
         usable
+    }
+
+    /// Asks what the server is, by a round trip, for the choice among several.
+    pub(crate) fn role(&mut self, deadline: Deadline) -> Result<Role> {
+        const QUESTION: &str =
+            "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')";
+        self.watch.begin_whole_call(deadline.remaining().unwrap_or(Duration::from_millis(1)));
+        let before = self.watch.written();
+        let answer = self.client()?.simple_query(QUESTION);
+        let messages = answer.map_err(|error| {
+            self.failed(error, Phase::Before, before).with_context("asking whether it takes writes")
+        })?;
+        let role = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => {
+                let standby = row.get(0) == Some("t");
+                Some(Role { standby, read_only: standby || row.get(1) == Some("on") })
+            }
+            _ => None,
+        });
+        role.ok_or_else(|| Error::new(ErrorKind::Internal, "the server does not say whether it takes writes"))
     }
 
     /// A round trip in the transaction that autocommit being off has begun, as Django's `is_usable` makes it: it says whether

@@ -11,7 +11,7 @@ use super::follow::Text;
 use super::guess::key;
 use super::prepared::Prepared;
 use super::transaction::rolled_back;
-use crate::error::Phase;
+use crate::error::{Phase, placed};
 use crate::protocol::Status;
 
 /// Why a statement has not run to its end.
@@ -44,6 +44,8 @@ impl PostgresSession {
             self.roll_back_open()?;
             result = self.beginning(|session| session.attempt(sql, params, &mut call));
         }
+        let result = result
+            .map_err(|Failure { error, is_stale }| Failure { error: placed(error, sql, self.dialect()), is_stale });
         let is_stale = |failure: &Failure| failure.is_stale && succeeds_anew(&failure.error);
         if result.as_ref().is_err_and(is_stale) {
             // The transaction holds other work: whoever has it can do it again.

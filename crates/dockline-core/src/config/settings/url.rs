@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use percent_encoding::percent_decode_str;
-use url::Url;
 
-use super::{Settings, spellings, unknown_setting};
+use super::uri::{self, Authority, Host};
+use super::{Settings, hosts, spellings, unknown_setting};
 use crate::base::error::{Error, Result};
 
 const FORM: &str = "a database URL is scheme://user:password@host:port/name, or sqlite:path; \
@@ -26,35 +26,29 @@ impl Settings {
 }
 
 fn read(text: &str) -> Result<Settings> {
-    // The parser would leave them out.
     if text.chars().any(char::is_control) {
         return Err(Error::config(format!("malformed URL: it has a tab, a line break or the like; {FORM}")));
     }
-    refuse_several_hosts(text)?;
-    let hostless = without_host(text);
-    let parsed = Url::parse(hostless.as_deref().unwrap_or(text));
-    let url = parsed.map_err(|error| Error::config(format!("malformed URL: {error}; {FORM}")))?;
-    if url.fragment().is_some() {
-        return Err(Error::config(format!("malformed URL: it has a #, which is written %23; {FORM}")));
-    }
+    let url = uri::parse(text).map_err(|why| Error::config(format!("malformed URL: {why}; {FORM}")))?;
     // A / in a password ends the part with the host, and the rest of it would be taken for the name.
-    if url.has_authority() && url.path().contains('@') {
-        return Err(Error::config(format!(
-            "malformed URL: there is an @ behind the host; {FORM} (/ as %2F, @ as %40)"
-        )));
+    if url.path.contains('@') {
+        return Err(Error::config(match url.authority {
+            Some(_) => format!("malformed URL: there is an @ behind the host; {FORM} (/ as %2F, @ as %40)"),
+            None => format!("malformed URL: there is an @ and no host; is // missing? {FORM} (@ as %40)"),
+        }));
     }
-    let mut settings = Settings::new().engine(url.scheme());
-    settings.text.name = database_name(text, &url)?;
-    settings.text.user = not_empty(decode("user", url.username())?);
-    if let Some(password) = url.password() {
+    let mut settings = Settings::new().engine(&url.scheme);
+    let Authority { user, password, hosts } = url.authority.unwrap_or_default();
+    // Where there is no host, the path stands as it was written, for it may be that of a file.
+    let path = if hosts.is_empty() { url.path } else { url.path.strip_prefix('/').unwrap_or(url.path) };
+    settings.text.name = not_empty(decode("name", path)?);
+    settings.text.user = not_empty(decode("user", user.unwrap_or_default())?);
+    if let Some(password) = password.filter(|password| !password.is_empty()) {
         settings = settings.password(decode("password", password)?);
     }
-    if let (Some(host), None) = (url.host_str(), &hostless) {
-        settings.text.host = not_empty(decode("host", host)?.trim_matches(['[', ']']).to_owned());
-    }
-    settings.plain.port = url.port();
+    set_hosts(&mut settings, &hosts)?;
     let path_is_name = settings.text.host.is_none();
-    read_query(&mut settings, url.query().unwrap_or_default())?;
+    read_query(&mut settings, url.query)?;
     // `mysql:///app?host=db`: the path is the name behind a host that comes later.
     if let (true, Some(_), Some(name)) = (path_is_name, &settings.text.host, &mut settings.text.name)
         && let Some(rest) = name.strip_prefix('/')
@@ -65,50 +59,17 @@ fn read(text: &str) -> Result<Settings> {
     Ok(settings)
 }
 
-/// A stand-in for a host that is not there: `postgres://user@/name?host=/run/socket`. The parser takes no user without a host.
-const NO_HOST: &str = "no-host.invalid";
-
-/// The part between `//` and the path.
-fn authority(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once("://")?;
-    rest.split(['/', '?', '#']).next()
-}
-
-/// The URL with a stand-in, if it has a user and no host.
-fn without_host(text: &str) -> Option<String> {
-    let authority = authority(text).filter(|authority| authority.ends_with('@'))?;
-    let at = text.find("://")? + 3 + authority.len();
-    Some(format!("{}{NO_HOST}{}", &text[..at], &text[at..]))
-}
-
-fn refuse_several_hosts(text: &str) -> Result<()> {
-    let hosts = authority(text).map(|authority| authority.rsplit('@').next().unwrap_or_default());
-    if hosts.is_some_and(|hosts| hosts.contains(',')) {
-        return Err(Error::config(format!(
-            "malformed URL: it has several hosts, and one is taken; write the first, or a name that leads to all; {FORM}"
-        )));
+/// One host is a name and a port; several are a list in one text.
+fn set_hosts(settings: &mut Settings, hosts: &[Host<'_>]) -> Result<()> {
+    match hosts {
+        [] => {}
+        [host] => {
+            settings.text.host = not_empty(decode("host", host.name)?);
+            settings.plain.port = host.port;
+        }
+        several => settings.text.host = Some(hosts::list(several, |name| decode("host", name))?),
     }
     Ok(())
-}
-
-/// `//host/name` names the database without its slash. Where there is no host, the path stands as it was written, for it
-/// may be that of a file.
-fn database_name(text: &str, url: &Url) -> Result<Option<String>> {
-    if url.host_str().is_some_and(|host| !host.is_empty() && host != NO_HOST) {
-        let path = url.path();
-        return Ok(not_empty(decode("name", path.strip_prefix('/').unwrap_or(path))?));
-    }
-    let rest = text.split_once(':').map_or("", |(_, rest)| rest);
-    let path = rest.split('?').next().unwrap_or_default();
-    let path = path.strip_prefix("//").unwrap_or(path);
-    // A user stands before the path, and no host.
-    let path = authority(text).filter(|user| user.ends_with('@')).map_or(path, |user| &path[user.len()..]);
-    if path.contains('@') {
-        return Err(Error::config(format!(
-            "malformed URL: there is an @ and no host; is // missing? {FORM} (@ as %40)"
-        )));
-    }
-    Ok(not_empty(decode("name", path)?))
 }
 
 fn read_query(settings: &mut Settings, query: &str) -> Result<()> {
@@ -160,7 +121,7 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::*;
-    use crate::config::settings::Tls;
+    use crate::config::settings::{TargetSessionAttrs, Tls};
 
     #[test]
     fn a_url_of_a_server_has_all_its_parts() {
@@ -212,9 +173,26 @@ mod tests {
     }
 
     #[test]
-    fn several_hosts_are_refused_with_what_would_be_right() {
-        let error = read("postgres://ann:hunter2@one:5432,two:5433/app").unwrap_err();
-        assert!(error.message().contains("several hosts") && !error.to_string().contains("hunter"), "{error}");
+    fn several_hosts_are_a_list() {
+        let settings =
+            read("postgres://ann:hunter2@one:5432,[::1]:5433,%2Frun%2Fpg/app?target_session_attrs=read-write").unwrap();
+        assert_eq!(settings.get_host(), Some("one:5432,[::1]:5433,/run/pg"));
+        assert_eq!((settings.get_port(), settings.get_user()), (None, Some("ann")));
+        assert_eq!(settings.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
+        assert_eq!(read("mysql:///app?host=a,b:2&port=1").unwrap().get_host(), Some("a,b:2"));
+        for url in [
+            "postgres://a,b:x/d",
+            "postgres://a,/d",
+            "postgres:///d?host=a,b:x",
+            "postgres:///d?host=a,,b",
+            "postgres://a%2Cb,c/d",
+        ] {
+            let error = read(url).unwrap_err();
+            assert!(
+                error.is_config() && error.message().contains("host") | error.message().contains("port"),
+                "{url}: {error}"
+            );
+        }
     }
 
     #[test]
@@ -246,6 +224,7 @@ mod tests {
             "postgres://user:hunter2@host/db?autocommit",
             "postgres://user:hunter2@host/db?port=0",
             "postgres://user:hunter2@host/%ff",
+            "postgres://user:hunter2@h1:1,h2:x/db",
             "sqlite:a.db#b",
             "sqlite:a\tb.db",
             "sqlite:a\n.db",

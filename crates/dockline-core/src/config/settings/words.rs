@@ -58,6 +58,42 @@ words! {
         Serializable = "serializable",
     }
 
+    /// Which of several hosts is fit for a connection; libpq's words, for every server. MySQL and MariaDB have no word for a standby:
+    /// there, it is a server that is `read_only`.
+    TargetSessionAttrs {
+        /// The first that answers.
+        Any = "any",
+        /// One on which transactions may write.
+        ReadWrite = "read-write",
+        /// One on which transactions cannot write.
+        ReadOnly = "read-only",
+        /// One that is no standby.
+        Primary = "primary",
+        /// A standby.
+        Standby = "standby",
+        /// A standby, or else the first that answers.
+        PreferStandby = "prefer-standby",
+    }
+
+    /// In which order several hosts are tried.
+    LoadBalanceHosts {
+        /// As they are written.
+        Disable = "disable",
+        /// In another order for each connection.
+        Random = "random",
+    }
+
+    /// Whether the password is proved for this very encrypted connection, so that nobody in between can pass it on (PostgreSQL, with
+    /// SCRAM).
+    ChannelBinding {
+        /// Never.
+        Disable = "disable",
+        /// Where the server can.
+        Prefer = "prefer",
+        /// Always.
+        Require = "require",
+    }
+
     /// Whether a connection is encrypted, and what is checked; libpq's words, for every server.
     Tls {
         /// Never.
