@@ -94,11 +94,6 @@ fn unknown_options_suggest_the_nearest() {
 }
 
 #[test]
-fn settings_that_this_version_cannot_keep_are_refused() {
-    assert_config(&refused(memory().max_connections(Some(5))), &["max_connections"]);
-}
-
-#[test]
 fn impossible_values_are_refused_when_they_are_read() {
     assert_config(
         &refused(memory().statement_timeout(Some(Duration::ZERO))),

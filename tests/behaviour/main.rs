@@ -4,6 +4,7 @@ mod atomic;
 mod atomic_requests;
 mod bad_input;
 mod boundaries;
+mod cap;
 mod events;
 mod housekeeper;
 mod interface;

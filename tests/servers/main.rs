@@ -11,6 +11,8 @@ mod async_runtimes;
 #[cfg(unix)]
 mod bank;
 #[cfg(unix)]
+mod cap;
+#[cfg(unix)]
 mod case;
 #[cfg(unix)]
 mod connecting;
@@ -98,6 +100,7 @@ fn main() -> std::process::ExitCode {
         ("texts", texts::cases()),
         ("mysqls", mysqls::cases()),
         ("bank", bank::cases()),
+        ("cap", cap::cases()),
         ("thread_exit", thread_exit::cases()),
         ("tls", tls::cases()),
         ("async_runtimes", async_runtimes::cases()),

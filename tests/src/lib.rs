@@ -33,6 +33,8 @@ mod documents {
     struct Threads;
     #[doc = include_str!("../../docs/types.md")]
     struct Types;
+    #[doc = include_str!("../../docs/cap.md")]
+    struct Cap;
 }
 
 use std::sync::{Arc, Mutex};

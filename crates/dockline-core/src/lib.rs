@@ -76,6 +76,7 @@ pub use handle::hold::Hold;
 pub use handle::on_commit::HookOutcome;
 pub use handle::retry::{DatabaseFailure, Retry};
 pub use handle::savepoint::Savepoint;
+pub use registry::cap::CapStatus;
 pub use registry::scope::Request;
 pub use registry::shutdown::{Left, ShutdownReport};
 pub use registry::task::Task;

@@ -1,7 +1,7 @@
 //! The engine, and the database of one alias.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dockline_core::backend::{Backend, Engine, Session, SqlOfDatabases, TestDatabases};
 use dockline_core::{ChannelBinding, Error, ErrorKind, Result, Settings};
@@ -45,6 +45,21 @@ struct MysqlBackend {
     connect_timeout: Duration,
 }
 
+impl MysqlBackend {
+    fn connect_within(&self, deadline: Deadline) -> Result<Box<dyn Session>> {
+        let connect = |plan: &Arc<Plan>, deadline| MysqlSession::set_up(open::open_within(plan, deadline, None)?, plan);
+        let session = self.hosts.connect(
+            deadline,
+            connect,
+            |session, _| Ok(session.role()),
+            |session| {
+                let _ = Box::new(session).close();
+            },
+        )?;
+        Ok(Box::new(session))
+    }
+}
+
 impl Backend for MysqlBackend {
     fn vendor(&self) -> &'static str {
         "mysql"
@@ -62,23 +77,12 @@ impl Backend for MysqlBackend {
         }))
     }
 
-    fn is_full(&self, error: &Error) -> bool {
-        // The server's own limit, and those of a user.
-        error.code().is_some_and(|code| ["1040", "1203", "1226"].contains(&&*code))
+    fn connect(&self) -> Result<Box<dyn Session>> {
+        self.connect_within(Deadline::after(self.connect_timeout))
     }
 
-    fn connect(&self) -> Result<Box<dyn Session>> {
-        let connect = |plan: &Arc<Plan>, deadline| MysqlSession::set_up(open::open_within(plan, deadline, None)?, plan);
-        let deadline = Deadline::after(self.connect_timeout);
-        let session = self.hosts.connect(
-            deadline,
-            connect,
-            |session, _| Ok(session.role()),
-            |session| {
-                let _ = Box::new(session).close();
-            },
-        )?;
-        Ok(Box::new(session))
+    fn connect_by(&self, deadline: Instant) -> Result<Box<dyn Session>> {
+        self.connect_within(Deadline::after(self.connect_timeout).by(deadline, "acquire_timeout"))
     }
 
     fn notices_loss_by_sending(&self) -> bool {

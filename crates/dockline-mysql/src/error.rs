@@ -79,6 +79,10 @@ fn of_server(error: MySqlError, phase: Phase) -> Error {
     for fact in facts(code) {
         mapped = mapped.with_fact(*fact);
     }
+    // The limits of an hour do not end with a connection.
+    if code == 1226 && error.message.contains("max_user_connections") {
+        mapped = mapped.with_fact(Fact::ServerFull);
+    }
     // What ends the session in the middle of a statement does not say how far that had come.
     if ends_session(code) && phase == Phase::Sent && code != 4031 {
         mapped = mapped.with_fact(Fact::MayHaveExecuted);
@@ -104,7 +108,8 @@ fn kind(code: u16) -> ErrorKind {
 fn facts(code: u16) -> &'static [Fact] {
     match code {
         // Connections, of the server and of a user; memory and threads.
-        1040 | 1041 | 1135 | 1203 | 1226 => &[Fact::Exhausted],
+        1040 | 1203 => &[Fact::Exhausted, Fact::ServerFull],
+        1041 | 1135 | 1226 => &[Fact::Exhausted],
         1205 | 3572 => &[Fact::LockTimeout, Fact::Retryable],
         1213 | 1614 | 1020 => &[Fact::Retryable],
         1317 | 1969 | 3024 => &[Fact::Cancelled],

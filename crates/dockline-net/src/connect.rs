@@ -140,7 +140,8 @@ pub fn resolve(
         let fact = if is_out_of_descriptors(&cause) { Fact::Exhausted } else { Fact::Disconnect };
         let limit = deadline.limit();
         let error = if cause.kind() == io::ErrorKind::TimedOut {
-            error(format_args!("the host name was not resolved within {limit:?} (connect_timeout): {cause}"))
+            let setting = deadline.setting();
+            error(format_args!("the host name was not resolved within {limit:?} ({setting}): {cause}"))
         } else {
             error(format_args!("the host name cannot be resolved: {cause}"))
         };
@@ -150,7 +151,7 @@ pub fn resolve(
 
 /// The text for a server that did not answer in time.
 pub fn no_answer(deadline: Deadline) -> String {
-    format!("no answer within {:?} (connect_timeout)", deadline.limit())
+    format!("no answer within {:?} ({})", deadline.limit(), deadline.setting())
 }
 
 #[cfg(test)]

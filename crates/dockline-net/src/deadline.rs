@@ -8,13 +8,34 @@ use std::time::{Duration, Instant};
 pub struct Deadline {
     limit: Duration,
     at: Option<Instant>,
+    setting: &'static str,
 }
 
 impl Deadline {
     /// That long from now.
     pub fn after(limit: Duration) -> Self {
         // One beyond what the clock can tell is never reached.
-        Self { limit, at: Instant::now().checked_add(limit) }
+        Self { limit, at: Instant::now().checked_add(limit), setting: "connect_timeout" }
+    }
+
+    /// This one, or that moment, which another setting stands for, if it comes first.
+    #[must_use]
+    pub fn by(self, at: Instant, setting: &'static str) -> Self {
+        if self.at.is_some_and(|own| own <= at) {
+            return self;
+        }
+        let left = at.saturating_duration_since(Instant::now());
+        // In a message, more than milliseconds say nothing.
+        Self {
+            limit: Duration::from_millis(left.as_micros().div_ceil(1000).try_into().unwrap_or(u64::MAX)),
+            at: Some(at),
+            setting,
+        }
+    }
+
+    /// The name of the setting that it comes from, for error messages.
+    pub fn setting(&self) -> &'static str {
+        self.setting
     }
 
     /// The limit, for error messages.
@@ -54,7 +75,7 @@ impl Deadline {
     /// The deadline of one that may take that long, and not longer than this one.
     #[must_use]
     pub fn sooner(&self, limit: Duration) -> Self {
-        let sooner = Self::after(limit);
+        let sooner = Self { setting: self.setting, ..Self::after(limit) };
         match (self.at, sooner.at) {
             (Some(at), Some(other)) if at < other => *self,
             (Some(_), None) => *self,

@@ -1,7 +1,7 @@
 //! The engine, and the database of one alias.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dockline_core::backend::{Backend, Engine, Session, SqlOfDatabases, TestDatabases};
 use dockline_core::{Error, Result, Settings};
@@ -39,6 +39,17 @@ struct PostgresBackend {
     connect_timeout: Duration,
 }
 
+impl PostgresBackend {
+    fn connect_within(&self, deadline: Deadline) -> Result<Box<dyn Session>> {
+        runtime::blocking(|| {
+            let connect =
+                |plan: &Arc<Plan>, deadline| PostgresSession::set_up(open::open(plan, deadline)?, Arc::clone(plan));
+            let session = self.hosts.connect(deadline, connect, PostgresSession::role, drop)?;
+            Ok(Box::new(session) as Box<dyn Session>)
+        })
+    }
+}
+
 impl Backend for PostgresBackend {
     fn vendor(&self) -> &'static str {
         "postgresql"
@@ -55,17 +66,11 @@ impl Backend for PostgresBackend {
         }))
     }
 
-    fn is_full(&self, error: &Error) -> bool {
-        error.code().as_deref() == Some("53300")
+    fn connect(&self) -> Result<Box<dyn Session>> {
+        self.connect_within(Deadline::after(self.connect_timeout))
     }
 
-    fn connect(&self) -> Result<Box<dyn Session>> {
-        runtime::blocking(|| {
-            let connect =
-                |plan: &Arc<Plan>, deadline| PostgresSession::set_up(open::open(plan, deadline)?, Arc::clone(plan));
-            let deadline = Deadline::after(self.connect_timeout);
-            let session = self.hosts.connect(deadline, connect, PostgresSession::role, drop)?;
-            Ok(Box::new(session) as Box<dyn Session>)
-        })
+    fn connect_by(&self, deadline: Instant) -> Result<Box<dyn Session>> {
+        self.connect_within(Deadline::after(self.connect_timeout).by(deadline, "acquire_timeout"))
     }
 }

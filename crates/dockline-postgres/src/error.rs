@@ -153,6 +153,7 @@ fn facts(sqlstate: &str) -> &'static [Fact] {
         "57014" => &[Fact::Cancelled],
         "25006" => &[Fact::ReadOnly],
         "3B001" | "25P01" => &[Fact::SavepointMissing],
+        "53300" => &[Fact::Exhausted, Fact::ServerFull],
         _ if sqlstate.starts_with("53") => &[Fact::Exhausted],
         // Not 08: a server that lives says it of connections of its own, to a foreign one.
         _ => &[],
@@ -265,7 +266,8 @@ mod tests {
     fn facts_are_what_callers_act_on() {
         assert_eq!(facts("40001"), [Fact::Retryable]);
         assert_eq!(facts("55P03"), [Fact::LockTimeout, Fact::Retryable]);
-        assert_eq!(facts("53300"), [Fact::Exhausted]);
+        assert_eq!(facts("53300"), [Fact::Exhausted, Fact::ServerFull]);
+        assert_eq!(facts("53200"), [Fact::Exhausted]);
         assert_eq!(facts("08006"), []);
         assert_eq!(facts("42601"), []);
         assert_eq!(constraint("23503"), Some(ConstraintKind::ForeignKey));

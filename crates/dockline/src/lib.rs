@@ -142,12 +142,12 @@ mod global;
 #[cfg(feature = "uuid")]
 pub use dockline_core::Binary;
 pub use dockline_core::{
-    AliasStatus, Atomic, AtomicBlock, Canceller, ChannelBinding, Connection, ConnectionState, ConnectionStatus,
-    Constraint, ConstraintKind, Counts, DEFAULT_ALIAS, DatabaseFailure, Databases, Element, Error, ErrorKind,
-    ExecuteWrapper, Executed, Execution, ExposeSecret, Fact, Finding, FromRow, FromValue, FromValueRef, Hold,
-    HookOutcome, Interval, IsolationLevel, Left, Liveness, LoadBalanceHosts, LoggedQuery, NamedParams, NamedValue,
-    Other, Params, Phase, RawJson, Registry, RegistryBuilder, Request, Result, Retry, Row, RowIndex, Savepoint,
-    SecretString, ServerInfo, Settings, Severity, ShutdownReport, Signals, Status, TargetSessionAttrs, Task,
+    AliasStatus, Atomic, AtomicBlock, Canceller, CapStatus, ChannelBinding, Connection, ConnectionState,
+    ConnectionStatus, Constraint, ConstraintKind, Counts, DEFAULT_ALIAS, DatabaseFailure, Databases, Element, Error,
+    ErrorKind, ExecuteWrapper, Executed, Execution, ExposeSecret, Fact, Finding, FromRow, FromValue, FromValueRef,
+    Hold, HookOutcome, Interval, IsolationLevel, Left, Liveness, LoadBalanceHosts, LoggedQuery, NamedParams,
+    NamedValue, Other, Params, Phase, RawJson, Registry, RegistryBuilder, Request, Result, Retry, Row, RowIndex,
+    Savepoint, SecretString, ServerInfo, Settings, Severity, ShutdownReport, Signals, Status, TargetSessionAttrs, Task,
     TaskPolicy, Tls, ToValue, Totals, TransactionMode, Value, ValueError, backend, batch, events, list, named, params,
     placeholder, signals, statement, testing,
 };

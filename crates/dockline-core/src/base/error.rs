@@ -80,6 +80,8 @@ pub enum Fact {
     Retryable,
     /// A resource has run out: connections, file descriptors.
     Exhausted,
+    /// The server has no place for another connection, and may have one when others are closed.
+    ServerFull,
     /// The statement was cancelled, or ran into a time limit.
     Cancelled,
     /// A transaction that was open is gone, and its work with it.
@@ -289,6 +291,11 @@ impl Error {
     /// Whether a resource has run out: connections of the server, file descriptors of the process.
     pub fn is_exhausted(&self) -> bool {
         self.has(Fact::Exhausted)
+    }
+
+    /// Whether the server had no place for another connection, and may have one when others are closed.
+    pub(crate) fn is_server_full(&self) -> bool {
+        self.has(Fact::ServerFull)
     }
 
     /// Whether the statement was cancelled, by [`Canceller`](crate::Canceller) or by `statement_timeout`.

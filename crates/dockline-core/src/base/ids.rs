@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub const DEFAULT_ALIAS: &str = "default";
 
 /// Tells registries apart, also those that have gone.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RegistryId(u64);
 
 impl RegistryId {

@@ -53,6 +53,17 @@ pub trait Backend: Send + Sync + 'static {
     /// As the driver's, mapped to the kinds of [`ErrorKind`].
     fn connect(&self) -> Result<Box<dyn Session>>;
 
+    /// Does the same, and ends by the deadline if that comes before the settings' limits. A backend whose connecting takes no time may
+    /// leave this as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Backend::connect).
+    fn connect_by(&self, deadline: Instant) -> Result<Box<dyn Session>> {
+        let _ = deadline;
+        self.connect()
+    }
+
     /// Whether the database is usable also where no connection is open, as one that is part of the program: what Django says
     /// of SQLite.
     fn is_always_usable(&self) -> bool {
@@ -68,12 +79,6 @@ pub trait Backend: Send + Sync + 'static {
     /// How databases are made for tests; `None` if they are not.
     fn test_databases(&self) -> Option<TestDatabases> {
         None
-    }
-
-    /// Whether connecting failed with this error because the server, or the user's account, takes no more connections.
-    fn is_full(&self, error: &Error) -> bool {
-        let _ = error;
-        false
     }
 
     /// The error of a statement in an atomic block whose connection was closed, as Django's driver gives it.

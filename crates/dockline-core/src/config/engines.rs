@@ -68,7 +68,6 @@ impl Engines {
 
     fn open(&self, alias: &str, settings: &Settings) -> Result<Box<dyn Backend>> {
         settings.check()?;
-        refuse_what_is_not_there(settings)?;
         let Some(scheme) = settings.get_engine() else {
             let parts = [settings.get_name(), settings.get_host(), settings.get_user()];
             if parts.iter().any(Option::is_some) {
@@ -101,14 +100,6 @@ impl Engines {
         let known: Vec<&str> = self.present.iter().flat_map(|engine| engine.schemes()).copied().collect();
         Err(unknown_setting("scheme", scheme, &known))
     }
-}
-
-/// A setting that promises something must not be taken and then not kept.
-fn refuse_what_is_not_there(settings: &Settings) -> Result<()> {
-    if settings.get_max_connections().is_some() {
-        return Err(Error::config("setting max_connections: this version has no cap; leave it none"));
-    }
-    Ok(())
 }
 
 /// The backend of an alias without an engine (Django's dummy backend).

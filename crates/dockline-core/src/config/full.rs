@@ -9,7 +9,7 @@ use crate::config::engines::AliasConfig;
 /// Adds to the error of a full server how many threads of this process use the alias, and what can be done; the first time, the log says
 /// it too. Other errors stay as they are.
 pub(crate) fn explain(config: &AliasConfig, error: Error, threads: usize) -> Error {
-    if !config.backend.is_full(&error) {
+    if !error.is_server_full() {
         return error;
     }
     let hint = hint(threads, config.max_connections.load(Ordering::Relaxed));

@@ -148,10 +148,12 @@ settings! {
         /// By how many percent, drawn anew for each connection, `conn_max_age` is shortened, so that threads that
         /// started together do not reconnect together. 0 to 100; default: 10. In text: `"10%"`.
         max_age_jitter, get_max_age_jitter: u8 = 10, parse::percent;
-        /// The cap on connections of this alias over all threads. Default: none. The cap is not part of this version:
-        /// a registry refuses a number.
+        /// How many connections this alias may have at a time, over all threads of the process: those that are being opened and
+        /// closed count. When they are all in use, threads wait for their turn, first come, first served. `None`: one for each
+        /// thread that uses the alias. Default: none. Not 0. See the guide's chapter on more threads than connections.
         max_connections, get_max_connections: Option<u32> = None, parse::optional_number;
-        /// How long a thread waits where `max_connections` is reached. Default: 30 s.
+        /// How long a thread may take to get a connection when `max_connections` is set: waiting for its turn, and then connecting.
+        /// Default: 30 s. Not zero, and never without a limit: threads that wait for each other would wait for ever.
         acquire_timeout, get_acquire_timeout: Duration = Duration::from_secs(30), parse::duration;
         /// How long connecting may take, over all addresses of the host. Default: 10 s. Not zero. Servers only.
         connect_timeout, get_connect_timeout: Duration = Duration::from_secs(10), parse::duration;
@@ -214,6 +216,10 @@ settings! {
         time_zone, get_time_zone;
         /// What the server lists as the client's name. Default: the program and the alias. Servers only.
         application_name, get_application_name;
+        /// The name of a cap that several aliases share, of any registry of the process, for servers that count the connections
+        /// of a user over all databases. All of them set `max_connections` to the same number. Default: the alias has its
+        /// own.
+        cap, get_cap;
         /// SQL that runs once on every new connection. It may be several statements. Default: none.
         init_sql, get_init_sql;
         /// A PEM file with the authorities to trust. Default: Mozilla's list, which is compiled in; MySQL and MariaDB trust
@@ -402,6 +408,11 @@ impl Settings {
             return Err(Error::config("setting max_connections: it cannot be 0; write 1 or more, or leave it out"));
         }
         self.one_per_host()?;
+        if self.get_cap().is_some() && plain.max_connections.is_none() {
+            return Err(Error::config(
+                "setting cap: it names a cap, and max_connections, which says how many it allows, is missing",
+            ));
+        }
         if plain.max_age_jitter > 100 {
             let message = format!("setting max_age_jitter: {} is more than 100 percent", plain.max_age_jitter);
             return Err(Error::config(message));

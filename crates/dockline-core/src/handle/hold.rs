@@ -15,11 +15,9 @@ pub struct Hold {
 
 impl Hold {
     pub(crate) fn new(slot: Rc<Slot>) -> Self {
-        // Said first, and the lock after it: from then on the housekeeper leaves alone what is there.
+        // Said first, and the lock after it: from then on the housekeeper, and whoever waits under a cap, leave alone what is there.
         slot.seat().vitals.set_holds(slot.holds.count() + 1);
-        if !slot.is_busy() {
-            drop(slot.turn());
-        }
+        slot.keep_from_others();
         slot.holds.add(slot.serial());
         Self { slot }
     }

@@ -258,12 +258,6 @@ impl<P: Place> Cap<P> {
         }
     }
 
-    /// Whether nothing is had and nobody waits.
-    pub(crate) fn is_unused(&self) -> bool {
-        let ledger = self.ledger();
-        ledger.holders.is_empty() && ledger.queue.is_empty()
-    }
-
     fn release(self: &Arc<Self>, ticket: u64) {
         let mut ledger = self.ledger();
         if let Some(at) = ledger.holders.iter().position(|holder| holder.ticket == ticket) {
@@ -299,7 +293,7 @@ impl<P: Place> Cap<P> {
                     ledger.last_ticket += 1;
                     let ticket = ledger.last_ticket;
                     ledger.holders.push(Holder { ticket, place: Arc::clone(&head.place), stage: Stage::Opening });
-                    Grant::Permit(Permit { cap: Arc::clone(self), ticket, is_over: false })
+                    Grant::Permit(Permit { cap: Arc::clone(self), ticket })
                 }
             };
             head.tell(grant);
@@ -373,10 +367,7 @@ impl<P: Place> Waiter<P> {
     }
 
     fn look_at(&self, moment: Instant) {
-        let mut told = self.told();
-        if told.look_at != Some(moment) {
-            told.look_at = Some(moment);
-            drop(told);
+        if self.told().look_at.replace(moment) != Some(moment) {
             self.bell.notify_one();
         }
     }
@@ -390,7 +381,6 @@ impl<P: Place> Waiter<P> {
 pub(crate) struct Permit<P: Place> {
     cap: Arc<Cap<P>>,
     ticket: u64,
-    is_over: bool,
 }
 
 impl<P: Place> Permit<P> {
@@ -423,8 +413,7 @@ impl<P: Place> Permit<P> {
 
 impl<P: Place> Drop for Permit<P> {
     fn drop(&mut self) {
-        if !self.is_over && self.cap.process == Process::current() {
-            self.is_over = true;
+        if self.cap.process == Process::current() {
             self.cap.release(self.ticket);
         }
     }
@@ -452,9 +441,7 @@ impl<P: Place> Waiting<P> {
         let mut holders = ledger.holders.iter();
         ledger.ceiling.is_none()
             && !ledger.holders.is_empty()
-            && holders.all(|holder| {
-                holder.stage == Stage::Open && holder.place.is_of_same_thread(&self.waiter.place)
-            })
+            && holders.all(|holder| holder.stage == Stage::Open && holder.place.is_of_same_thread(&self.waiter.place))
     }
 
     /// Waits until something is assigned, up to the deadline.
@@ -510,4 +497,3 @@ impl<P: Place> Drop for Waiting<P> {
         }
     }
 }
-

@@ -29,7 +29,9 @@ pub(crate) fn cap_of(registry: RegistryId, config: &AliasConfig) -> Option<Arc<S
     let max = usize::try_from(config.settings.get_max_connections()?).unwrap_or(usize::MAX);
     let (key, name) = match config.settings.get_cap() {
         Some(name) => (Key::Named(name.to_owned()), format!("cap {name:?}")),
-        None => (Key::Alias(registry, Arc::clone(&config.alias)), format!("max_connections of alias {:?}", config.alias)),
+        None => {
+            (Key::Alias(registry, Arc::clone(&config.alias)), format!("max_connections of alias {:?}", config.alias))
+        }
     };
     let caps = CAPS.get();
     let mut caps = lock(&caps);

@@ -15,10 +15,11 @@ use crate::link::seat::Seat;
 const NAMED: usize = 10;
 
 /// The error of a wait that was in vain. `within`: how long it may have taken.
-pub(crate) fn timed_out(cap: &SeatCap, seat: &Arc<Seat>, within: Duration, now: Instant) -> Error {
+pub(crate) fn timed_out(cap: &Arc<SeatCap>, seat: &Arc<Seat>, within: Duration, now: Instant) -> Error {
     let mut text = format!("no connection was free within acquire_timeout ({within:?}); {}", describe(cap, now));
     if let Some(cycle) = cycle(cap, seat) {
-        let _ = write!(text, "; the threads wait for each other: {cycle}; use the aliases in the same order everywhere");
+        let _ =
+            write!(text, "; the threads wait for each other: {cycle}; use the aliases in the same order everywhere");
     } else {
         text.push_str("; raise the cap, or end requests, tasks and blocks sooner");
     }
@@ -43,7 +44,7 @@ fn describe(cap: &SeatCap, now: Instant) -> String {
     let closing = count(&|holder| holder.stage == Stage::Closing);
     let in_use = holders.len() - parked - opening - closing;
     let mut text = format!(
-        "{} allows {max}: {in_use} in use, {parked} parked, {opening} opening, {closing} closing; {} more wait",
+        "{} allows {max}: {in_use} in use, {parked} parked, {opening} opening, {closing} closing; {} wait",
         cap.name(),
         waiting.len()
     );
@@ -72,7 +73,7 @@ fn describe_holder(seat: &Arc<Seat>, now: Instant) -> String {
         Some(false) => {}
         None => text.push_str(", in a statement"),
     }
-    if usage.is_held() {
+    if seat.vitals.is_held() {
         text.push_str(", on hold");
     }
     if let Some(place) = usage.place() {
@@ -90,64 +91,53 @@ fn is_parked(holder: &Holder<Seat>) -> bool {
 }
 
 /// Threads that wait for each other in a circle, from the one that has waited in vain on: what it waits for, and who holds that.
-fn cycle(cap: &SeatCap, seat: &Arc<Seat>) -> Option<String> {
-    struct Edges {
-        name: String,
-        holders: Vec<Arc<Seat>>,
-        waiting: Vec<Arc<Seat>>,
-    }
-    let all: Vec<Edges> = caps::all()
-        .iter()
-        .map(|cap| {
-            let standing = cap.standing();
-            let holders = standing.holders.iter().filter(|holder| !is_parked(holder));
-            Edges {
-                name: cap.name().to_owned(),
-                holders: holders.map(|holder| Arc::clone(&holder.place)).collect(),
-                waiting: standing.waiting.into_iter().map(|(seat, _)| seat).collect(),
-            }
-        })
-        .collect();
-    // Whoever waits for a cap waits for each of its holders.
-    let mut path: Vec<(String, Arc<Seat>)> = Vec::new();
-    let mut seen: Vec<String> = Vec::new();
-    fn walk<'a>(
-        all: &'a [Edges],
-        name: &str,
-        goal: &Seat,
-        seen: &mut Vec<String>,
-        path: &mut Vec<(String, Arc<Seat>)>,
-    ) -> bool {
-        if seen.iter().any(|other| other == name) {
-            return false;
-        }
-        seen.push(name.to_owned());
-        let Some(edges) = all.iter().find(|edges| edges.name == name) else { return false };
-        for holder in &edges.holders {
-            path.push((name.to_owned(), Arc::clone(holder)));
-            if holder.thread_id() == goal.thread_id() {
-                return true;
-            }
-            let next = all.iter().find(|edges| edges.waiting.iter().any(|seat| seat.thread_id() == holder.thread_id()));
-            if let Some(next) = next
-                && walk(all, &next.name, goal, seen, path)
-            {
-                return true;
-            }
-            path.pop();
-        }
-        false
-    }
-    if !walk(&all, cap.name(), seat, &mut seen, &mut path) {
+fn cycle(cap: &Arc<SeatCap>, seat: &Arc<Seat>) -> Option<String> {
+    // One after the other: two of them are never locked at a time.
+    let caps: Vec<Edges> = caps::all().iter().map(Edges::of).collect();
+    let first = caps.iter().position(|edges| Arc::ptr_eq(&edges.cap, cap))?;
+    let mut path = Vec::new();
+    if !walk(&caps, first, seat, &mut vec![false; caps.len()], &mut path) {
         return None;
     }
-    let mut text = format!("this thread, {},", seat.thread);
-    for (at, (name, holder)) in path.iter().enumerate() {
-        if at > 0 {
-            text.push_str(" which");
+    let steps: Vec<String> = path
+        .iter()
+        .map(|(at, holder)| format!("waits for {}, of which thread {} holds one", caps[*at].cap.name(), holder.thread))
+        .collect();
+    Some(format!("this thread, {}, {}", seat.thread, steps.join(", which ")))
+}
+
+/// Whoever waits for a cap waits for each of its holders.
+struct Edges {
+    cap: Arc<SeatCap>,
+    holders: Vec<Arc<Seat>>,
+    waiting: Vec<Arc<Seat>>,
+}
+
+impl Edges {
+    fn of(cap: &Arc<SeatCap>) -> Self {
+        let standing = cap.standing();
+        let holders = standing.holders.iter().filter(|holder| !is_parked(holder));
+        Self {
+            cap: Arc::clone(cap),
+            holders: holders.map(|holder| Arc::clone(&holder.place)).collect(),
+            waiting: standing.waiting.into_iter().map(|(seat, _)| seat).collect(),
         }
-        let _ = write!(text, " waits for {name}, of which thread {} holds one,", holder.thread);
     }
-    text.pop();
-    Some(text)
+}
+
+/// Looks for a way from a cap to a thread that holds something for the thread of `goal`.
+fn walk(caps: &[Edges], at: usize, goal: &Arc<Seat>, seen: &mut [bool], path: &mut Vec<(usize, Arc<Seat>)>) -> bool {
+    if std::mem::replace(&mut seen[at], true) {
+        return false;
+    }
+    for holder in &caps[at].holders {
+        path.push((at, Arc::clone(holder)));
+        let waits_for =
+            caps.iter().position(|edges| edges.waiting.iter().any(|seat| seat.thread_id() == holder.thread_id()));
+        if holder.thread_id() == goal.thread_id() || waits_for.is_some_and(|next| walk(caps, next, goal, seen, path)) {
+            return true;
+        }
+        path.pop();
+    }
+    false
 }

@@ -4,6 +4,11 @@
 //! owner of a connection touches is the slot's.
 
 pub(crate) mod ages;
+pub(crate) mod cap;
+pub(crate) mod caps;
+pub(crate) mod exhausted;
 pub(crate) mod left;
 pub(crate) mod seat;
+pub(crate) mod sync;
+pub(crate) mod usage;
 pub(crate) mod vitals;

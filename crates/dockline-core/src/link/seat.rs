@@ -2,14 +2,18 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
 
 use once_cell::sync::OnceCell;
 
 use crate::base::error::{Error, ErrorKind, Fact, Result};
+use crate::base::ids::RegistryId;
 use crate::base::process::{Process, process};
 use crate::config::backend::{Cancel, Session, SessionState};
 use crate::config::engines::AliasConfig;
 use crate::link::ages::{Ages, Birth};
+use crate::link::cap::{Permit, Place, Stage};
+use crate::link::usage::Usage;
 use crate::link::vitals::{Presence, Tally, Vitals};
 
 /// Where the physical connection of one thread and alias sits.
@@ -20,7 +24,12 @@ pub(crate) struct Seat {
     pub(crate) alias: Arc<str>,
     /// The name of the owner, or its id where it has none.
     pub(crate) thread: String,
-    link: Mutex<Option<Link>>,
+    thread_id: ThreadId,
+    pub(crate) registry: RegistryId,
+    link: Mutex<Sitting>,
+    /// Since when the link is parked, as a stamp; 0 if it is not. Written under the lock.
+    parked_since: AtomicU64,
+    usage: Usage,
     /// The link's number, 0 where there is none: what the owner can ask in the middle of a statement.
     serial: AtomicU64,
     running: AtomicBool,
@@ -38,6 +47,14 @@ pub(crate) struct Seat {
     pub(crate) tally: Arc<Tally>,
 }
 
+/// What sits in a seat.
+#[derive(Default)]
+struct Sitting {
+    link: Option<Link>,
+    /// The owner does not need it now: whoever waits for a connection may take it.
+    is_parked: bool,
+}
+
 /// What was left to the parent, in a process that was forked.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Left {
@@ -46,12 +63,16 @@ pub(crate) struct Left {
 }
 
 impl Seat {
-    pub(crate) fn new(alias: Arc<str>, presence: Arc<Presence>, tally: Arc<Tally>) -> Self {
+    pub(crate) fn new(alias: Arc<str>, registry: RegistryId, presence: Arc<Presence>, tally: Arc<Tally>) -> Self {
         let thread = std::thread::current();
         Self {
             alias,
             thread: thread.name().map_or_else(|| format!("{:?}", thread.id()), str::to_owned),
-            link: Mutex::new(None),
+            thread_id: thread.id(),
+            registry,
+            link: Mutex::default(),
+            parked_since: AtomicU64::new(0),
+            usage: Usage::default(),
             serial: AtomicU64::new(0),
             running: AtomicBool::new(false),
             departing: Arc::default(),
@@ -69,7 +90,7 @@ impl Seat {
         let mut guard = self.try_lock()?;
         let left = self.left.get_or_init(|| {
             // Not `LinkGuard::take`, which takes another lock.
-            let Some(mut link) = guard.link.take() else { return Left::default() };
+            let Some(mut link) = guard.sitting.link.take() else { return Left::default() };
             let forked_inside = self.forked_inside.load(Ordering::Relaxed);
             let left = Left {
                 in_transaction: forked_inside || link.in_transaction(),
@@ -86,18 +107,43 @@ impl Seat {
         Some(self.serial.load(Ordering::Relaxed)).filter(|serial| *serial != 0)
     }
 
+    pub(crate) fn thread_id(&self) -> ThreadId {
+        self.thread_id
+    }
+
+    /// What the owner is doing with the connection.
+    #[inline]
+    pub(crate) fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// Whether a connection sits here that may be taken. A glance.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.parked_since.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether a transaction is open here; `None` in the middle of a statement.
+    pub(crate) fn is_in_transaction(&self) -> Option<bool> {
+        Some(self.visit()?.get().is_some_and(|link| link.in_transaction()))
+    }
+
     pub(crate) fn lock(&self) -> LinkGuard<'_> {
-        LinkGuard { seat: self, link: lock(&self.link) }
+        LinkGuard { seat: self, sitting: lock(&self.link) }
+    }
+
+    /// For who is not the owner: locks it, if the owner is not busy with it.
+    pub(crate) fn visit(&self) -> Option<Visit<'_>> {
+        self.try_lock().map(|guard| Visit { guard: Some(guard) })
     }
 
     /// `None` where the owner is busy with it.
     pub(crate) fn try_lock(&self) -> Option<LinkGuard<'_>> {
-        let link = match self.link.try_lock() {
-            Ok(link) => link,
+        let sitting = match self.link.try_lock() {
+            Ok(sitting) => sitting,
             Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(std::sync::TryLockError::WouldBlock) => return None,
         };
-        Some(LinkGuard { seat: self, link })
+        Some(LinkGuard { seat: self, sitting })
     }
 
     /// Whether the process was forked since it was made.
@@ -147,15 +193,60 @@ impl Seat {
     }
 }
 
+impl Place for Seat {
+    type Link = Link;
+
+    fn parked_since(&self) -> Option<u64> {
+        Some(self.parked_since.load(Ordering::Relaxed)).filter(|since| *since != 0)
+    }
+
+    fn take_parked(&self) -> Option<Link> {
+        let mut guard = self.try_lock()?;
+        if !guard.is_parked() {
+            return None;
+        }
+        let mut link = guard.lift()?;
+        link.left_by = Some(self.thread.clone());
+        Some(link)
+    }
+
+    fn is_alike(&self, other: &Self) -> bool {
+        self.registry == other.registry && self.alias == other.alias
+    }
+
+    fn is_of_same_thread(&self, other: &Self) -> bool {
+        self.thread_id == other.thread_id
+    }
+}
+
 /// The link of a seat, locked.
 pub(crate) struct LinkGuard<'a> {
     seat: &'a Seat,
-    link: MutexGuard<'a, Option<Link>>,
+    sitting: MutexGuard<'a, Sitting>,
 }
 
 impl LinkGuard<'_> {
+    #[inline]
     pub(crate) fn get(&mut self) -> Option<&mut Link> {
-        self.link.as_mut()
+        self.sitting.link.as_mut()
+    }
+
+    /// Whether whoever waits for a connection may take this one.
+    #[inline]
+    pub(crate) fn is_parked(&self) -> bool {
+        self.sitting.is_parked
+    }
+
+    /// Lets whoever waits for a connection take this one. `since`: a stamp.
+    pub(crate) fn park(&mut self, since: u64) {
+        self.sitting.is_parked = true;
+        self.seat.parked_since.store(since, Ordering::Relaxed);
+    }
+
+    /// The owner needs it again.
+    pub(crate) fn unpark(&mut self) {
+        self.sitting.is_parked = false;
+        self.seat.parked_since.store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn put(&mut self, mut link: Link) {
@@ -163,17 +254,59 @@ impl LinkGuard<'_> {
         self.seat.vitals.put(link.ages.opened_at(), link.statements, link.session.server_connection_id());
         *lock(&self.seat.cancel) = link.session.canceller();
         self.seat.serial.store(link.serial, Ordering::Relaxed);
-        *self.link = Some(link);
+        self.unpark();
+        self.sitting.link = Some(link);
     }
 
+    /// Takes the connection out, to be closed.
     pub(crate) fn take(&mut self) -> Option<Link> {
-        let mut link = self.link.take()?;
+        let mut link = self.lift()?;
         // Under the lock: who finds the seat empty sees it.
         link.departing = Some(Departing::from(&self.seat.departing));
+        if let Some(permit) = &link.permit {
+            permit.is(Stage::Closing);
+        }
+        Some(link)
+    }
+
+    /// Takes the connection out, to be put into another seat.
+    fn lift(&mut self) -> Option<Link> {
+        let link = self.sitting.link.take()?;
+        self.unpark();
         self.seat.vitals.taken();
         self.seat.serial.store(0, Ordering::Relaxed);
         lock(&self.seat.cancel).take();
         Some(link)
+    }
+}
+
+/// A seat, locked by somebody who is not its owner.
+///
+/// Whoever waits under a cap may have tried the lock of a parked connection in vain meanwhile, so he is served when this is dropped.
+pub(crate) struct Visit<'a> {
+    /// Some, until it is dropped.
+    guard: Option<LinkGuard<'a>>,
+}
+
+impl Visit<'_> {
+    pub(crate) fn get(&mut self) -> Option<&mut Link> {
+        self.guard.as_mut()?.get()
+    }
+
+    pub(crate) fn take(&mut self) -> Option<Link> {
+        self.guard.as_mut()?.take()
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        let Some(mut guard) = self.guard.take() else { return };
+        let permit = if guard.is_parked() { guard.get().and_then(|link| link.permit.as_ref()) } else { None };
+        let cap = permit.map(|permit| Arc::clone(permit.cap()));
+        drop(guard);
+        if let Some(cap) = cap {
+            cap.serve_if_any_waits();
+        }
     }
 }
 
@@ -211,6 +344,10 @@ pub(crate) struct Link {
     process: Process,
     /// It stands for one that was left to the parent.
     pub(super) is_left: bool,
+    /// The thread that had it before, if that had parked it.
+    pub(crate) left_by: Option<String>,
+    /// The right to have it, if there is a cap. It comes last: what stands before it is gone when it is given back.
+    pub(crate) permit: Option<Permit<Seat>>,
 }
 
 /// Why a connection can no longer be trusted.
@@ -239,6 +376,8 @@ impl Link {
             tally: None,
             process: process(),
             is_left: false,
+            left_by: None,
+            permit: None,
         }
     }
 

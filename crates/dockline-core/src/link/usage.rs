@@ -1,7 +1,7 @@
 //! What a thread is doing with a connection, for others to read: kept only where somebody may ask, and torn rather than locked.
 
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::base::moment::{elapsed, stamp};
@@ -16,7 +16,6 @@ pub(crate) struct Usage {
     /// When the thread took the connection, as a stamp.
     since: AtomicU64,
     place: AtomicU32,
-    is_held: AtomicBool,
     /// The beginning of the last statement, and its length.
     statement: [AtomicU64; WORDS],
     length: AtomicU32,
@@ -42,15 +41,6 @@ impl Usage {
         self.length.store(u32::try_from(sql.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
-    /// The owner holds the connection, or holds it no more.
-    pub(crate) fn set_held(&self, is_held: bool) {
-        self.is_held.store(is_held, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_held(&self) -> bool {
-        self.is_held.load(Ordering::Relaxed)
-    }
-
     /// Returns for how long the owner has had it.
     pub(crate) fn elapsed(&self, now: Instant) -> Duration {
         elapsed(self.since.load(Ordering::Relaxed), now).unwrap_or_default()
@@ -71,7 +61,8 @@ impl Usage {
             self.statement.iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes()).take(length).collect();
         // The end may be in the middle of a character.
         let text = String::from_utf8_lossy(&bytes);
-        let mut line = text.trim_end_matches(char::REPLACEMENT_CHARACTER).split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut line =
+            text.trim_end_matches(char::REPLACEMENT_CHARACTER).split_whitespace().collect::<Vec<_>>().join(" ");
         if length > WORDS * 8 {
             line.push('…');
         }

@@ -4,10 +4,12 @@
 //! statement. An alias's [`Tally`] is shared, and written when connections come and go, never by a statement. When a seat goes, what it
 //! counted is added to the tally.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{self, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+
+use crate::base::moment::stamp;
 
 /// What the owner of a seat shows of it.
 #[derive(Default)]
@@ -18,7 +20,7 @@ pub(crate) struct Vitals {
     holds: AtomicU32,
     /// Autocommit is not that of the settings.
     is_changed: AtomicBool,
-    /// When the connection was opened, and when the owner was last seen to have used it; by [`since_start`].
+    /// When the connection was opened, and when the owner was last seen to have used it; as stamps.
     opened_at: AtomicU64,
     /// The statements of the connection that is open.
     statements: AtomicU64,
@@ -105,6 +107,10 @@ impl Vitals {
         self.holds.store(holds, Relaxed);
     }
 
+    pub(crate) fn is_held(&self) -> bool {
+        self.holds.load(Relaxed) > 0
+    }
+
     /// Autocommit is, or is not, that of the settings.
     pub(crate) fn set_changed(&self, is_changed: bool) {
         self.is_changed.store(is_changed, Relaxed);
@@ -129,11 +135,13 @@ impl Vitals {
     }
 
     pub(super) fn put(&self, opened_at: Instant, statements: u64, server_id: Option<u64>) {
-        self.opened_at.store(since_start(opened_at), Relaxed);
+        self.opened_at.store(stamp(opened_at), Relaxed);
         self.statements.store(statements, Relaxed);
+        // Those that another thread has run on it are that thread's.
+        add(&self.earlier_statements, 0_u64.wrapping_sub(statements));
         self.server_id.store(server_id.map_or(0, |id| id.wrapping_add(1)), Relaxed);
         self.in_transaction.store(false, Relaxed);
-        self.looked_at.store(since_start(Instant::now()), Relaxed);
+        self.looked_at.store(stamp(Instant::now()), Relaxed);
         self.looked_statements.store(statements, Relaxed);
     }
 
@@ -144,7 +152,7 @@ impl Vitals {
 
     /// Looks at what the owner shows. `is_running`: a statement runs at this moment.
     pub(crate) fn look(&self, now: Instant, is_running: bool) -> Signs {
-        let now = since_start(now);
+        let now = stamp(now);
         let statements = self.statements.load(Relaxed);
         if is_running || self.looked_statements.swap(statements, Relaxed) != statements {
             self.looked_at.store(now, Relaxed);
@@ -245,20 +253,13 @@ impl Tally {
     }
 }
 
-/// A moment, as nanoseconds since one early in the life of this process, so that it fits an atomic. Others before it are 0.
-fn since_start(moment: Instant) -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    let start = START.get_or_init(Instant::now);
-    u64::try_from(moment.saturating_duration_since(*start).as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn vitals() -> Vitals {
         // So that the moments of a test lie behind it.
-        since_start(Instant::now());
+        stamp(Instant::now());
         Vitals::default()
     }
 

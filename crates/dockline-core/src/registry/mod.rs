@@ -2,6 +2,7 @@
 //!
 //! It is the uppermost layer: it may know all others, and none of them may know it.
 
+pub(crate) mod cap;
 pub(crate) mod check;
 pub(crate) mod scope;
 pub(crate) mod shutdown;

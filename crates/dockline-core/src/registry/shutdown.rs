@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::link::caps;
 use crate::link::seat::Seat;
 use crate::registry::Registry;
 use crate::shared::Shared;
@@ -45,6 +46,7 @@ impl Registry {
     /// waits for itself, up to the limit.
     pub fn shutdown(&self, limit: Duration) -> ShutdownReport {
         self.shared().hot.close();
+        self.shared().wake_all();
         let started = Instant::now();
         // One beyond what the clock can tell is never reached.
         let deadline = started.checked_add(limit);
@@ -68,7 +70,9 @@ impl Shared {
     /// Shuts down without waiting for what is busy.
     pub(crate) fn close_idle(self: &Arc<Self>) {
         self.hot.close();
+        self.wake_all();
         self.sweep(Instant::now().checked_add(AT_THE_END), &mut 0);
+        caps::forget(self.hot.id);
     }
 
     /// Closes what is idle, in every thread, by the deadline; what is not idle is the answer.
@@ -77,7 +81,7 @@ impl Shared {
         let mut busy = Vec::new();
         for seat in self.state().buckets.iter().flat_map(|bucket| bucket.seats()) {
             // Not `seat.serial()`: only the lock orders this with a thread that is connecting.
-            let Some(mut guard) = seat.try_lock() else {
+            let Some(mut guard) = seat.visit() else {
                 busy.push(seat);
                 continue;
             };

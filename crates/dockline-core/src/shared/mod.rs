@@ -20,10 +20,14 @@ use crate::base::ids::{DEFAULT_ALIAS, RegistryId, TaskPolicy};
 use crate::base::logging::say;
 use crate::config::engines::{AliasConfig, Engines};
 use crate::config::settings::{Databases, Settings, nearest};
+use crate::link::caps;
 use crate::link::vitals::Tally;
 use crate::shared::signals::{OwnReceivers, Signals};
 use crate::shared::state::{State, Table};
+use crate::slot::Desk;
 use crate::slot::hot::Hot;
+use crate::slot::reason::CloseReason;
+use crate::slot::retire::retire;
 
 /// A registry, as its threads see it.
 pub(crate) struct Shared {
@@ -157,18 +161,20 @@ impl Shared {
             return Err(Error::config(format!("the alias \"default\" is missing; configured are: {aliases}"))
                 .with_alias(DEFAULT_ALIAS));
         }
+        refuse_two_numbers_of_a_cap(&table)?;
         Ok(ArcSwap::from_pointee(table))
     }
 
     /// Puts an alias into the table, or takes it out, where `allowed` says yes to what is there.
     pub(crate) fn change(
-        &self,
+        self: &Arc<Self>,
         alias: &str,
         settings: Option<Settings>,
         allowed: impl Fn(Option<&Arc<AliasConfig>>) -> Result<()>,
     ) -> Result<()> {
         let allowed = |table: &Table| allowed(table.get(alias)).map_err(|error| error.with_alias(alias));
-        allowed(&*self.table()?)?;
+        let before = self.table()?;
+        allowed(&before)?;
         let config = settings.map(|settings| self.configured(alias, settings)).transpose()?;
         let state = self.state();
         let Some(table) = state.table.get() else { return Ok(()) };
@@ -185,8 +191,55 @@ impl Shared {
             table
         });
         self.hot.advance();
+        self.change_cap(before.get(alias), config.as_ref().filter(|_| outcome.is_ok()));
         outcome
     }
+
+    /// Lets those who wait for a connection of an alias know that it has another cap, or is gone; and closes connections that are
+    /// parked, if the cap was lowered.
+    fn change_cap(self: &Arc<Self>, before: Option<&Arc<AliasConfig>>, after: Option<&Arc<AliasConfig>>) {
+        let id = self.hot.id;
+        let excess = after.map(|config| caps::set_max(id, config)).unwrap_or_default();
+        let desk = Arc::clone(self) as Arc<dyn Desk>;
+        for link in excess {
+            retire(&desk, link, CloseReason::MadeRoom);
+        }
+        let Some(before) = before else { return };
+        let Some(cap) = caps::cap_of(id, before) else { return };
+        let stays = after.and_then(|config| caps::cap_of(id, config)).is_some_and(|other| Arc::ptr_eq(&cap, &other));
+        if !stays {
+            cap.wake(|seat| seat.registry == id && seat.alias == before.alias);
+        }
+    }
+
+    /// Lets those who wait for a connection know that the registry is closed.
+    pub(crate) fn wake_all(&self) {
+        for cap in caps::all() {
+            cap.wake(|seat| seat.registry == self.hot.id);
+        }
+    }
+}
+
+/// Aliases that share a cap have to agree how many connections it allows.
+fn refuse_two_numbers_of_a_cap(table: &Table) -> Result<()> {
+    let mut caps: BTreeMap<&str, &Arc<AliasConfig>> = BTreeMap::new();
+    for config in table.values() {
+        let Some(name) = config.settings.get_cap() else { continue };
+        let first = caps.entry(name).or_insert(config);
+        let (one, other) = (first.settings.get_max_connections(), config.settings.get_max_connections());
+        if one != other {
+            let number = |max: Option<u32>| max.map_or("none".to_owned(), |max| max.to_string());
+            let message = format!(
+                "setting max_connections: it is {}, and {} for the alias {:?}, and both have the cap {name:?}; write one number \
+                 for both",
+                number(other),
+                number(one),
+                first.alias
+            );
+            return Err(Error::config(message).with_alias(Arc::clone(&config.alias)));
+        }
+    }
+    Ok(())
 }
 
 thread_local! {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use crate::base::ids::RegistryId;
 use crate::config::engines::AliasConfig;
+use crate::link::caps::cap_of;
 use crate::link::seat::Seat;
 use crate::link::vitals::{Counted, Signs, Tally};
 use crate::shared::Shared;
@@ -175,7 +177,7 @@ impl Shared {
         let mut aliases = Vec::new();
         for _ in 0..ROUNDS {
             let before = state.seats_gone();
-            aliases = read(&state, &table);
+            aliases = read(self.hot.id, &state, &table);
             if state.seats_gone() == before {
                 break;
             }
@@ -184,7 +186,7 @@ impl Shared {
     }
 }
 
-fn read(state: &State, table: &BTreeMap<Arc<str>, Arc<AliasConfig>>) -> Vec<AliasStatus> {
+fn read(registry: RegistryId, state: &State, table: &BTreeMap<Arc<str>, Arc<AliasConfig>>) -> Vec<AliasStatus> {
     let now = Instant::now();
     let mut found: BTreeMap<Arc<str>, Vec<Found>> = BTreeMap::new();
     for bucket in state.buckets.iter() {
@@ -197,8 +199,9 @@ fn read(state: &State, table: &BTreeMap<Arc<str>, Arc<AliasConfig>>) -> Vec<Alia
     let names: std::collections::BTreeSet<&Arc<str>> = table.keys().chain(found.keys()).collect();
     let read = |alias: &Arc<str>| {
         let config = table.get(alias);
+        let waits = config.map(|config| waits(registry, config, now)).unwrap_or_default();
         let seats = found.get(alias).map(Vec::as_slice).unwrap_or_default();
-        status_of(alias, config, seats, tallies.get(alias).map(|tally| &**tally))
+        status_of(alias, config, seats, tallies.get(alias).map(|tally| &**tally), &waits)
     };
     names.into_iter().map(read).collect()
 }
@@ -209,7 +212,7 @@ fn look(seat: &Seat, now: Instant) -> Found {
     let connection = seat.serial().map(|serial| ConnectionStatus {
         serial,
         thread: seat.thread.clone(),
-        phase: phase(signs, is_running),
+        phase: phase(signs, is_running, seat.is_parked()),
         age: signs.age,
         unused: signs.unused,
         statements: signs.statements,
@@ -220,8 +223,9 @@ fn look(seat: &Seat, now: Instant) -> Found {
     Found { counted: seat.vitals.counted(), is_opening: signs.is_opening, closing, connection }
 }
 
-fn phase(signs: Signs, is_running: bool) -> Phase {
+fn phase(signs: Signs, is_running: bool, is_parked: bool) -> Phase {
     match signs {
+        _ if is_parked => Phase::Parked,
         _ if is_running => Phase::Running,
         Signs { in_transaction: true, .. } => Phase::InTransaction,
         Signs { is_held: true, .. } | Signs { in_scope: true, .. } => Phase::InUse,
@@ -239,7 +243,7 @@ fn holds(seat: &Seat, signs: Signs) -> Vec<String> {
     }
     // Of a server's session alone: an embedded database is asked by statements.
     if signs.server_id.is_some()
-        && let Some(mut guard) = seat.try_lock()
+        && let Some(mut guard) = seat.visit()
         && let Some(link) = guard.get()
     {
         let state = link.session.state();
@@ -250,7 +254,21 @@ fn holds(seat: &Seat, signs: Signs) -> Vec<String> {
     holds
 }
 
-fn status_of(alias: &str, config: Option<&Arc<AliasConfig>>, seats: &[Found], tally: Option<&Tally>) -> AliasStatus {
+/// How long each thread has waited by now that waits for a connection of an alias.
+fn waits(registry: RegistryId, config: &AliasConfig, now: Instant) -> Vec<Duration> {
+    let Some(cap) = cap_of(registry, config) else { return Vec::new() };
+    let waiting = cap.standing().waiting.into_iter();
+    let mine = waiting.filter(|(seat, _)| seat.registry == registry && seat.alias == config.alias);
+    mine.map(|(_, since)| now.saturating_duration_since(since)).collect()
+}
+
+fn status_of(
+    alias: &str,
+    config: Option<&Arc<AliasConfig>>,
+    seats: &[Found],
+    tally: Option<&Tally>,
+    waits: &[Duration],
+) -> AliasStatus {
     let mut connections: Vec<ConnectionStatus> = seats.iter().filter_map(|found| found.connection.clone()).collect();
     connections.sort_by_key(|connection| connection.serial);
     let of_phases = |phases: &[Phase]| connections.iter().filter(|each| phases.contains(&each.phase)).count();
@@ -261,7 +279,7 @@ fn status_of(alias: &str, config: Option<&Arc<AliasConfig>>, seats: &[Found], ta
         parked: of_phases(&[Phase::Parked]),
         opening: seats.iter().filter(|found| found.is_opening).count(),
         closing: seats.iter().map(|found| found.closing).sum(),
-        waiting: 0,
+        waiting: waits.len(),
     };
     AliasStatus {
         alias: alias.to_owned(),
@@ -269,7 +287,7 @@ fn status_of(alias: &str, config: Option<&Arc<AliasConfig>>, seats: &[Found], ta
         max_connections: config.and_then(|config| config.settings.get_max_connections()),
         counts,
         totals: totals(seats, tally),
-        longest_wait: None,
+        longest_wait: waits.iter().max().copied(),
         connections,
     }
 }

@@ -4,6 +4,7 @@
 //! back by the next statement. Both happen under the lock that the owner takes anyway.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::base::error::{Error, Result};
@@ -11,11 +12,13 @@ use crate::base::moment::stamp;
 use crate::config::backend::{Health, Session};
 use crate::config::engines::AliasConfig;
 use crate::config::findings::warn_once;
-use crate::link::cap::{Grant, Order, Permit, Stage};
+use crate::config::full::explain;
+use crate::link::cap::{Grant, Order, Permit, Stage, Waiting};
 use crate::link::caps::{SeatCap, cap_of};
 use crate::link::exhausted;
 use crate::link::seat::{Link, Seat};
 use crate::slot::Slot;
+use crate::slot::events::{Event, WaitOutcome};
 use crate::slot::reason::CloseReason;
 use crate::slot::turn::Turn;
 
@@ -118,6 +121,25 @@ impl Slot {
         if let Some(grant) = waiting.granted() {
             return Ok(grant);
         }
+        let began = Instant::now();
+        let result = self.wait_in_line(cap, waiting, deadline, timeout);
+        let outcome = match &result {
+            Ok(Grant::Permit(_)) => WaitOutcome::MayOpen,
+            Ok(Grant::Link(_)) => WaitOutcome::GotParked,
+            Err(error) if error.is_exhausted() => WaitOutcome::TimedOut,
+            Ok(Grant::Nothing) | Err(_) => WaitOutcome::GaveUp,
+        };
+        self.news.waited.set(Some((began.elapsed(), outcome)));
+        result
+    }
+
+    fn wait_in_line(
+        &self,
+        cap: &Arc<SeatCap>,
+        mut waiting: Waiting<Seat>,
+        deadline: Instant,
+        timeout: Duration,
+    ) -> Result<Grant<Seat>> {
         if waiting.is_for_itself() {
             return match waiting.give_up() {
                 Some(grant) => Ok(grant),
@@ -128,15 +150,18 @@ impl Slot {
             // Else whoever shuts down sees that it waits.
             return waiting.give_up().ok_or_else(|| self.shut_down());
         }
-        match waiting.wait(deadline).or_else(|| waiting.give_up()) {
-            Some(grant) => Ok(grant),
-            None => Err(self.timed_out(cap, timeout)),
+        if let Some(grant) = waiting.wait(deadline) {
+            return Ok(grant);
         }
+        // Described before it leaves: threads that wait for each other are seen by who waits.
+        let error = self.timed_out(cap, timeout);
+        waiting.give_up().ok_or(error)
     }
 
     #[cold]
     fn timed_out(&self, cap: &Arc<SeatCap>, timeout: Duration) -> Error {
         cap.timed_out();
+        self.seat().tally.timed_out.fetch_add(1, Ordering::Relaxed);
         exhausted::timed_out(cap, self.seat(), timeout, Instant::now())
     }
 
@@ -171,12 +196,17 @@ impl Slot {
 
     /// Connects, and warns once of what speaks against the alias.
     fn connect_session(&self, config: &Arc<AliasConfig>, deadline: Option<Instant>) -> Result<Box<dyn Session>> {
-        let connect = || match deadline {
-            Some(deadline) => config.backend.connect_by(deadline),
-            None => config.backend.connect(),
+        let _opening = IsOpening::begin(self.seat());
+        let threads = || self.desk.threads_of(self.alias());
+        let connect = || {
+            let session = match deadline {
+                Some(deadline) => config.backend.connect_by(deadline),
+                None => config.backend.connect(),
+            };
+            session.map_err(|error| explain(config, error, threads()))
         };
         let mut session = connect()?;
-        if !warn_once(config, &mut *session, self.desk.threads_of(self.alias())) {
+        if !warn_once(config, &mut *session, threads()) {
             let _ = session.close();
             session = connect()?;
         }
@@ -199,11 +229,27 @@ impl Slot {
     }
 }
 
+/// A connection is being opened for a seat, while this lives.
+struct IsOpening<'a>(&'a Seat);
+
+impl<'a> IsOpening<'a> {
+    fn begin(seat: &'a Seat) -> Self {
+        seat.vitals.set_opening(true);
+        Self(seat)
+    }
+}
+
+impl Drop for IsOpening<'_> {
+    fn drop(&mut self) {
+        self.0.vitals.set_opening(false);
+    }
+}
+
 /// Parking.
 impl Slot {
     /// Lets whoever waits for a connection take this one, if there is a cap and nothing would be missed with it.
     #[inline]
-    pub(super) fn park(&self, turn: &mut Turn<'_>, now: Instant) {
+    pub(super) fn park(&self, mut turn: Turn<'_>, now: Instant) {
         let Some(link) = turn.link().filter(|link| link.permit.is_some()) else { return };
         let may_be_taken = self.may_be_taken(link);
         if !may_be_taken || turn.is_parked() {
@@ -211,6 +257,19 @@ impl Slot {
         }
         self.is_taken.set(false);
         turn.park(stamp(now));
+        if !self.is_heard() {
+            return;
+        }
+        let serial = turn.link().map(|link| link.serial);
+        drop(turn);
+        self.tell_of_serial(serial, |events, source| events.tell(&Event::Parked { source }));
+    }
+
+    /// Tells how long the thread has waited for its turn.
+    pub(super) fn tell_wait(&self) {
+        if let Some((waited, outcome)) = self.news.waited.take() {
+            self.tell(|events, source| events.tell(&Event::Waited { source, waited, outcome }));
+        }
     }
 
     /// Parks what the owner has used since the last boundary.
@@ -218,8 +277,8 @@ impl Slot {
         if !self.is_taken.get() || self.is_busy() || self.was_forked() {
             return;
         }
-        if let Ok(mut turn) = self.boundary_turn() {
-            self.park(&mut turn, Instant::now());
+        if let Ok(turn) = self.boundary_turn() {
+            self.park(turn, Instant::now());
         }
     }
 
@@ -250,13 +309,11 @@ impl Slot {
 
     /// Nobody may take the connection from now on, until the next boundary.
     pub(crate) fn keep_from_others(&self) {
-        if self.serial().is_some()
-            && !self.is_busy()
+        if !self.is_busy()
             && let Ok(mut turn) = self.turn()
         {
             self.take_back(&mut turn, true);
         }
-        self.seat().usage().set_held(true);
     }
 
     /// The owner has a connection that counts.

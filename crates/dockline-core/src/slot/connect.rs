@@ -1,16 +1,16 @@
 //! How a connection is opened.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::logging::say;
-use crate::config::findings::warn_once;
-use crate::config::full::explain;
 use crate::link::ages::Birth;
-use crate::link::seat::{Link, Seat};
+use crate::link::seat::Link;
 use crate::slot::Slot;
+use crate::slot::acquire::{Acquired, SeatPermit};
 use crate::slot::events::{Event, Failure};
 
 /// Enough for receivers that use the connection that they are told of.
@@ -27,53 +27,45 @@ pub(crate) enum Opening {
     ReplacementInBlock,
 }
 
-/// A connection is being opened for a seat, while this lives.
-struct IsOpening<'a>(&'a Seat);
-
-impl<'a> IsOpening<'a> {
-    fn begin(seat: &'a Seat) -> Self {
-        seat.vitals.set_opening(true);
-        Self(seat)
-    }
-}
-
-impl Drop for IsOpening<'_> {
-    fn drop(&mut self) {
-        self.0.vitals.set_opening(false);
-    }
+/// A connection that was opened, or handed over by another thread.
+struct Opened {
+    link: Link,
+    is_new: bool,
 }
 
 impl Slot {
     /// Makes sure that there is a connection, without a statement.
     pub(crate) fn ensure_connection(self: &Rc<Self>) -> Result<()> {
-        let open = self.turn()?.link().is_some();
+        let mut turn = self.turn()?;
+        // If somebody else waits, it is his turn.
+        let open = self.take_back(&mut turn, false) && turn.link().is_some();
+        drop(turn);
         // As in Django, a connection that was closed in a block stays closed until its end, without an error here.
-        if open || self.transaction.in_atomic_block() { Ok(()) } else { self.connect(Opening::Fresh) }
+        if open || self.transaction.in_atomic_block() { Ok(()) } else { self.connect(Opening::Fresh, None) }
     }
 
     /// Opens a connection, where none is (Django's `connect`).
-    pub(crate) fn connect(self: &Rc<Self>, opening: Opening) -> Result<()> {
+    /// `kept` is the permit of the one that it replaces.
+    pub(crate) fn connect(self: &Rc<Self>, opening: Opening, kept: Option<SeatPermit>) -> Result<()> {
         let started = Instant::now();
         if self.serial().is_none() && !self.is_busy() {
             self.tell(|events, source| events.tell(&Event::Connecting { source }));
         }
         let mut turn = self.turn()?;
         if turn.link().is_some() {
+            self.take_back(&mut turn, true);
             return Ok(());
         }
         // A receiver that opens what it was told of is told of that, and so on.
         if self.telling.get() > TELLING {
             return Err(self.reopened_for_ever());
         }
-        let opened = {
-            let _opening = IsOpening::begin(self.seat());
-            self.open(started, opening)
-        };
-        let link = match opened {
-            Ok(link) => link,
+        let Opened { mut link, is_new } = match self.open(started, opening, kept) {
+            Ok(opened) => opened,
             Err(error) => {
                 self.seat().tally.connect_errors.fetch_add(1, Relaxed);
                 drop(turn);
+                self.tell_wait();
                 let (error, elapsed) = (error.with_alias(self.alias_arc()), started.elapsed());
                 self.tell(|events, source| {
                     events.tell(&Event::ConnectFailed { source, elapsed, failure: Failure::new(&error) });
@@ -83,10 +75,22 @@ impl Slot {
         };
         let serial = link.serial;
         self.news.connected(link.session.dialect());
+        if link.permit.is_some() {
+            self.has_taken(Instant::now());
+        }
+        let left_by = link.left_by.take();
         turn.put(link);
-        self.seat().tally.opened.fetch_add(1, Relaxed);
         drop(turn);
+        self.tell_wait();
         let elapsed = started.elapsed();
+        if !is_new {
+            self.seat().tally.handed_over.fetch_add(1, Relaxed);
+            let from_thread = left_by.as_deref().unwrap_or_default();
+            self.tell(|events, source| events.tell(&Event::HandedOver { source, from_thread }));
+            say!(debug, "alias {:?}: was handed connection {serial} in {elapsed:.1?}", self.alias());
+            return if self.close_after_shutdown() { Err(self.shut_down()) } else { Ok(()) };
+        }
+        self.seat().tally.opened.fetch_add(1, Relaxed);
         self.tell(|events, source| events.tell(&Event::Connected { source, elapsed }));
         say!(debug, "alias {:?}: opened connection {serial} ({}) in {elapsed:.1?}", self.alias(), self.vendor());
         self.tell_of(|| self.desk.opened(self, serial, elapsed));
@@ -94,24 +98,29 @@ impl Slot {
         if self.close_after_shutdown() { Err(self.shut_down()) } else { Ok(()) }
     }
 
-    fn open(&self, started: Instant, opening: Opening) -> Result<Link> {
-        if self.is_shut_down() {
-            return Err(self.shut_down());
-        }
-        self.holds.refuse_another()?;
-        let newest = self.desk.newest(self.alias());
-        self.set_target(newest.as_ref().ok().cloned());
-        let config = newest?;
-        // Django sets the flags before it connects; that connecting failed is an error that occurred.
-        self.flags.note_error();
-        self.flags.take_health_check();
-        let threads = || self.desk.threads_of(self.alias());
-        let connect = || config.backend.connect().map_err(|error| explain(&config, error, threads()));
-        let mut session = connect()?;
-        if !warn_once(&config, &mut *session, threads()) {
-            let _ = session.close();
-            session = connect()?;
-        }
+    fn open(&self, started: Instant, opening: Opening, mut kept: Option<SeatPermit>) -> Result<Opened> {
+        let (mut link, is_new) = loop {
+            if self.is_shut_down() {
+                return Err(self.shut_down());
+            }
+            self.holds.refuse_another()?;
+            let newest = self.desk.newest(self.alias());
+            self.set_target(newest.as_ref().ok().cloned());
+            let config = newest?;
+            // Django sets the flags before it connects; that connecting failed is an error that occurred.
+            self.flags.note_error();
+            self.flags.take_health_check();
+            match self.acquire(&config, started, kept.take())? {
+                Acquired::New(session, permit) => {
+                    let mut link = Link::new(session, config, Birth::now(started));
+                    link.permit = permit;
+                    break (link, true);
+                }
+                Acquired::Taken(link) => break (*link, false),
+                Acquired::Outdated(permit) => kept = permit,
+            }
+        };
+        let (config, session) = (Arc::clone(&link.config), &mut link.session);
         let setting = config.settings.get_autocommit();
         let autocommit = match opening {
             Opening::Fresh => {
@@ -136,10 +145,9 @@ impl Slot {
         self.flags.forget_errors();
         self.flags.set_autocommit(autocommit);
         self.seat().vitals.set_changed(autocommit != setting);
-        let mut link = Link::new(session, config, Birth::now(started));
         link.in_block = opening == Opening::ReplacementInBlock && !link.session.begins_lazily();
         self.holds.bind(link.serial);
-        Ok(link)
+        Ok(Opened { link, is_new })
     }
 
     pub(crate) fn reopened_for_ever(&self) -> Error {

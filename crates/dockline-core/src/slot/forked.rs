@@ -12,7 +12,7 @@ impl Slot {
     /// A seat of this process's own. It is leaked: others may hold guards of the earlier one, and it is one for each fork.
     pub(crate) fn renew_seat(&self) {
         let (presence, tally) = (self.first_seat.vitals.presence(), self.desk.tally(self.alias()));
-        let seat = Seat::new(self.alias_arc(), presence, tally);
+        let seat = Seat::new(self.alias_arc(), self.hot.id, presence, tally);
         seat.vitals.set_holds(self.holds.count());
         let seat = Box::new(Arc::new(seat));
         self.later_seat.set(Some(Box::leak(seat)));

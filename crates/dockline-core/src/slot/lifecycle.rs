@@ -28,15 +28,19 @@ impl Slot {
         self.refuse_other_task_in_block()?;
         let mut opened = false;
         let mut opening = Opening::Fresh;
-        for _ in 0..ATTEMPTS {
+        let mut kept = None;
+        for attempt in 0..ATTEMPTS {
             let mut turn = self.turn()?;
+            if !self.take_back(&mut turn, attempt > 0) {
+                continue;
+            }
             let Some(link) = turn.link() else {
                 drop(turn);
                 let in_block = self.transaction.in_atomic_block();
                 if in_block && opening != Opening::ReplacementInBlock {
                     return Err(if self.is_shut_down() { self.shut_down() } else { self.closed_in_block() });
                 }
-                self.connect(opening).inspect_err(|_| self.transaction.closed(CloseReason::Unusable))?;
+                self.connect(opening, kept.take()).inspect_err(|_| self.transaction.closed(CloseReason::Unusable))?;
                 opened = true;
                 continue;
             };
@@ -51,8 +55,10 @@ impl Slot {
             } else {
                 Opening::Replacement { autocommit: self.flags.autocommit() }
             };
-            let link = turn.take();
+            let mut link = turn.take();
             drop(turn);
+            // What replaces it counts in its place.
+            kept = link.as_mut().and_then(|link| link.permit.take());
             self.retire(link, reason);
         }
         Err(self.reopened_for_ever())
@@ -154,7 +160,13 @@ impl Slot {
         }
         let Ok(mut turn) = self.boundary_turn() else { return };
         let Some(link) = turn.link() else { return };
-        let Some(reason) = self.due(link, now) else { return };
+        let Some(reason) = self.due(link, now) else {
+            let counts = link.permit.is_some();
+            if !inside && counts {
+                self.park(turn, now.get());
+            }
+            return;
+        };
         if self.was_forked() {
             drop(turn);
             return self.notice_fork();
@@ -214,6 +226,9 @@ impl Slot {
                 return Some(CloseReason::Unusable);
             }
             // Else it is a failed transaction on a connection that is well, and held.
+        }
+        if !held && link.permit.as_ref().is_some_and(|permit| permit.cap().is_above()) {
+            return Some(CloseReason::MadeRoom);
         }
         if !link.ages.can_expire() || held {
             return None;

@@ -8,6 +8,7 @@
 //!
 //! This layer may not know handles, signals, the thread's other slots or the registry: what it needs of them is [`Desk`].
 
+pub(crate) mod acquire;
 pub(crate) mod blocks;
 pub(crate) mod connect;
 pub mod events;
@@ -43,6 +44,7 @@ use crate::base::row::Heading;
 use crate::config::backend::Backend;
 use crate::config::engines::AliasConfig;
 use crate::config::settings::Liveness;
+use crate::link::caps::SeatCap;
 use crate::link::seat::Seat;
 use crate::link::vitals::Tally;
 use crate::slot::blocks::Transaction;
@@ -80,6 +82,10 @@ pub(crate) struct Slot {
     pub(crate) news: News,
     /// How many receivers are being told of this slot's connections, one inside the other.
     telling: Cell<u32>,
+    /// The cap on the connections of a configuration, if that has one.
+    cap: RefCell<Option<(Arc<AliasConfig>, Arc<SeatCap>)>>,
+    /// A connection that counts under a cap was used since the last boundary.
+    is_taken: Cell<bool>,
     /// The thread is ending, or the registry has gone.
     ended: Cell<Option<CloseReason>>,
 }
@@ -132,6 +138,8 @@ impl Slot {
             trace: Trace::new(),
             news: News::default(),
             telling: Cell::new(0),
+            cap: RefCell::new(None),
+            is_taken: Cell::new(false),
             ended: Cell::new(None),
         }
     }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::config::statement::Dialect;
-use crate::slot::events::Seen;
+use crate::slot::events::{Seen, WaitOutcome};
 
 /// What is kept until it can be told, while somebody listens.
 #[derive(Default)]
@@ -14,6 +14,8 @@ pub(crate) struct News {
     pub(super) seen: Cell<Option<(u64, Seen)>>,
     pub(super) ran: Cell<Option<Ran>>,
     pub(super) rows: Cell<Option<u64>>,
+    /// How long the thread has waited for its turn under the cap.
+    pub(super) waited: Cell<Option<(Duration, WaitOutcome)>>,
     /// The transaction of which the beginning was told, and on which connection.
     pub(super) transaction: Cell<Option<(u64, Instant)>>,
 }

@@ -85,6 +85,8 @@ pub enum CloseReason {
     Replaced,
     /// The alias was removed.
     Removed,
+    /// It made room under a cap: for another alias, or because the cap was lowered.
+    MadeRoom,
     /// Its thread has ended.
     ThreadExit,
     /// The registry was shut down or dropped.
@@ -102,6 +104,7 @@ impl CloseReason {
         Self::Unread,
         Self::Replaced,
         Self::Removed,
+        Self::MadeRoom,
         Self::ThreadExit,
         Self::Shutdown,
     ];
@@ -117,6 +120,7 @@ impl CloseReason {
             Self::Unread => "unread",
             Self::Replaced => "replaced",
             Self::Removed => "removed",
+            Self::MadeRoom => "made_room",
             Self::ThreadExit => "thread_exit",
             Self::Shutdown => "shutdown",
         }
@@ -134,6 +138,7 @@ impl fmt::Display for CloseReason {
             Self::Unread => "result left unread",
             Self::Replaced => "alias replaced",
             Self::Removed => "alias removed",
+            Self::MadeRoom => "made room under the cap",
             Self::ThreadExit => "thread exit",
             Self::Shutdown => "shutdown",
         })

@@ -130,13 +130,13 @@ pub(crate) fn retire_by(desk: &Arc<dyn Desk>, link: Link, reason: CloseReason, d
         tally.closed[reason as usize].fetch_add(1, Relaxed);
     }
     // A driver that panics here may be on a thread that is ending, where that would end the process.
-    let Link { session, departing, .. } = link;
+    let Link { session, departing, permit, .. } = link;
     let closed = catch_unwind(AssertUnwindSafe(|| match deadline {
         Some(deadline) => session.close_by(deadline),
         None => session.close(),
     }));
     // Receivers may wait for the end of the registry.
-    drop(departing);
+    drop((departing, permit));
     match closed {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {

@@ -106,7 +106,7 @@ impl Slot {
     }
 
     #[cold]
-    fn tell_of_serial(&self, serial: Option<u64>, tell: impl FnOnce(&Events, Source<'_>)) {
+    pub(super) fn tell_of_serial(&self, serial: Option<u64>, tell: impl FnOnce(&Events, Source<'_>)) {
         if !is_ending() {
             let config = self.current_config();
             tell(&self.hot.events, Source::new(&config, serial, self.news.dialect.get()));

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::panic::Location;
 
 use crate::base::async_tasks::Runner;
+use crate::base::places;
 
 /// What a slot remembers of its statements, on whichever connection.
 pub(crate) struct Trace {
@@ -15,6 +16,8 @@ pub(crate) struct Trace {
     called_from: Cell<&'static Location<'static>>,
     began_at: Cell<&'static Location<'static>>,
     runner: Cell<Runner>,
+    /// The last place whose number was asked for, and that.
+    numbered: Cell<(&'static Location<'static>, u32)>,
 }
 
 impl Trace {
@@ -27,6 +30,7 @@ impl Trace {
             called_from: Cell::new(Location::caller()),
             began_at: Cell::new(Location::caller()),
             runner: Cell::default(),
+            numbered: Cell::new((Location::caller(), 0)),
         }
     }
 
@@ -57,6 +61,18 @@ impl Trace {
     #[inline]
     pub(crate) fn called(&self) {
         self.called_from.set(Location::caller());
+    }
+
+    /// Returns the number of the place where the program has called last.
+    pub(crate) fn place(&self) -> u32 {
+        let here = self.called_from.get();
+        let (known, number) = self.numbered.get();
+        if number != 0 && std::ptr::eq(known, here) {
+            return number;
+        }
+        let number = places::number(here);
+        self.numbered.set((here, number));
+        number
     }
 
     /// Notes that what was called last has begun a transaction.

@@ -275,7 +275,7 @@ impl Slot {
 
     /// Where it connects is in switching autocommit on.
     fn reconnect_as_django(self: &Rc<Self>) -> Result<()> {
-        self.connect(Opening::Fresh)?;
+        self.connect(Opening::Fresh, None)?;
         if self.flags.autocommit() { Ok(()) } else { self.set_autocommit(true) }
     }
 

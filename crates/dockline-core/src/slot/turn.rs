@@ -77,6 +77,23 @@ impl<'a> Turn<'a> {
         self.link.as_mut()?.take()
     }
 
+    #[inline]
+    pub(crate) fn is_parked(&self) -> bool {
+        self.link.as_ref().is_some_and(LinkGuard::is_parked)
+    }
+
+    pub(crate) fn park(&mut self, since: u64) {
+        if let Some(guard) = &mut self.link {
+            guard.park(since);
+        }
+    }
+
+    pub(crate) fn unpark(&mut self) {
+        if let Some(guard) = &mut self.link {
+            guard.unpark();
+        }
+    }
+
     pub(crate) fn put(&mut self, link: Link) {
         // What was asked while there was no connection is not asked of this one.
         self.slot.occupancy.forget_close();
@@ -103,6 +120,11 @@ impl<'a> Turn<'a> {
         let before = Before { transaction: link.session.outcome().transaction, block: link.in_block };
 
         link.session.forget_cancel();
+        if link.permit.is_some()
+            && let Some(sql) = work.sql()
+        {
+            slot.seat().usage().runs(sql);
+        }
         slot.seat().set_running(true);
         let result = call(&mut *link.session);
         slot.seat().set_running(false);
@@ -171,8 +193,12 @@ impl Drop for Turn<'_> {
                 link.poison("a statement panicked", None, in_transaction);
             }
         }
+        let is_parked = self.is_parked();
         self.link = None;
         self.slot.occupancy.end();
+        if is_parked {
+            self.slot.serve_waiters();
+        }
     }
 }
 

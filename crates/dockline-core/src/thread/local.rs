@@ -208,8 +208,8 @@ impl ThreadRegistry {
 
     fn add(&self, config: Arc<AliasConfig>) -> Rc<Slot> {
         self.notice_fork();
-        let tally = self.shared.tally(&config.alias);
-        let seat = Arc::new(Seat::new(Arc::clone(&config.alias), Arc::clone(&self.presence), tally));
+        let (alias, tally) = (Arc::clone(&config.alias), self.shared.tally(&config.alias));
+        let seat = Arc::new(Seat::new(alias, self.shared.hot.id, Arc::clone(&self.presence), tally));
         self.bucket().add(Arc::clone(&seat));
         let slot =
             Rc::new(Slot::new(Arc::clone(&self.shared.hot), Arc::clone(&self.shared) as Arc<dyn Desk>, seat, config));
@@ -360,6 +360,9 @@ impl ThreadRegistry {
         drop(ending);
         // A receiver may have left one open as well.
         self.roll_back_left_open(left_open);
+        if !self.is_inside() {
+            self.each(|slot| slot.park_if_taken());
+        }
     }
 
     pub(crate) fn close_before_request(&self) {

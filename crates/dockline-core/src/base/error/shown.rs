@@ -23,10 +23,11 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const FACTS: [Fact; 12] = [
+        const FACTS: [Fact; 13] = [
             Fact::Disconnect,
             Fact::Retryable,
             Fact::Exhausted,
+            Fact::ServerFull,
             Fact::Cancelled,
             Fact::WorkLost,
             Fact::CommitUnknown,

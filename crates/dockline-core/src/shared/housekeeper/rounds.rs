@@ -66,7 +66,7 @@ fn take_due(seat: &Seat, now: Instant) -> Option<(Link, CloseReason)> {
     if is_running || signs.in_scope || signs.is_missed() || seat.serial().is_none() || seat.is_inherited() {
         return None;
     }
-    let mut guard = seat.try_lock()?;
+    let mut guard = seat.visit()?;
     let link = guard.get()?;
     // What the owner says of it before it lets go of the lock is seen under the lock.
     let would_be_missed = link.in_transaction() || seat.vitals.look(now, false).is_missed();
