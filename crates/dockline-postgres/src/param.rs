@@ -28,7 +28,7 @@ pub(crate) fn with_params<R>(params: &[Value], call: impl FnOnce(&[&(dyn ToSql +
         [a, b, c] => return call(&[&Param(0, a), &Param(1, b), &Param(2, c)]),
         _ => {}
     }
-    let params = numbered(params);
+    let params: Vec<Param<'_>> = numbered(params).collect();
     let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
     call(&params)
 }
@@ -40,15 +40,15 @@ pub(crate) fn with_typed<R>(
     told: &[Type],
     call: impl FnOnce(&[(&(dyn ToSql + Sync), Type)]) -> R,
 ) -> R {
-    let params = numbered(params);
+    let params: Vec<Param<'_>> = numbered(params).collect();
     let of = |at: usize| told.get(at).cloned().unwrap_or(Type::UNKNOWN);
     let params: Vec<(&(dyn ToSql + Sync), Type)> =
         params.iter().map(|param| (param as &(dyn ToSql + Sync), of(param.0))).collect();
     call(&params)
 }
 
-pub(crate) fn numbered(params: &[Value]) -> Vec<Param<'_>> {
-    params.iter().enumerate().map(|(at, value)| Param(at, value)).collect()
+pub(crate) fn numbered(params: &[Value]) -> impl ExactSizeIterator<Item = Param<'_>> {
+    params.iter().enumerate().map(|(at, value)| Param(at, value))
 }
 
 /// The driver writes its parameters to the log, and they may be secret.

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use dockline_core::Value;
-use dockline_core::backend::RowSink;
+use dockline_core::backend::{RowSink, empty_row};
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::{Column as Heading, Row, RowIter};
 
@@ -132,8 +132,12 @@ pub(crate) fn pour(
 
 /// The values of a row.
 pub(crate) fn values(row: &Row, reader: Reader) -> Result<Vec<Value>, postgres::Error> {
-    let columns = row.columns().iter().enumerate();
-    columns.map(|(at, column)| row.try_get::<_, Raw<'_>>(at).map(|raw| reader.value(column.type_(), raw.0))).collect()
+    let columns = row.columns();
+    let mut values = empty_row(columns.len());
+    for (at, column) in columns.iter().enumerate() {
+        values.push(reader.value(column.type_(), row.try_get::<_, Raw<'_>>(at)?.0));
+    }
+    Ok(values)
 }
 
 /// The names of columns.

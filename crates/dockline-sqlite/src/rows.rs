@@ -3,7 +3,7 @@
 use std::mem::forget;
 use std::sync::Arc;
 
-use dockline_core::backend::{Rest, RowSink};
+use dockline_core::backend::{Rest, RowSink, empty_row};
 use dockline_core::{Error, ErrorKind, Result, Value};
 use rusqlite::{CachedStatement, Connection, Statement};
 
@@ -71,7 +71,7 @@ pub(crate) fn stream(
     let names = columns.of(first.as_ref())?;
     sink.columns(&names);
     while let Some(current) = row {
-        let mut values = Vec::with_capacity(names.len());
+        let mut values = empty_row(names.len());
         for at in 0..names.len() {
             values.push(value::column(current.get_ref(at).map_err(map)?));
         }

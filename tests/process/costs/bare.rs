@@ -8,15 +8,15 @@ use percent_encoding::percent_decode_str;
 use postgres::fallible_iterator::FallibleIterator;
 use url::Url;
 
-use super::paths::{COUNT, INSERT, NUMBER, ROWS, TABLE, TEXT, UPDATE};
+use super::paths::{COUNT, INSERT, NUMBER, RENAME, ROWS, TABLE, TEXT, UPDATE};
 
 pub(super) enum Bare {
     Sqlite(rusqlite::Connection),
-    Postgres(Box<postgres::Client>, Box<[postgres::Statement; 4]>),
-    Mysql(Box<mysql::Conn>, Box<[mysql::Statement; 4]>),
+    Postgres(Box<postgres::Client>, Box<[postgres::Statement; 5]>),
+    Mysql(Box<mysql::Conn>, Box<[mysql::Statement; 5]>),
 }
 
-const TEXTS: [&str; 4] = [UPDATE, NUMBER, TEXT, ROWS];
+const TEXTS: [&str; 5] = [UPDATE, NUMBER, TEXT, ROWS, RENAME];
 
 impl Bare {
     /// Connects to a database that has the table. One of SQLite's in memory is its own, and gets it.
@@ -56,6 +56,21 @@ impl Bare {
             Self::Postgres(client, statements) => client.execute(&statements[0], &[&7]).expect("an update"),
             Self::Mysql(conn, statements) => {
                 conn.exec_drop(&statements[0], (7,)).expect("an update");
+                1
+            }
+        };
+        assert_eq!(changed, 1);
+    }
+
+    pub(super) fn rename(&mut self) {
+        let changed = match self {
+            Self::Sqlite(sqlite) => {
+                sqlite.prepare_cached(RENAME).and_then(|mut update| update.execute(["a name"])).expect("an update")
+                    as u64
+            }
+            Self::Postgres(client, statements) => client.execute(&statements[4], &[&"a name"]).expect("an update"),
+            Self::Mysql(conn, statements) => {
+                conn.exec_drop(&statements[4], ("a name",)).expect("an update");
                 1
             }
         };

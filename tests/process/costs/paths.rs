@@ -17,6 +17,7 @@ pub(super) struct Path {
 pub(super) const TABLE: &str = "CREATE TABLE item (id INTEGER PRIMARY KEY, n INTEGER, name VARCHAR(40))";
 pub(super) const INSERT: &str = "INSERT INTO item VALUES (?, ?, ?)";
 pub(super) const UPDATE: &str = "UPDATE item SET n = ? WHERE id = 1";
+pub(super) const RENAME: &str = "UPDATE item SET name = ? WHERE id = 3";
 pub(super) const NUMBER: &str = "SELECT n FROM item WHERE id = ?";
 pub(super) const TEXT: &str = "SELECT name FROM item WHERE id = ?";
 pub(super) const ROWS: &str = "SELECT id FROM item WHERE id > ?";
@@ -35,6 +36,11 @@ pub(super) const PATHS: &[Path] = &[
         name: "`execute`",
         ours: |_, db| assert_eq!(db.execute(UPDATE, params![7]).expect("an update"), 1),
         bare: Some(Bare::update),
+    },
+    Path {
+        name: "`execute` with a text",
+        ours: |_, db| assert_eq!(db.execute(RENAME, params!["a name"]).expect("an update"), 1),
+        bare: Some(Bare::rename),
     },
     Path {
         name: "`query_value` of a number",

@@ -16,5 +16,6 @@ pub(crate) mod per_process;
 pub(crate) mod places;
 pub(crate) mod process;
 pub(crate) mod row;
+pub(crate) mod spare;
 pub(crate) mod teller;
 pub(crate) mod value;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::base::error::{Error, ErrorKind, Fact, Result};
+use crate::base::spare;
 use crate::base::value::{FromValue, FromValueRef, Value, ValueError};
 
 /// One row of a result. It owns its values, and may go to another thread.
@@ -100,8 +101,8 @@ impl Row {
     }
 
     /// The values, out of the row.
-    pub fn into_values(self) -> Vec<Value> {
-        self.values
+    pub fn into_values(mut self) -> Vec<Value> {
+        std::mem::take(&mut self.values)
     }
 
     /// The number of columns.
@@ -125,6 +126,12 @@ impl Row {
             Some(alias) => error.with_alias(Arc::clone(alias)),
             None => error,
         }
+    }
+}
+
+impl Drop for Row {
+    fn drop(&mut self) {
+        spare::keep(std::mem::take(&mut self.values));
     }
 }
 

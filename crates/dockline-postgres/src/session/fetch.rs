@@ -129,7 +129,7 @@ impl PostgresSession {
         let leaving = self.leaving(prepared, sink);
         let reader = self.reader;
         let client = self.client()?;
-        let params = numbered(params).into_iter();
+        let params = numbered(params);
         let rows = match &prepared.statement {
             Some(statement) => client.query_raw(statement, params),
             None => {
