@@ -317,7 +317,7 @@ fn totals(seats: &[Found], tally: Option<&Tally>) -> Totals {
 }
 
 #[cfg(feature = "serde")]
-fn by_reason<S: serde::Serializer>(closed: &Vec<(CloseReason, u64)>, serializer: S) -> Result<S::Ok, S::Error> {
+fn by_reason<S: serde::Serializer>(closed: &[(CloseReason, u64)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(closed.iter().map(|(reason, count)| (reason.as_str(), count)))
 }
 
