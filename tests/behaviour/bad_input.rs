@@ -199,3 +199,22 @@ fn names_that_sqlite_would_take_for_something_else_are_refused() {
         assert_config(&refused(Settings::new().engine("sqlite").name(name)), &["setting name"]);
     }
 }
+
+#[test]
+fn an_alias_that_is_nearly_one_suggests_it() {
+    let databases = Databases::new().with("default", memory()).with("replica", memory());
+    let connections = Connections::new(databases).unwrap();
+    let error = connections.get("repilca").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionDoesNotExist);
+    assert!(error.message().contains("did you mean \"replica\"?"), "{error}");
+    assert!(!connections.get("warehouse").unwrap_err().message().contains("did you mean"));
+}
+
+#[test]
+fn a_wrong_text_is_shown_with_its_place() {
+    let connections = dockline_tests::in_memory();
+    let db = connections.get("default").unwrap();
+    let error = db.query("SELECT 'ä',\n  nam\nFROM sqlite_master WHERE 1 = ?", (1,)).unwrap_err();
+    assert!(error.to_string().contains("\nLINE 2:   nam\n          ^"), "{error}");
+    assert_eq!(error.position(), Some(15));
+}

@@ -9,6 +9,7 @@ use crate::base::logging::{panic_text, say};
 use crate::config::backend::TransactionOptions;
 use crate::config::settings::IsolationLevel;
 use crate::handle::connection::Connection;
+use crate::handle::own_thread::EndsHere;
 use crate::slot::Slot;
 use crate::slot::blocks::Entry;
 use crate::slot::standing::Exit;
@@ -205,6 +206,7 @@ impl Connection {
 /// request or task that it was begun in is rolled back there, and the log says where it began.
 #[must_use = "a block that is dropped is rolled back"]
 pub struct AtomicBlock {
+    here: EndsHere,
     slot: Rc<Slot>,
     /// `None` when it has ended.
     number: Option<u64>,
@@ -219,7 +221,7 @@ impl AtomicBlock {
     ) -> Result<Self> {
         let Atomic { savepoint, durable, options } = atomic;
         let number = slot.enter(Entry { savepoint, durable, options, is_test, at })?;
-        Ok(Self { slot: Rc::clone(slot), number: Some(number) })
+        Ok(Self { here: EndsHere {}, slot: Rc::clone(slot), number: Some(number) })
     }
 
     /// Ends the block: commits, or releases its savepoint; rolls back where it is marked for that.

@@ -10,6 +10,7 @@ use crate::config::backend::SessionState;
 use crate::config::server_info::ServerInfo;
 use crate::handle::canceller::Canceller;
 use crate::handle::hold::Hold;
+use crate::handle::own_thread::OfThisThread;
 use crate::slot::Slot;
 use crate::slot::query_log::LoggedQuery;
 use crate::slot::reason::CloseReason;
@@ -24,6 +25,7 @@ use crate::slot::turn::Work;
 /// SQL has `?` for each parameter, whatever the backend, and `??` for a literal question mark.
 #[derive(Clone)]
 pub struct Connection {
+    here: OfThisThread,
     slot: Rc<Slot>,
 }
 
@@ -50,7 +52,7 @@ pub struct ConnectionState {
 impl Connection {
     #[inline]
     pub(crate) fn new(slot: Rc<Slot>) -> Self {
-        Self { slot }
+        Self { here: OfThisThread {}, slot }
     }
 
     pub(crate) fn slot(&self) -> &Rc<Slot> {

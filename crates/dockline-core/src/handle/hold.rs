@@ -3,6 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
+use crate::handle::own_thread::EndsHere;
 use crate::slot::Slot;
 
 /// Keeps a connection from being replaced, for as long as it lives: see [`Connection::hold`](crate::Connection::hold).
@@ -10,6 +11,7 @@ use crate::slot::Slot;
 /// It belongs to its thread, and cannot be sent to another.
 #[must_use = "the connection is held until this is dropped"]
 pub struct Hold {
+    here: EndsHere,
     slot: Rc<Slot>,
 }
 
@@ -19,7 +21,7 @@ impl Hold {
         slot.seat().vitals.set_holds(slot.holds.count() + 1);
         slot.keep_from_others();
         slot.holds.add(slot.serial());
-        Self { slot }
+        Self { here: EndsHere {}, slot }
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod execute_wrapper;
 pub(crate) mod hold;
 pub(crate) mod manual;
 pub(crate) mod on_commit;
+pub(crate) mod own_thread;
 pub(crate) mod retry;
 pub(crate) mod savepoint;
 pub(crate) mod script;

@@ -51,6 +51,23 @@ pub(super) fn parse(text: &str) -> Result<Parts<'_>, &'static str> {
     Ok(Parts { scheme: scheme.to_ascii_lowercase(), authority, path, query })
 }
 
+/// The bytes that a part stands for. A % that no two hexadecimal digits follow is itself.
+pub(super) fn decode(part: &str) -> Vec<u8> {
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let (bytes, mut decoded, mut at) = (part.as_bytes(), Vec::with_capacity(part.len()), 0);
+    while let Some(byte) = bytes.get(at) {
+        let code = match byte {
+            b'%' => digit(bytes.get(at + 1)).zip(digit(bytes.get(at + 2))),
+            _ => None,
+        };
+        // Two digits are a byte.
+        let code = code.and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+        decoded.push(code.unwrap_or(*byte));
+        at += if code.is_some() { 3 } else { 1 };
+    }
+    decoded
+}
+
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
@@ -180,7 +197,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        for (part, wanted) in [
+            ("a%20b", "a b"),
+            ("%c3%A4", "ä"),
+            ("%", "%"),
+            ("%4", "%4"),
+            ("%zz%41", "%zzA"),
+            ("%%41", "%A"),
+            ("", ""),
+            ("+", "+"),
+        ] {
+            assert_eq!(decode(part), wanted.as_bytes(), "{part}");
+        }
+        assert_eq!(decode("%ff"), [0xff]);
+    }
+
     proptest! {
+        #[test]
+        fn any_bytes_are_encoded_and_decoded(bytes in prop::collection::vec(any::<u8>(), 0..20)) {
+            let encoded: String = bytes.iter().map(|byte| format!("%{byte:02x}")).collect();
+            prop_assert_eq!(decode(&encoded), bytes);
+        }
+
         #[test]
         fn any_text_is_parsed_or_refused(text in "\\PC{0,40}", tail in "[a-z:/@,?#\\[\\]%0-9]{0,30}") {
             let _ = parse(&text);

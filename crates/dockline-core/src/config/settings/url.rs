@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use percent_encoding::percent_decode_str;
-
 use super::uri::{self, Authority, Host};
 use super::{Settings, hosts, spellings, unknown_setting};
 use crate::base::error::{Error, Result};
@@ -104,8 +102,8 @@ fn suggest(error: Error, name: &str) -> Error {
 }
 
 fn decode(part: &str, text: &str) -> Result<String> {
-    match percent_decode_str(text).decode_utf8() {
-        Ok(decoded) => Ok(decoded.into_owned()),
+    match String::from_utf8(uri::decode(text)) {
+        Ok(decoded) => Ok(decoded),
         Err(_) => Err(Error::config(format!("malformed URL: {part} is not UTF-8 after percent-decoding"))),
     }
 }
