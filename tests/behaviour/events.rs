@@ -44,15 +44,16 @@ fn line(event: &Event<'_>) -> String {
         },
         Event::TransactionBegun { .. } => "transaction".to_owned(),
         Event::TransactionEnded { outcome, .. } => outcome.as_str().to_owned(),
+        Event::Returned { .. } => "returned".to_owned(),
         Event::Retried { attempt, .. } => format!("retried after attempt {attempt}"),
         Event::Closed { reason, statements, .. } => format!("closed: {reason}, {statements} statements"),
         other => format!("{other:?}"),
     }
 }
 
-/// Without looks at the connection, which say the same at each statement.
+/// Without looks at the connection, which say the same at each statement, and without ends of holds.
 fn without_probes(lines: Vec<String>) -> Vec<String> {
-    lines.into_iter().filter(|line| !line.starts_with("probed")).collect()
+    lines.into_iter().filter(|line| !line.starts_with("probed") && line != "returned").collect()
 }
 
 #[test]
@@ -311,4 +312,26 @@ fn a_source_says_which_database_it_is() {
     let sources = sources.lock().unwrap();
     let told = |serial| ("default".to_owned(), "sqlite", Some(":memory:".to_owned()), serial);
     assert_eq!(*sources, [told(None), told(serial)]);
+}
+
+#[test]
+fn the_end_of_a_hold_is_told_once() {
+    let registry = in_memory();
+    let heard = Heard::of(&registry);
+    let db = registry.get("default").unwrap();
+    let returned = || heard.take().iter().filter(|line| *line == "returned").count();
+    db.query("SELECT 1", ()).unwrap();
+    assert_eq!(returned(), 0, "a statement alone is no hold");
+    db.atomic(|| db.query("SELECT 1", ()).map(drop)).unwrap();
+    assert_eq!(returned(), 1, "a block");
+    let request = registry.request();
+    db.query("SELECT 1", ()).unwrap();
+    db.atomic(|| db.query("SELECT 1", ()).map(drop)).unwrap();
+    assert_eq!(returned(), 0, "a block inside a request");
+    drop(request);
+    assert_eq!(returned(), 1, "the request");
+    let hold = db.hold();
+    db.query("SELECT 1", ()).unwrap();
+    drop(hold);
+    assert_eq!(returned(), 1, "a hold");
 }

@@ -8,6 +8,7 @@ mod cap;
 mod events;
 mod housekeeper;
 mod interface;
+mod leaks;
 mod left_open;
 mod lifecycle;
 mod logs;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use dockline::signals::CloseReason;
 use dockline::{Connection, Connections, Error, Retry, Settings, params};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
@@ -52,6 +53,7 @@ pub const STORIES: &[(&str, Plot)] = &[
     ("handles_and_guards_outlive_the_fork", handles_and_guards_outlive_the_fork),
     ("aliases_change_in_the_child_alone", aliases_change_in_the_child_alone),
     ("a_child_with_its_parents_process_id", a_child_with_its_parents_process_id),
+    ("a_child_has_a_housekeeper_and_counts_of_its_own", a_child_has_a_housekeeper_and_counts_of_its_own),
 ];
 
 /// Plays the story of the environment, where there is one: the first call of a test's `main`, which has no threads yet.
@@ -778,4 +780,37 @@ fn aliases_change_in_the_child_alone(connections: &Connections) {
     .wait();
     assert_eq!(connections.aliases().unwrap(), ["default"]);
     lookup(&db, 1);
+}
+
+fn a_child_has_a_housekeeper_and_counts_of_its_own(_: &Connections) {
+    let settings = settings_of_story().housekeeper(true).conn_max_idle(Some(Duration::from_millis(60)));
+    let connections = crate::connections(settings);
+    let told = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = Arc::clone(&told);
+    connections.events().listen(move |event| {
+        if matches!(event, dockline::events::Event::StatementDone { .. }) {
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+    });
+    let totals = || connections.status().aliases[0].totals.clone();
+    let db = open(&connections);
+    for round in 1..=2 {
+        lookup(&db, 1);
+        crate::wait_until("the housekeeper has closed it", || totals().closed_by(CloseReason::MaxIdle) >= round);
+    }
+    lookup(&db, 1);
+    child(|| {
+        assert_eq!((totals().opened, totals().statements), (0, 0), "the counts are the parent's");
+        for round in 1..=2 {
+            lookup(&db, 5);
+            crate::wait_until("the child's own has closed it", || totals().closed_by(CloseReason::MaxIdle) >= round);
+        }
+        assert!(totals().opened >= 2);
+        assert_eq!(told.load(std::sync::atomic::Ordering::SeqCst), 10, "listeners go on in the child");
+    })
+    .wait();
+    assert_eq!(told.load(std::sync::atomic::Ordering::SeqCst), 6);
+    let closed = totals().closed_by(CloseReason::MaxIdle);
+    lookup(&db, 1);
+    crate::wait_until("the parent's goes on", || totals().closed_by(CloseReason::MaxIdle) > closed);
 }

@@ -127,6 +127,9 @@ fn measure(event: &Event<'_>) {
             }
             histogram!("db.client.connection.wait_time", key => name).record(waited.as_secs_f64());
         }
+        Event::Returned { held, .. } => {
+            histogram!("db.client.connection.use_time", key => name).record(held.as_secs_f64());
+        }
         Event::HandedOver { .. } => counter!("dockline.connections.handed_over", key => name).increment(1),
         Event::TransactionEnded { outcome, .. } => {
             counter!("dockline.transactions", key => name, "outcome" => outcome.as_str()).increment(1);

@@ -174,6 +174,10 @@ settings! {
         statement_cache, get_statement_cache: u32 = 100, parse::number;
         /// From what duration on a statement is logged at level warn. `None`: never; zero: each one. Default: none.
         slow_statement, get_slow_statement: Option<Duration> = None, parse::limit;
+        /// How long a request, a task, an atomic block, a hold or a transaction may keep a connection before the log says so, at warn, once:
+        /// with the place where it began and the last statement. Another line follows when it ends. `None`: nobody looks. Default: none.
+        /// Not zero.
+        leak_threshold, get_leak_threshold: Option<Duration> = None, parse::limit;
         /// Whether a thread in the background closes idle connections that are too old, unused for too long, or that the server has
         /// ended, also if their own threads sleep. It leaves alone what is in a request, a task, a transaction or on hold. There is one
         /// such thread for the process. Default: false.
@@ -387,6 +391,7 @@ impl Settings {
         let plain = &self.plain;
         let never_zero = [
             ("conn_max_idle", plain.conn_max_idle),
+            ("leak_threshold", plain.leak_threshold),
             ("connect_timeout", Some(plain.connect_timeout)),
             ("acquire_timeout", Some(plain.acquire_timeout)),
             ("read_timeout", plain.read_timeout),

@@ -14,7 +14,7 @@ use crate::handle::own_thread::OfThisThread;
 use crate::slot::Slot;
 use crate::slot::query_log::LoggedQuery;
 use crate::slot::reason::CloseReason;
-use crate::slot::turn::Work;
+use crate::slot::work::Work;
 
 /// This thread's connection for an alias (Django's `DatabaseWrapper`).
 ///

@@ -29,6 +29,7 @@ impl Drop for Hold {
     fn drop(&mut self) {
         self.slot.holds.remove();
         self.slot.seat().vitals.set_holds(self.slot.holds.count());
+        self.slot.note_return();
     }
 }
 

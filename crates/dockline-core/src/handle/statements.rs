@@ -13,7 +13,7 @@ use crate::config::backend::{Expect, ParamRows, RowSink};
 use crate::config::bind::{BoundRows, bind};
 use crate::handle::connection::Connection;
 use crate::slot::Slot;
-use crate::slot::turn::Work;
+use crate::slot::work::Work;
 
 /// Statements.
 impl Connection {

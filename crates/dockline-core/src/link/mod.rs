@@ -12,3 +12,4 @@ pub(crate) mod seat;
 pub(crate) mod sync;
 pub(crate) mod usage;
 pub(crate) mod vitals;
+pub(crate) mod watch;

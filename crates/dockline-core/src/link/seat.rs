@@ -15,6 +15,7 @@ use crate::link::ages::{Ages, Birth};
 use crate::link::cap::{Permit, Place, Stage};
 use crate::link::usage::Usage;
 use crate::link::vitals::{Presence, Tally, Vitals};
+use crate::link::watch::Watch;
 
 /// Where the physical connection of one thread and alias sits.
 ///
@@ -43,6 +44,8 @@ pub(crate) struct Seat {
     forked_inside: AtomicBool,
     /// What the owner shows of it.
     pub(crate) vitals: Vitals,
+    /// For how long the owner has held it, if somebody asks for that.
+    pub(crate) watch: Watch,
     /// What has happened on the alias.
     pub(crate) tally: Arc<Tally>,
 }
@@ -81,6 +84,7 @@ impl Seat {
             left: OnceCell::new(),
             forked_inside: AtomicBool::new(false),
             vitals: Vitals::new(presence),
+            watch: Watch::default(),
             tally,
         }
     }

@@ -103,6 +103,10 @@ impl Vitals {
         self.in_transaction.store(in_transaction, Relaxed);
     }
 
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.in_transaction.load(Relaxed)
+    }
+
     pub(crate) fn set_holds(&self, holds: u32) {
         self.holds.store(holds, Relaxed);
     }

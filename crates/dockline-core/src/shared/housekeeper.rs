@@ -15,6 +15,7 @@ use std::time::Instant;
 use self::clock::Clock;
 use crate::base::logging::say;
 use crate::base::per_process::PerProcess;
+use crate::config::settings::Settings;
 use crate::shared::inherit;
 
 /// The housekeeper of this process. A child that was forked has one of its own.
@@ -34,6 +35,11 @@ struct State {
     is_running: bool,
     /// A registry has come or gone since the last round.
     has_rung: bool,
+}
+
+/// Returns whether an alias asks for the thread.
+pub(crate) fn is_asked_for(settings: &Settings) -> bool {
+    settings.get_housekeeper() || settings.get_leak_threshold().is_some()
 }
 
 /// Has the thread started, if it is not there, and look at once what it has to do.

@@ -138,6 +138,14 @@ pub struct ConnectionStatus {
     /// What it holds that a new one would lack, in words: a transaction, the state of its session. What a session holds is left out
     /// while a statement runs, and on an embedded database.
     pub holds: Vec<String>,
+    /// For how long its request, task, block, hold or transaction has kept it, if the alias has a
+    /// [`leak_threshold`](crate::Settings::leak_threshold) or somebody listens to events.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "in_seconds"))]
+    pub held_for: Option<Duration>,
+    /// Where in the program that began, as `file:line:column`; known if `held_for` is.
+    pub held_at: Option<String>,
+    /// The beginning of the last statement; known for the same aliases.
+    pub last_statement: Option<String>,
 }
 
 /// What a connection does.
@@ -209,8 +217,12 @@ fn read(registry: RegistryId, state: &State, table: &BTreeMap<Arc<str>, Arc<Alia
 fn look(seat: &Seat, now: Instant) -> Found {
     let is_running = seat.is_running();
     let signs = seat.vitals.look(now, is_running);
+    let (held, last_statement) = seat.watch.look();
     let connection = seat.serial().map(|serial| ConnectionStatus {
         serial,
+        held_for: held.map(|held| now.saturating_duration_since(held.since)),
+        held_at: held.map(|held| held.place.to_string()),
+        last_statement,
         thread: seat.thread.clone(),
         phase: phase(signs, is_running, seat.is_parked()),
         age: signs.age,

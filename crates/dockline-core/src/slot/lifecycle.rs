@@ -243,6 +243,7 @@ impl Slot {
     /// request must not run inside it. A block that was begun before, as that of a test, is left alone. Where autocommit
     /// is off, Django keeps the transaction or closes the connection, and so does the boundary here.
     pub(crate) fn roll_back_left_open(self: &Rc<Self>, left_open: LeftOpen) {
+        self.note_return();
         while let Some(began_at) = self.transaction.innermost_begun_inside() {
             let alias = self.alias();
             say!(

@@ -2,8 +2,8 @@
 //!
 //! [`Slot`] is made of parts that do not know it (`flags`, `occupancy`, `trace`, `holds`, `hooks`, `standing`, `blocks`, `wrappers`,
 //! `query_log`, `hot`, `events`, `news`). What is done with them stands in files of its own: a statement (`turn`), opening (`connect`), checking and
-//! replacing (`lifecycle`), closing (`retire`), blocks (`transaction`), a fork (`forked`), what listeners are told (`tell`), the async
-//! tasks of its thread (`other_task`). The physical connection itself sits in the
+//! replacing (`lifecycle`), closing (`retire`), blocks (`transaction`), a fork (`forked`), what listeners are told (`tell`), how long it
+//! is held (`hold`), the async tasks of its thread (`other_task`). The physical connection itself sits in the
 //! slot's [`Seat`].
 //!
 //! This layer may not know handles, signals, the thread's other slots or the registry: what it needs of them is [`Desk`].
@@ -14,6 +14,7 @@ pub(crate) mod connect;
 pub mod events;
 pub(crate) mod flags;
 pub(crate) mod forked;
+pub(crate) mod hold;
 pub(crate) mod holds;
 pub(crate) mod hooks;
 pub(crate) mod hot;
@@ -31,6 +32,7 @@ pub(crate) mod tell;
 pub(crate) mod trace;
 pub(crate) mod transaction;
 pub(crate) mod turn;
+pub(crate) mod work;
 pub(crate) mod wrappers;
 
 use std::cell::{Cell, RefCell};

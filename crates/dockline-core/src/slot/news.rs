@@ -18,6 +18,10 @@ pub(crate) struct News {
     pub(super) waited: Cell<Option<(Duration, WaitOutcome)>>,
     /// The transaction of which the beginning was told, and on which connection.
     pub(super) transaction: Cell<Option<(u64, Instant)>>,
+    /// The connection is held, and that is watched.
+    pub(super) is_watched: Cell<bool>,
+    /// Which one.
+    pub(super) held: Cell<Option<u64>>,
 }
 
 /// A statement that a session has run.
@@ -47,5 +51,6 @@ impl News {
         self.seen.set(None);
         self.ran.set(None);
         self.transaction.set(None);
+        self.is_watched.set(false);
     }
 }

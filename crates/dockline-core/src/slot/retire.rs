@@ -24,6 +24,7 @@ impl Slot {
             } else {
                 TransactionOutcome::RolledBack
             });
+            self.note_return();
             self.tell_of(|| retire(&self.desk, link, reason));
         }
     }

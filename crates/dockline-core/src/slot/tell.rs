@@ -11,7 +11,8 @@ use crate::link::seat::Link;
 use crate::slot::Slot;
 use crate::slot::events::{Event, Events, Failure, Source, TransactionOutcome};
 use crate::slot::news::Ran;
-use crate::slot::turn::{Before, Work};
+use crate::slot::turn::Before;
+use crate::slot::work::Work;
 
 /// What a turn has found, to be told when nothing is locked any more.
 #[derive(Clone, Copy)]
@@ -107,7 +108,7 @@ impl Slot {
 
     #[cold]
     pub(super) fn tell_of_serial(&self, serial: Option<u64>, tell: impl FnOnce(&Events, Source<'_>)) {
-        if !is_ending() {
+        if self.is_heard() && !is_ending() {
             let config = self.current_config();
             tell(&self.hot.events, Source::new(&config, serial, self.news.dialect.get()));
         }

@@ -75,6 +75,11 @@ impl Trace {
         number
     }
 
+    /// Returns where the program has called last.
+    pub(crate) fn called_from(&self) -> &'static Location<'static> {
+        self.called_from.get()
+    }
+
     /// Notes that what was called last has begun a transaction.
     pub(crate) fn begun(&self) {
         self.began_at.set(self.called_from.get());

@@ -18,7 +18,7 @@ use crate::slot::connect::Opening;
 use crate::slot::reason::CloseReason;
 use crate::slot::savepoint_sql::SavepointSql;
 use crate::slot::standing::{Cause, Event, Exit, Level, Loss, Next};
-use crate::slot::turn::Work;
+use crate::slot::work::Work;
 
 /// Blocks.
 impl Slot {

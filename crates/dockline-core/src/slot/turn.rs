@@ -12,6 +12,7 @@ use crate::slot::Slot;
 use crate::slot::reason::CloseReason;
 use crate::slot::shown::shown;
 use crate::slot::standing::Cause;
+use crate::slot::work::Work;
 
 /// The slot, busy, with its link locked.
 pub(crate) struct Turn<'a> {
@@ -20,47 +21,6 @@ pub(crate) struct Turn<'a> {
     link: Option<LinkGuard<'a>>,
     /// A statement has begun and not come back: where the turn ends all the same, it panicked.
     unfinished: bool,
-}
-
-/// What a turn runs.
-#[derive(Clone, Copy)]
-pub(crate) enum Work<'sql> {
-    Statement(&'sql str, &'sql [Value]),
-    /// A statement of which somebody further out tells.
-    Wrapped(&'sql str),
-    Native,
-    SetAutocommit(bool),
-    Begin,
-    Commit,
-    Rollback,
-}
-
-impl<'sql> Work<'sql> {
-    /// What the logs call it. Django does not log that autocommit is switched on.
-    pub(crate) fn sql(self) -> Option<&'sql str> {
-        match self {
-            Self::Statement(sql, _) => Some(sql),
-            Self::SetAutocommit(false) | Self::Begin => Some("BEGIN"),
-            Self::Commit => Some("COMMIT"),
-            Self::Rollback => Some("ROLLBACK"),
-            Self::SetAutocommit(true) | Self::Native | Self::Wrapped(_) => None,
-        }
-    }
-
-    fn params(self) -> &'sql [Value] {
-        match self {
-            Self::Statement(_, params) => params,
-            _ => &[],
-        }
-    }
-
-    fn commits(self) -> bool {
-        matches!(self, Self::Commit | Self::SetAutocommit(true))
-    }
-
-    fn ends_transaction(self) -> bool {
-        self.commits() || matches!(self, Self::Rollback)
-    }
 }
 
 impl<'a> Turn<'a> {
@@ -119,6 +79,10 @@ impl<'a> Turn<'a> {
         let started = (is_heard || logged.is_some()).then(Instant::now);
         let before = Before { transaction: link.session.outcome().transaction, block: link.in_block };
 
+        let is_watched = is_heard || settings.get_leak_threshold().is_some();
+        if is_watched {
+            slot.watch(work.text());
+        }
         link.session.forget_cancel();
         if link.permit.is_some()
             && let Some(sql) = work.sql()
@@ -160,6 +124,9 @@ impl<'a> Turn<'a> {
         if is_heard {
             slot.tell_what_was_seen();
             change.into_iter().for_each(|change| slot.tell_change(change));
+        }
+        if is_watched {
+            slot.note_hold();
         }
         if let Some((link, reason)) = closing {
             slot.transaction.closed(reason);

@@ -44,7 +44,7 @@ impl Desk for Shared {
     }
 
     fn opened(&self, slot: &Rc<Slot>, serial: u64, elapsed: Duration) {
-        if slot.current_config().settings.get_housekeeper() {
+        if housekeeper::is_asked_for(&slot.current_config().settings) {
             housekeeper::start();
         }
         let event = ConnectionCreated { connection: Connection::new(Rc::clone(slot)), serial, elapsed };

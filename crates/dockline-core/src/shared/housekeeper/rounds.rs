@@ -1,6 +1,7 @@
 //! What the housekeeper does in a round.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crate::base::logging::say;
@@ -33,19 +34,24 @@ pub(super) fn pause(registries: &[Arc<Shared>]) -> Option<Duration> {
 
 /// The shortest limit of an alias; `None` if it does not ask for the housekeeper.
 fn limit(settings: &Settings) -> Option<Duration> {
-    if !settings.get_housekeeper() {
-        return None;
-    }
-    let limits = [settings.get_conn_max_idle(), settings.get_conn_max_age()];
-    Some(limits.into_iter().flatten().min().unwrap_or(LONGEST * 4))
+    let of_connections = settings.get_housekeeper().then(|| {
+        let limits = [settings.get_conn_max_idle(), settings.get_conn_max_age()];
+        limits.into_iter().flatten().min().unwrap_or(LONGEST * 4)
+    });
+    of_connections.into_iter().chain(settings.get_leak_threshold()).min()
 }
 
 /// Looks at all connections.
-pub(super) fn look_after(registries: &[Arc<Shared>], now: Instant, _is_late: bool) {
+pub(super) fn look_after(registries: &[Arc<Shared>], now: Instant, is_late: bool) {
     for shared in registries {
         let state = shared.state();
         let desk = Arc::clone(shared) as Arc<dyn Desk>;
+        let table = shared.table_if_loaded().unwrap_or_default();
         for seat in state.buckets.iter().flat_map(|bucket| bucket.seats()) {
+            let threshold = table.get(&seat.alias).and_then(|config| config.settings.get_leak_threshold());
+            if let Some(threshold) = threshold.filter(|_| !is_late) {
+                report_leak(&seat, now, threshold);
+            }
             if let Some((link, reason)) = take_due(&seat, now) {
                 let (alias, serial, thread) = (Arc::clone(&link.config.alias), link.serial, &seat.thread);
                 retire_by(&desk, link, reason, now.checked_add(CLOSING_TAKES));
@@ -56,6 +62,20 @@ pub(super) fn look_after(registries: &[Arc<Shared>], now: Instant, _is_late: boo
             }
         }
     }
+}
+
+/// Says once that a hold lasts too long.
+fn report_leak(seat: &Seat, now: Instant, threshold: Duration) {
+    let Some((elapsed, place)) = seat.watch.report(now, threshold) else { return };
+    seat.tally.leaks.fetch_add(1, Relaxed);
+    let (alias, thread, serial) = (&seat.alias, &seat.thread, seat.serial().unwrap_or_default());
+    let statement = seat.watch.look().1.unwrap_or_default();
+    let what = if seat.is_running() { "it runs" } else { "its last statement is" };
+    say!(
+        warn,
+        "alias {alias:?}: connection {serial} has been held for {elapsed:.1?} by thread {thread:?}, longer than leak_threshold \
+         ({threshold:.1?}); its hold began at {place}, and {what}: {statement}"
+    );
 }
 
 /// Takes the connection out if it is due, and nobody would miss it.

@@ -90,6 +90,14 @@ pub enum Event<'a> {
         /// What it waited for in the end.
         outcome: WaitOutcome,
     },
+    /// A connection is held no more: its request, task, block, hold or transaction has ended, whichever lasted longest.
+    #[non_exhaustive]
+    Returned {
+        /// Which one.
+        source: Source<'a>,
+        /// For how long it was held, from the first statement on.
+        held: Duration,
+    },
     /// A connection is free for other threads, until its own takes it back.
     #[non_exhaustive]
     Parked {
@@ -145,6 +153,7 @@ impl<'a> Event<'a> {
             | Self::TransactionBegun { source }
             | Self::TransactionEnded { source, .. }
             | Self::Waited { source, .. }
+            | Self::Returned { source, .. }
             | Self::Parked { source }
             | Self::HandedOver { source, .. }
             | Self::Retried { source, .. }
