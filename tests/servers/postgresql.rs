@@ -4,10 +4,21 @@ mod answered;
 mod left_early;
 mod meaning;
 mod messages;
+mod pooler;
 mod state;
+mod under_way;
 
 use crate::case::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
-    [answered::cases(), left_early::cases(), meaning::cases(), messages::cases(), state::cases()].concat()
+    [
+        answered::cases(),
+        left_early::cases(),
+        meaning::cases(),
+        messages::cases(),
+        pooler::cases(),
+        state::cases(),
+        under_way::cases(),
+    ]
+    .concat()
 }

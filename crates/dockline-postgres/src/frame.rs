@@ -1,7 +1,7 @@
 //! Where messages begin and end: both sides of the protocol cut their streams in the same way.
 
 /// The type of a message and its length, which counts itself and not the type.
-const HEAD: usize = 5;
+pub(crate) const HEAD: usize = 5;
 
 /// Where in a stream of messages the next byte belongs.
 #[derive(Debug, Clone, Copy, Default)]

@@ -84,6 +84,7 @@ mod rows;
 mod runtime;
 mod session;
 mod transport;
+mod types;
 mod value;
 mod watch;
 mod wire;

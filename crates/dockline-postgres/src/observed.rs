@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::portal::{self, Portal};
 use crate::prefix::{Answers, Outgoing, Piece};
 use crate::transport::Transport;
+use crate::types::Types;
 use crate::watch::{Closing, Order, Watch};
 
 /// The stream that the driver gets.
@@ -31,6 +32,8 @@ pub(crate) struct Observed<T = Transport> {
     shown: Vec<u8>,
     /// What has not been written of the messages that ask for the next chunk.
     request: Vec<u8>,
+    /// Which types the driver is told of, if not of all.
+    types: Option<Types>,
     /// How long the end of the stream is kept from the driver.
     hidden: Option<Pin<Box<Sleep>>>,
 }
@@ -49,6 +52,7 @@ impl<T> Observed<T> {
             portal: None,
             shown: Vec::new(),
             request: Vec::new(),
+            types: None,
             hidden: None,
         }
     }
@@ -86,13 +90,13 @@ impl<T> Observed<T> {
     /// What is to be written next of the driver's bytes, and of a prefix.
     fn next_piece(&mut self, bytes: &[u8]) -> Piece {
         let armed = self.watch.armed();
-        self.outgoing.next(armed.as_ref().map(|prefix| prefix.as_slice()), self.watch.first_chunk(), bytes)
+        self.outgoing.next(armed.as_ref().map(|prefix| prefix.bytes.as_slice()), self.watch.first_chunk(), bytes)
     }
 
     /// So many bytes of the piece were written. The answer is how many of them were the driver's.
     fn wrote(&mut self, piece: Piece, count: usize, bytes: &[u8]) -> usize {
         if piece == (Piece::Joined { begins: true }) && count > 0 {
-            self.answers = Some((self.watch.call(), Answers::at(self.watch.prefix_goes())));
+            self.answers = Some((self.watch.call(), self.watch.prefix_goes()));
         }
         let own = self.outgoing.wrote(piece, count, bytes);
         if self.outgoing.take_limited() {
@@ -110,7 +114,7 @@ impl<T> Observed<T> {
         if let Some((_, mut answers)) = self.answers.take().filter(|(of, _)| *of == call) {
             left = answers.take_out(bytes);
             if answers.are_complete() {
-                self.watch.prefix_has_run();
+                self.watch.prefix_is_done(answers.of());
             } else if !answers.are_refused() {
                 self.answers = Some((call, answers));
             }
@@ -123,6 +127,22 @@ impl<T> Observed<T> {
             }
         }
         left
+    }
+
+    fn poll_transport(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>>
+    where
+        T: AsyncRead + Unpin,
+    {
+        if self.types.is_none() && self.watch.hides_types() {
+            self.types = Some(Types::at(self.watch.frame()));
+        }
+        match &mut self.types {
+            Some(types) => {
+                let told = |columns| self.watch.set_columns(columns);
+                types.poll_read(&mut self.transport, (self.watch.is_ours(), &told), context, buffer)
+            }
+            None => Pin::new(&mut self.transport).poll_read(context, buffer),
+        }
     }
 
     /// Where a result has stopped behind a chunk: goes on with it, or shows the driver its end.
@@ -188,7 +208,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Observed<T> {
             if self.watch.has_ended() {
                 return self.poll_hidden(context);
             }
-            match Pin::new(&mut self.transport).poll_read(context, buffer) {
+            match self.poll_transport(context, buffer) {
                 Poll::Ready(result) => {
                     if !self.watch.limits_the_whole() {
                         self.waiting = None;

@@ -8,8 +8,47 @@
 use crate::frame::{self, Frame};
 use crate::portal::{Limit, begins_execute};
 
+/// Messages of ours, and what they are for.
+#[derive(Debug, Default)]
+pub(crate) struct Prefix {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) does: Does,
+}
+
+/// What a prefix does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Does {
+    /// It runs a statement that leaves a transaction open.
+    #[default]
+    Run,
+    /// It asks for the columns of a statement, and runs nothing.
+    Describe,
+}
+
+impl Does {
+    /// What the server answers where all goes well.
+    fn answers(self) -> &'static [&'static [u8]] {
+        match self {
+            // ParseComplete, BindComplete, CommandComplete.
+            Self::Run => &[b"1", b"2", b"C"],
+            // ParseComplete, ParameterDescription, RowDescription or NoData.
+            Self::Describe => &[b"1", b"t", b"Tn"],
+        }
+    }
+}
+
+/// The messages that ask for the columns of a statement: Parse and Describe, with nothing named, and with these types of parameters.
+pub(crate) fn describing(sql: &str, types: &[u32]) -> Prefix {
+    let mut bytes = Vec::with_capacity(sql.len() + 32);
+    let count = u16::try_from(types.len()).unwrap_or_default().to_be_bytes();
+    let types: Vec<u8> = types.iter().flat_map(|of| of.to_be_bytes()).collect();
+    frame::write(&mut bytes, b'P', &[b"\0", sql.as_bytes(), b"\0", &count, &types]);
+    frame::write(&mut bytes, b'D', &[b"S\0"]);
+    Prefix { bytes, does: Does::Describe }
+}
+
 /// The messages that run a statement by the extended protocol: Parse, Bind and Execute, with nothing named.
-pub(crate) fn messages(sql: &str) -> Vec<u8> {
+pub(crate) fn messages(sql: &str) -> Prefix {
     let mut out = Vec::with_capacity(48);
     // No name, the text, no types of parameters.
     frame::write(&mut out, b'P', &[b"\0", sql.as_bytes(), b"\0", &[0; 2]]);
@@ -17,11 +56,8 @@ pub(crate) fn messages(sql: &str) -> Vec<u8> {
     frame::write(&mut out, b'B', &[b"\0", b"\0", &[0; 6]]);
     // No name, no limit to the rows.
     frame::write(&mut out, b'E', &[b"\0", &[0; 4]]);
-    out
+    Prefix { bytes: out, does: Does::Run }
 }
-
-/// What the server answers where all goes well: ParseComplete, BindComplete, CommandComplete.
-const ANSWERS: &[u8] = b"12C";
 
 /// So much of the driver's bytes is copied behind a prefix, to go out with it. What is longer takes several writes anyhow.
 const TOGETHER: usize = 16 * 1024;
@@ -210,7 +246,9 @@ impl Units {
 #[derive(Debug)]
 pub(crate) struct Answers {
     frame: Frame,
-    expected: &'static [u8],
+    does: Does,
+    /// The kinds of message that may come next, and behind them those after that.
+    expected: &'static [&'static [u8]],
     /// The message that the next byte is in is one of them.
     takes: bool,
     refused: bool,
@@ -218,8 +256,13 @@ pub(crate) struct Answers {
 
 impl Answers {
     /// To a prefix that goes out now; the server's stream is there.
-    pub(crate) fn at(frame: Frame) -> Self {
-        Self { frame, expected: ANSWERS, takes: false, refused: false }
+    pub(crate) fn at(frame: Frame, does: Does) -> Self {
+        Self { frame, does, expected: does.answers(), takes: false, refused: false }
+    }
+
+    /// What the prefix does.
+    pub(crate) fn of(&self) -> Does {
+        self.does
     }
 
     /// All of them have come.
@@ -254,11 +297,11 @@ impl Answers {
 
     /// Whether there may be more to take out, now that a message of that type begins.
     fn goes_on_with(&mut self, kind: u8) -> bool {
-        self.takes = self.expected.first() == Some(&kind);
+        self.takes = self.expected.first().is_some_and(|kinds| kinds.contains(&kind));
         // What the server says on the side may come at any time, and before the first answer the end of what it was asked
         // earlier. Else this is the error that the prefix met, which the driver takes for its statement's.
         let is_aside = matches!(kind, b'N' | b'S' | b'A');
-        self.refused = !self.takes && !is_aside && self.expected.len() < ANSWERS.len();
+        self.refused = !self.takes && !is_aside && self.expected.len() < self.does.answers().len();
         !self.refused
     }
 }

@@ -20,6 +20,10 @@ pub(crate) struct Protocol {
     due: u32,
     /// The server's last word has begun: nothing comes behind it.
     ended: bool,
+    /// How many answers have come in this call.
+    answered: u32,
+    /// An error has come in this call, behind an answer: to something else than the call was about.
+    failed_behind: bool,
     seen: Seen,
 }
 
@@ -84,6 +88,16 @@ impl Protocol {
     /// How often the server has reported a setting.
     pub(crate) fn reports(&self) -> u64 {
         self.reports
+    }
+
+    /// A call begins.
+    pub(crate) fn begin_call(&mut self) {
+        (self.answered, self.failed_behind) = (0, false);
+    }
+
+    /// Whether something was answered to its end in this call, and an error came for what was asked behind it.
+    pub(crate) fn has_failed_behind_an_answer(&self) -> bool {
+        self.failed_behind
     }
 
     /// So many more answers are to come.
@@ -156,6 +170,7 @@ impl Protocol {
             b'Z' => {
                 self.seen.error_waits = false;
                 self.due = self.due.saturating_sub(1);
+                self.answered += 1;
                 *told = Some(match body.first() {
                     Some(b'T') => Status::InTransaction,
                     Some(b'E') => Status::Failed,
@@ -165,6 +180,7 @@ impl Protocol {
             b'2' => self.bound += 1,
             _ => {
                 self.reports += u64::from(kind == b'S');
+                self.failed_behind |= kind == b'E' && self.answered > 0;
                 self.seen.message(kind, body);
             }
         }

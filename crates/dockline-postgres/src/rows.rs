@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dockline_core::Value;
 use dockline_core::backend::{RowSink, empty_row};
 use postgres::fallible_iterator::FallibleIterator;
+use postgres::types::Type;
 use postgres::{Column as Heading, Row, RowIter};
 
 use crate::cancel::Canceller;
@@ -89,11 +90,14 @@ pub(crate) fn pour(
     sink: &mut dyn RowSink,
     mut leaving: Leaving,
     reader: Reader,
+    types: impl FnOnce() -> Option<Vec<Type>>,
 ) -> Result<Poured, postgres::Error> {
     let mut told = known.is_some();
     if let Some(columns) = known {
         sink.columns(columns);
     }
+    let mut types = Some(types);
+    let mut known_types = None;
     let mut stopped = false;
     let mut was_cancelled = false;
     let mut read_on = 0;
@@ -110,7 +114,10 @@ pub(crate) fn pour(
             told = true;
         }
         if !stopped {
-            stopped = sink.row(values(&row, reader)?) == ControlFlow::Break(());
+            if let Some(types) = types.take() {
+                known_types = types();
+            }
+            stopped = sink.row(values(&row, reader, known_types.as_deref())?) == ControlFlow::Break(());
             if stopped && sink.was_forked() {
                 return Ok(Poured::Drained);
             }
@@ -130,12 +137,13 @@ pub(crate) fn pour(
     Ok(if was_cancelled { Poured::Cancelled } else { Poured::Drained })
 }
 
-/// The values of a row.
-pub(crate) fn values(row: &Row, reader: Reader) -> Result<Vec<Value>, postgres::Error> {
+/// The values of a row. Its columns have these types, if the driver was not told of all.
+pub(crate) fn values(row: &Row, reader: Reader, types: Option<&[Type]>) -> Result<Vec<Value>, postgres::Error> {
     let columns = row.columns();
     let mut values = empty_row(columns.len());
     for (at, column) in columns.iter().enumerate() {
-        values.push(reader.value(column.type_(), row.try_get::<_, Raw<'_>>(at)?.0));
+        let of = types.and_then(|types| types.get(at)).unwrap_or_else(|| column.type_());
+        values.push(reader.value(of, row.try_get::<_, Raw<'_>>(at)?.0));
     }
     Ok(values)
 }

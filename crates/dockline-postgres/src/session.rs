@@ -1,6 +1,8 @@
 //! One connection.
 
+mod catalog;
 mod context;
+mod describing;
 mod encoding;
 mod fetch;
 mod follow;
@@ -38,6 +40,7 @@ use crate::runtime;
 use crate::value::Reader;
 use crate::watch::Watch;
 use crate::wire;
+use catalog::Catalog;
 use context::Contexts;
 use held::Held;
 use texts::Texts;
@@ -70,6 +73,7 @@ pub(crate) struct PostgresSession {
     broken: bool,
     /// How columns are read.
     reader: Reader,
+    catalog: Catalog,
     /// A savepoint of ours stands in front of a statement that has been prepared.
     owes_release: bool,
     /// What the server reported of the session when it was set up.
@@ -102,6 +106,7 @@ impl PostgresSession {
             rolled_back: false,
             broken: false,
             reader: Reader::default(),
+            catalog: Catalog::new(plan.statement_cache),
             owes_release: false,
             reported: BTreeMap::new(),
             was_read_only: false,
@@ -112,6 +117,9 @@ impl PostgresSession {
         if let Err(error) = session.tell_settings(deadline) {
             session.let_go(None);
             return Err(set_up_failed(&session.plan, deadline, error));
+        }
+        if !session.plan.prepares {
+            session.watch.hide_types();
         }
         session.was_read_only = session.says_read_only();
         session.reported = session.parameters();
@@ -192,6 +200,10 @@ impl PostgresSession {
                 mapped = error::of_fatal(&fatal, phase).with_source(mapped);
             }
         } else {
+            if phase == Phase::Sent && self.watch.has_failed_behind_an_answer() {
+                // The statement has run: what failed is something that the driver asked besides.
+                mapped = mapped.with_fact(Fact::MayHaveExecuted);
+            }
             self.learn_status();
         }
         if mapped.is_read_only() {
@@ -214,6 +226,10 @@ impl PostgresSession {
         let result = call(self);
         self.notice_end();
         self.rolled_back = was_open && result.is_err() && !self.broken && self.status() == Status::Idle;
+        if self.broken {
+            // What the transaction had set went with it.
+            self.held.end(self.committed);
+        }
         self.canceller.end();
         result
     }

@@ -8,7 +8,7 @@ mod textual;
 
 use std::error::Error as StdError;
 
-use dockline_core::{Interval, Other, RawJson, Value};
+use dockline_core::{Error, ErrorKind, Interval, Other, RawJson, Value};
 use postgres::types::{FromSql, Kind, Type};
 
 use crate::numeric;
@@ -114,6 +114,18 @@ impl Reader {
             _ if *of == Type::MONEY => self.money.is_some(),
             _ => textual::knows(of) || KNOWN.contains(of) || of.name() == "citext",
         }
+    }
+
+    /// Refuses a column of a statement that writes, if its values could not be read after that.
+    pub(crate) fn accepts(self, name: &str, of: &Type) -> Result<(), Error> {
+        if self.knows(of) {
+            return Ok(());
+        }
+        let message = format!(
+            "column {name:?} has the type {of}, which has no value here, so the statement was not run; cast it, as in \
+             {name}::text"
+        );
+        Err(Error::new(ErrorKind::NotSupported, message))
     }
 
     /// Whether the type is that of money, or holds it.

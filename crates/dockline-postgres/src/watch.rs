@@ -5,7 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::frame::Frame;
+use crate::prefix::{Answers, Does, Prefix};
 use crate::protocol::{Protocol, Seen, Status};
+use crate::types::Described;
 
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_millis(200);
@@ -32,17 +34,21 @@ pub(crate) struct Watch {
     whole: AtomicBool,
     /// The prefix goes out with what the call sends.
     armed: AtomicBool,
-    prefix: Mutex<Vec<u8>>,
+    prefix: Mutex<Prefix>,
     /// How many rows the first chunk of a result has; 0: all of them.
     first: AtomicU32,
     /// What is to become of a result behind a chunk.
     order: AtomicU32,
-    /// How many prefixes have gone out.
+    /// How many prefixes that run something have gone out.
     prefixes: AtomicU64,
     /// The last of them has not been answered.
     unanswered: AtomicBool,
     closing: AtomicU8,
     encrypted: AtomicBool,
+    /// The driver is not told which types are not built in.
+    hides_types: AtomicBool,
+    /// The columns that were described last.
+    columns: Mutex<Vec<Described>>,
     protocol: Mutex<Protocol>,
 }
 
@@ -138,13 +144,14 @@ impl Watch {
         self.first.store(0, Ordering::Relaxed);
         self.order.store(LEAVE, Ordering::Relaxed);
         self.written_before.store(self.written(), Ordering::Relaxed);
+        lock(&self.protocol).begin_call();
         self.call.fetch_add(1, Ordering::Relaxed);
         let limit = limit.map_or(0, |limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX).max(1));
         self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// The same, and these messages, which begin a transaction, go out before the first statement that it sends.
-    pub(crate) fn begin_call_with(&self, limit: Option<Duration>, prefix: Vec<u8>) {
+    pub(crate) fn begin_call_with(&self, limit: Option<Duration>, prefix: Prefix) {
         self.begin_call(limit);
         *lock(&self.prefix) = prefix;
         self.armed.store(true, Ordering::Relaxed);
@@ -166,7 +173,26 @@ impl Watch {
         self.order.store(LEAVE, Ordering::Relaxed);
     }
 
-    /// How many prefixes have gone out.
+    /// Whether something was answered to its end in this call, and an error came for what was asked behind it.
+    pub(crate) fn has_failed_behind_an_answer(&self) -> bool {
+        lock(&self.protocol).has_failed_behind_an_answer()
+    }
+
+    /// From now on the driver is not told which types are not built in.
+    pub(crate) fn hide_types(&self) {
+        self.hides_types.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn hides_types(&self) -> bool {
+        self.hides_types.load(Ordering::Relaxed)
+    }
+
+    /// The columns that the server described last in this call, if the driver is not told of all types.
+    pub(crate) fn columns(&self) -> Vec<Described> {
+        lock(&self.columns).clone()
+    }
+
+    /// How many prefixes that run something have gone out.
     pub(crate) fn prefixes(&self) -> u64 {
         self.prefixes.load(Ordering::Relaxed)
     }
@@ -220,22 +246,39 @@ impl Watch {
     }
 
     /// The prefix that waits for what it is to go with.
-    pub(crate) fn armed(&self) -> Option<MutexGuard<'_, Vec<u8>>> {
+    pub(crate) fn armed(&self) -> Option<MutexGuard<'_, Prefix>> {
         self.armed.load(Ordering::Relaxed).then(|| lock(&self.prefix))
     }
 
-    /// It begins to go out. The answer is where the server's stream is.
-    pub(crate) fn prefix_goes(&self) -> Frame {
+    /// It begins to go out. The answer is what is to come for it.
+    pub(crate) fn prefix_goes(&self) -> Answers {
         self.armed.store(false, Ordering::Relaxed);
         self.unanswered.store(true, Ordering::Relaxed);
-        self.prefixes.fetch_add(1, Ordering::Relaxed);
-        lock(&self.protocol).frame()
+        let does = lock(&self.prefix).does;
+        self.prefixes.fetch_add(u64::from(does == Does::Run), Ordering::Relaxed);
+        Answers::at(self.frame(), does)
     }
 
-    /// The server has run it: a transaction is open, though it tells so only at the end of the unit.
-    pub(crate) fn prefix_has_run(&self) {
+    /// The server has done it. If it ran something, a transaction is open, though the server tells so only at the end of the unit.
+    pub(crate) fn prefix_is_done(&self, does: Does) {
         self.unanswered.store(false, Ordering::Relaxed);
-        self.set_status(Status::InTransaction);
+        if does == Does::Run {
+            self.set_status(Status::InTransaction);
+        }
+    }
+
+    /// Whether what the driver does is asked for by the session, and not by who has it for a while.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.guards.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_columns(&self, columns: Vec<Described>) {
+        *lock(&self.columns) = columns;
+    }
+
+    /// Where in the server's stream the next byte belongs.
+    pub(crate) fn frame(&self) -> Frame {
+        lock(&self.protocol).frame()
     }
 
     /// How many rows the first chunk has, if there are to be chunks.
@@ -256,6 +299,8 @@ impl Watch {
             WAIT => Order::Wait,
             rows => {
                 self.order.store(WAIT, Ordering::Relaxed);
+                // An error of the next chunk is one of the same statement.
+                lock(&self.protocol).begin_call();
                 Order::Fetch(rows)
             }
         }
@@ -293,7 +338,7 @@ impl Watch {
     }
 
     fn is_guarded(&self) -> bool {
-        self.guards.load(Ordering::Relaxed) && self.written() > self.written_before.load(Ordering::Relaxed)
+        self.is_ours() && self.written() > self.written_before.load(Ordering::Relaxed)
     }
 }
 

@@ -106,7 +106,7 @@ fn receive(stream: &mut Observed<Double>, bytes: Vec<u8>) -> Vec<u8> {
 }
 
 fn begin() -> Vec<u8> {
-    prefix::messages("BEGIN")
+    prefix::messages("BEGIN").bytes
 }
 
 /// A statement that was prepared, as the driver sends it.
@@ -128,7 +128,7 @@ fn a_prefix_is_parse_bind_and_execute() {
 #[test]
 fn a_prefix_goes_out_in_one_write_with_the_statement() {
     let mut stream = stream();
-    stream.watch.begin_call_with(None, begin());
+    stream.watch.begin_call_with(None, prefix::messages("BEGIN"));
     let before = stream.watch.written();
     send(&mut stream, &run());
     assert_eq!(stream.transport.writes, [[begin(), run()].concat()]);
@@ -146,7 +146,7 @@ fn writes_of_every_size() {
         for hesitates in [false, true] {
             let mut stream = stream();
             (stream.transport.takes, stream.transport.hesitates) = (takes, hesitates);
-            stream.watch.begin_call_with(None, begin());
+            stream.watch.begin_call_with(None, prefix::messages("BEGIN"));
             let before = stream.watch.written();
             send(&mut stream, &own);
             assert_eq!(sent(&stream), wanted, "{takes} bytes at a time");
@@ -162,7 +162,7 @@ fn what_was_not_sent_of_an_earlier_statement_comes_first() {
     for at in 1..own.len() {
         let mut stream = stream();
         send(&mut stream, &own[..at]);
-        stream.watch.begin_call_with(None, begin());
+        stream.watch.begin_call_with(None, prefix::messages("BEGIN"));
         send(&mut stream, &[&own[at..], &run()].concat());
         assert_eq!(sent(&stream), [run(), begin(), run()].concat(), "after {at} bytes");
     }
@@ -172,7 +172,7 @@ fn what_was_not_sent_of_an_earlier_statement_comes_first() {
 fn a_prefix_goes_with_statements_of_the_extended_protocol_alone() {
     let query = message(b'Q', b"SELECT 1\0");
     let mut stream = stream();
-    stream.watch.begin_call_with(None, begin());
+    stream.watch.begin_call_with(None, prefix::messages("BEGIN"));
     send(&mut stream, &[query.clone(), close()].concat());
     assert_eq!(stream.watch.prefixes(), 0);
     stream.watch.begin_call(None);
@@ -184,7 +184,7 @@ fn a_prefix_goes_with_statements_of_the_extended_protocol_alone() {
 fn a_prefix_that_could_not_be_written_is_withdrawn() {
     let mut stream = stream();
     stream.transport.hesitates = true;
-    stream.watch.begin_call_with(None, begin());
+    stream.watch.begin_call_with(None, prefix::messages("BEGIN"));
     assert_eq!(write(&mut stream, &run()), Poll::Pending);
     stream.watch.begin_call(None);
     send(&mut stream, &run());
@@ -197,7 +197,7 @@ fn a_long_statement_follows_its_prefix() {
     for takes in [0, 1000, 50_000] {
         let mut stream = stream();
         stream.transport.takes = takes;
-        stream.watch.begin_call_with(None, begin());
+        stream.watch.begin_call_with(None, prefix::messages("BEGIN"));
         send(&mut stream, &long);
         assert!(sent(&stream) == [begin(), long.clone()].concat());
     }
@@ -223,7 +223,7 @@ fn answer() -> Vec<u8> {
 /// A stream on which a prefix and a statement have gone out.
 fn asked() -> Observed<Double> {
     let mut stream = stream();
-    stream.watch.begin_call_with(None, begin());
+    stream.watch.begin_call_with(None, prefix::messages("BEGIN"));
     send(&mut stream, &run());
     stream
 }
@@ -304,7 +304,7 @@ fn answers_to_what_was_asked_before_are_the_drivers() {
         let mut stream = stream();
         send(&mut stream, &message(b'S', b"").repeat(2));
         let mut got = receive(&mut stream, before[..at].to_vec());
-        stream.watch.begin_call_with(None, begin());
+        stream.watch.begin_call_with(None, prefix::messages("BEGIN"));
         send(&mut stream, &run());
         got.extend(receive(&mut stream, [&before[at..], &answers, &answer()].concat()));
         assert_eq!(got, [before.clone(), answer()].concat(), "{at} bytes had come");
@@ -321,7 +321,7 @@ fn chunks_are_asked_for_in_the_drivers_place() {
     let row = message(b'D', b"row");
     for takes in [0, 1, 3, 20] {
         let mut stream = stream();
-        stream.watch.begin_call_with(None, begin());
+        stream.watch.begin_call_with(None, prefix::messages("BEGIN"));
         stream.watch.fetch_first(2);
         stream.transport.takes = takes;
         send(&mut stream, &run());

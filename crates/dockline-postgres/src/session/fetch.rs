@@ -41,6 +41,9 @@ impl PostgresSession {
         params: &[Value],
         sink: &mut dyn RowSink,
     ) -> Result<Rest> {
+        if prepared.statement.is_none() {
+            self.describe(prepared, sink.expects() == Expect::Stream)?;
+        }
         match (sink.expects(), &prepared.statement) {
             (Expect::Stream, _) => self.stream(prepared, params, sink),
             (Expect::One, Some(statement)) => self.fetch_one(prepared, statement, params, sink),
@@ -71,7 +74,7 @@ impl PostgresSession {
         };
         sink.columns(&prepared.columns);
         if let Some(row) = row {
-            let values = values(&row, self.reader).map_err(|error| self.failed(error, Phase::Sent, 0))?;
+            let values = values(&row, self.reader, None).map_err(|error| self.failed(error, Phase::Sent, 0))?;
             let _ = sink.row(values);
         }
         Ok(Rest::Drained)
@@ -92,8 +95,10 @@ impl PostgresSession {
             _ => Arc::clone(&prepared.columns),
         };
         sink.columns(&columns);
+        let types = if rows.is_empty() { None } else { self.hidden_types(prepared)? };
         for row in &rows {
-            let values = values(row, self.reader).map_err(|error| self.failed(error, Phase::Sent, 0))?;
+            let values =
+                values(row, self.reader, types.as_deref()).map_err(|error| self.failed(error, Phase::Sent, 0))?;
             if sink.row(values).is_break() {
                 break;
             }
@@ -128,6 +133,7 @@ impl PostgresSession {
         let before = self.begin_step();
         let leaving = self.leaving(prepared, sink);
         let reader = self.reader;
+        let types = self.known_types(prepared);
         let client = self.client()?;
         let params = numbered(params);
         let rows = match &prepared.statement {
@@ -142,7 +148,7 @@ impl PostgresSession {
         };
         let result = rows.and_then(|rows| {
             let known = prepared.statement.is_some().then_some(&prepared.columns);
-            pour(rows, known, sink, leaving, reader)
+            pour(rows, known, sink, leaving, reader, types)
         });
         match result {
             Ok(Poured::Drained) => Ok(Rest::Drained),

@@ -98,7 +98,7 @@ impl PostgresSession {
     }
 
     /// The messages that take the savepoint away, for the next statement to take along.
-    pub(super) fn release(&self) -> Vec<u8> {
+    pub(super) fn release(&self) -> prefix::Prefix {
         prefix::messages(RELEASE)
     }
 

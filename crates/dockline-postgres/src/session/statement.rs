@@ -77,6 +77,7 @@ impl PostgresSession {
         };
         let failed_before = self.status() == Status::Failed;
         let bound_before = self.watch.bound();
+        let commits_by_itself = !self.has_work();
         let result = call(self, &prepared, params);
         let released = self.release_what_is_left(prefixes);
         let result = result.and_then(|value| released.map(|()| value));
@@ -92,6 +93,9 @@ impl PostgresSession {
                 if failed_before && commits { Err(rolled_back().into()) } else { Ok(value) }
             }
             Err(error) => {
+                if self.broken && commits {
+                    self.held.end(true);
+                }
                 // What it knows of its types may be of yesterday: the next try finds out anew.
                 if matches!(error.kind(), ErrorKind::Data | ErrorKind::Internal | ErrorKind::NotSupported) {
                     self.texts.remove(sql);
@@ -99,6 +103,9 @@ impl PostgresSession {
                 // What was bound has begun to run; then it is something inside that says so.
                 let may_have_run = self.watch.bound() != bound_before;
                 let is_stale = is_kept && !may_have_run && !self.broken && may_be_stale(&error);
+                // A procedure can commit on its way.
+                let half_way = may_have_run && commits_by_itself && outline.may_stop_half_way();
+                let error = if half_way { error.with_fact(Fact::MayHaveExecuted) } else { error };
                 if is_stale {
                     self.forget(sql, &prepared, &error);
                 }

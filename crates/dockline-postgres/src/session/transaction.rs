@@ -131,7 +131,10 @@ impl PostgresSession {
                 self.watch.transaction_has_ended();
             }
             Err(error) => {
-                if !self.broken && self.status() == Status::Idle {
+                if self.broken {
+                    // Nobody knows what has become of a COMMIT: then what it would have left counts.
+                    self.held.end(sql == "COMMIT");
+                } else if self.status() == Status::Idle {
                     self.transaction_ended(false);
                 }
                 return Err(error);

@@ -91,8 +91,11 @@ impl Reader {
             if at > 0 {
                 text.push(',');
             }
-            let told = Type::from_oid(bytes.fixed().map(u32::from_be_bytes)?);
-            let of = types.and_then(|types| types.get(at).copied()).or(told.as_ref())?;
+            let number = bytes.fixed().map(u32::from_be_bytes)?;
+            let told = Type::from_oid(number);
+            // What is known of the fields may be of yesterday; what stands in front of them is of now.
+            let known = types.and_then(|types| types.get(at).copied()).filter(|of| of.oid() == number);
+            let of = known.or(told.as_ref())?;
             if let Some(field) = bytes.field()? {
                 doubled(&literal::of(&self.value(of, Some(field)))?, "(),\"\\", &mut text);
             }
