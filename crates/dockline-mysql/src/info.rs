@@ -11,7 +11,7 @@ use crate::ask::{ask, is_on};
 pub(crate) fn server_info(conn: &mut Conn, mariadb: bool) -> mysql::Result<ServerInfo> {
     const LIMITS: &str = "SELECT @@version, @@wait_timeout, @@interactive_timeout, @@max_connections, \
                           @@session.max_user_connections, @@global.read_only, @@sql_mode, @@character_set_database, \
-                          IF(@@global.time_zone = 'SYSTEM', @@system_time_zone, @@global.time_zone)";
+                          IF(@@global.time_zone = 'SYSTEM', @@system_time_zone, @@global.time_zone), @@max_prepared_stmt_count";
     // Its own threads every user sees, which is what the limit of a user is about.
     const IN_USE: &str = "SHOW GLOBAL STATUS LIKE 'Threads_connected'";
     const OF_USER: &str = "SELECT COUNT(*), COUNT(*) FROM information_schema.PROCESSLIST \
@@ -46,6 +46,8 @@ pub(crate) fn server_info(conn: &mut Conn, mariadb: bool) -> mysql::Result<Serve
     info.max_connections = max;
     info.connections_in_use = in_use;
     info.connections_left = left;
+    info.time_zone = Some(text(8).to_owned()).filter(|zone| !zone.is_empty());
+    info.max_prepared_statements = number(9);
     info.read_only = Some(is_on(text(5)));
     info.strict = Some(text(6).split(',').any(|mode| mode == "STRICT_TRANS_TABLES" || mode == "STRICT_ALL_TABLES"));
     info.charset = Some(text(7).to_owned()).filter(|charset| !charset.is_empty());

@@ -283,4 +283,13 @@ fn the_server_has_no_place_for_statements(server: &Server) {
     assert!(held.parse::<u32>().unwrap() <= 20, "{held}");
     let others = Opened::new(server);
     assert_eq!(others.db.query_value::<i64>("SELECT ? + 1", params![1]).unwrap(), 2);
+    // Who asks is told before.
+    let finding = |cache| {
+        let opened = Opened::with(server, |settings| settings.statement_cache(cache));
+        let findings = opened.connections.check().unwrap();
+        findings.into_iter().find(|finding| finding.id == "too_many_prepared_statements").map(|finding| finding.message)
+    };
+    let told = finding(100).expect("a finding");
+    assert!(told.contains("statement_cache to 20") && told.contains("max_prepared_stmt_count to 100"), "{told}");
+    assert_eq!(finding(20), None);
 }

@@ -89,6 +89,7 @@ impl Checked<'_> {
             self.age(),
             self.transactions(),
             self.slots(),
+            self.statements(),
             self.strictness(),
             self.charset(),
             self.time_zone(),
@@ -162,6 +163,24 @@ impl Checked<'_> {
             );
         }
         None
+    }
+
+    /// Each thread keeps statements of its own, and the server counts those of everybody.
+    fn statements(&self) -> Option<Finding> {
+        let limit = self.info.max_prepared_statements?;
+        let cache = u64::from(self.settings.get_statement_cache());
+        let threads = u64::try_from(self.threads).unwrap_or(u64::MAX).max(1);
+        let most = threads.saturating_mul(cache);
+        (self.settings.get_prepared_statements() && most > limit).then_some(())?;
+        self.warn(
+            "too_many_prepared_statements",
+            format!(
+                "{threads} threads with {cache} statements each (statement_cache) may prepare {most}, and the server holds {limit} for all \
+                 its clients together (max_prepared_stmt_count); set statement_cache to {} at the most, or max_prepared_stmt_count \
+                 to {most} at the least",
+                limit / threads
+            ),
+        )
     }
 
     /// What a reader needs of SQLite's write-ahead log cannot be reused.
@@ -292,6 +311,7 @@ mod tests {
             max_connections: Some(100),
             connections_in_use: Some(3),
             connections_left: Some(97),
+            max_prepared_statements: Some(16_382),
             strict: Some(true),
             charset: Some("utf8mb4".to_owned()),
             encrypted: Some(false),
@@ -315,6 +335,11 @@ mod tests {
         assert_eq!(ids(&Settings::new(), &healthy(), 101), ["more_threads_than_connections"]);
         let full = ServerInfo { connections_left: Some(9), ..healthy() };
         assert_eq!(ids(&Settings::new(), &full, 1), ["few_connections_left"]);
+        let few = ServerInfo { max_connections: Some(1_000), max_prepared_statements: Some(1_000), ..healthy() };
+        assert!(ids(&Settings::new(), &few, 10).is_empty());
+        assert_eq!(ids(&Settings::new(), &few, 11), ["too_many_prepared_statements"]);
+        assert!(ids(&Settings::new().statement_cache(90), &few, 11).is_empty());
+        assert!(ids(&Settings::new().prepared_statements(false), &few, 11).is_empty());
         let loose = ServerInfo { strict: Some(false), ..healthy() };
         assert_eq!(ids(&Settings::new(), &loose, 1), ["not_strict"]);
         for charset in ["latin1", "utf8", "utf8mb3"] {

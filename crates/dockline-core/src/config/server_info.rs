@@ -28,6 +28,8 @@ pub struct ServerInfo {
     pub connections_in_use: Option<u64>,
     /// How many more this user can open now.
     pub connections_left: Option<u64>,
+    /// How many prepared statements the server holds, those of all its clients together (MySQL's `max_prepared_stmt_count`).
+    pub max_prepared_statements: Option<u64>,
     /// Whether the server takes no writes.
     pub read_only: Option<bool>,
     /// Whether values that do not fit are refused instead of cut (MySQL's strict mode).
