@@ -100,7 +100,7 @@
 //! | [`ServerInfo`], [`Finding`] | what a server says of itself, and what speaks against it |
 //! | [`signals`] | hooks |
 //! | [`events`], [`Status`] | what happens on all threads, as it happens; what they have open now |
-//! | [`testing`] | transactions around tests, hooks that are captured, statements that are counted |
+//! | [`testing`] | transactions around tests, databases for tests, hooks that are captured, statements that are counted |
 //! | [`backend`] | writing a backend |
 //!
 //! # Features
@@ -124,7 +124,8 @@
 //! # Logs
 //!
 //! By the crate `log`: `dockline::connection` (opened and closed, at debug; what goes wrong at a boundary, at warn),
-//! `dockline::query` (each statement at debug; those slower than `slow_statement` at warn; never a parameter),
+//! `dockline::query` (each statement at debug; those slower than `slow_statement` at warn; no parameter,
+//! unless [`Settings::slow_statement_params`] asks for those of slow statements),
 //! `dockline::check` (what speaks against an alias, once, by its first connection, at warn), `dockline::signals` (receivers that
 //! panic, at error).
 

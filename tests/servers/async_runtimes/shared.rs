@@ -19,6 +19,7 @@ pub(super) fn cases() -> Vec<Case> {
         only(case!(a_transaction_is_that_of_one_task)),
         only(case!(a_block_is_ended_by_whoever_has_its_guard)),
         only(case!(a_block_of_a_test_is_for_every_task)),
+        only(case!(with_autocommit_off_one_task_goes_on_where_another_has_ended)),
     ]
 }
 
@@ -200,4 +201,19 @@ fn a_block_of_a_test_is_for_every_task(server: &Server) {
 
 fn unreachable_hook() {
     panic!("a hook of another task");
+}
+
+fn with_autocommit_off_one_task_goes_on_where_another_has_ended(server: &Server) {
+    dockline_tokio::watch_tasks();
+    let opened = Opened::with(server, |settings| settings.autocommit(false));
+    let db = opened.db.clone();
+    LocalSet::new().block_on(&one_thread(), async move {
+        for n in 1..4 {
+            let db = db.clone();
+            spawn_local(async move { assert_eq!(db.query_value::<i64>("SELECT ?", params![n]).unwrap(), n) })
+                .await
+                .unwrap();
+        }
+        db.rollback().unwrap();
+    });
 }

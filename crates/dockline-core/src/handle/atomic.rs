@@ -89,6 +89,9 @@ impl Connection {
     /// }
     /// ```
     ///
+    /// In a function whose error is another one than Dockline's, as that of `anyhow::Result`, the compiler asks which error the closure
+    /// has (E0283): write [`transaction`](Connection::transaction), or say it, `db.atomic(|| -> anyhow::Result<_> { … })?`.
+    ///
     /// Where autocommit is off, the outermost block too is a savepoint, as in Django, and
     /// [`commit`](Connection::commit) commits.
     ///
@@ -204,6 +207,10 @@ impl Connection {
 /// Blocks end in the reverse order of their beginning. One that ends before those inside it rolls all of them back;
 /// committing one of them is then an error with [`is_work_lost`](Error::is_work_lost). One that is still open at the end of the
 /// request or task that it was begun in is rolled back there, and the log says where it began.
+///
+/// It does not go over an `.await`: other tasks of the thread would be in the middle of its transaction. Where tasks may change their
+/// thread the compiler refuses that, for it is not `Send`; on a runtime of one thread the statement of another task is an error, if
+/// `dockline-tokio` watches tasks. An async program has the whole block in one section of blocking code.
 #[must_use = "a block that is dropped is rolled back"]
 pub struct AtomicBlock {
     here: EndsHere,

@@ -22,6 +22,9 @@ use crate::slot::work::Work;
 /// first statement opens one. It can be used on its own thread only, which the compiler checks: it is neither `Send`
 /// nor `Sync`.
 ///
+/// In an async program it is for the inside of a section of blocking code (the crate `dockline-tokio`): a task that holds a transaction
+/// over an `.await` shares the connection with every other task of its thread.
+///
 /// SQL has `?` for each parameter, whatever the backend, and `??` for a literal question mark.
 #[derive(Clone)]
 pub struct Connection {

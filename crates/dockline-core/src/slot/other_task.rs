@@ -43,6 +43,8 @@ impl Slot {
             Some(holder) => holder,
             // A test's.
             None if self.transaction.in_atomic_block() => return Ok(()),
+            // Each statement begins one there, a look-up too: what a task that has ended left open, the next one goes on with.
+            None if !self.config.borrow().settings.get_autocommit() => return Ok(()),
             None => (self.trace.runner(), self.trace.began_at()),
         };
         let current = Runner::current();
