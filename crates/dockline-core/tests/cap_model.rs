@@ -86,7 +86,7 @@ impl Seat {
     }
 
     fn put(self: &Arc<Self>, link: Link) {
-        link.0.is_at(self);
+        link.0.is(cap::Stage::Open);
         self.sitting.lock().unwrap().link = Some(link);
     }
 
@@ -244,6 +244,21 @@ fn who_gives_up_in_the_moment_of_being_served_keeps_what_he_got() {
         owner.close();
         // Whatever came of it, nothing was lost.
         seat_with(&cap, 3).close();
+        assert!(cap.standing().holders.is_empty());
+    });
+}
+
+/// Else a thread whose connection is on its way to another would seem to hold it still.
+#[test]
+fn what_is_handed_over_is_the_others_at_once() {
+    model(|| {
+        let cap = new_cap(1);
+        let (owner, seat) = (seat_with(&cap, 1), Seat::new(2));
+        let mut waiting = cap.claim(&seat, Instant::now(), Order::Last);
+        assert!(!waiting.is_for_itself());
+        owner.park(&cap);
+        assert!(Arc::ptr_eq(&cap.standing().holders[0].place, &seat));
+        drop(waiting.granted());
         assert!(cap.standing().holders.is_empty());
     });
 }

@@ -14,8 +14,7 @@
 //! 5. Under the lock nothing is called that blocks, logs, or is the program's. A place is only ever tried.
 //! 6. A process that was forked never takes the lock of a cap of its parent's.
 //!
-//! That a permit is assigned to the head of the queue under the lock is the idea of tokio's batch semaphore; that what is parked
-//! stays with its thread is Agroal's and HikariCP's.
+//! That a permit is assigned to the head of the queue is the idea of tokio's batch semaphore; parking, of Agroal and HikariCP.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -76,8 +75,8 @@ pub(crate) struct Holder<P> {
     pub(crate) stage: Stage,
 }
 
-impl<P> Clone for Holder<P> {
-    fn clone(&self) -> Self {
+impl<P> Holder<P> {
+    fn copy(&self) -> Self {
         Self { ticket: self.ticket, place: Arc::clone(&self.place), stage: self.stage }
     }
 }
@@ -251,7 +250,7 @@ impl<P: Place> Cap<P> {
         let ledger = self.ledger();
         Standing {
             max: ledger.max,
-            holders: ledger.holders.clone(),
+            holders: ledger.holders.iter().map(Holder::copy).collect(),
             waiting: ledger.queue.iter().map(|waiter| (Arc::clone(&waiter.place), waiter.since)).collect(),
             counts: ledger.counts,
             last_error: ledger.last_error.clone(),
@@ -354,7 +353,10 @@ impl<P: Place> Ledger<P> {
         }
         parked.sort_unstable();
         // One that somebody looks at just now is served by whoever looks.
-        parked.into_iter().find_map(|(_, _, at)| self.holders[at].place.take_parked())
+        let (at, link) = parked.into_iter().find_map(|(_, _, at)| Some((at, self.holders[at].place.take_parked()?)))?;
+        // From this moment on it is the other's, also while he has not woken up yet.
+        self.holders[at].place = Arc::clone(place);
+        Some(link)
     }
 }
 
@@ -388,25 +390,13 @@ impl<P: Place> Permit<P> {
         &self.cap
     }
 
-    /// Its connection is open, and sits there.
-    pub(crate) fn is_at(&self, place: &Arc<P>) {
-        self.change(|holder| {
-            holder.place = Arc::clone(place);
-            holder.stage = Stage::Open;
-        });
-    }
-
-    /// Its connection is opened, or closed, now.
+    /// Notes what becomes of its connection.
     pub(crate) fn is(&self, stage: Stage) {
-        self.change(|holder| holder.stage = stage);
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Holder<P>)) {
         if self.cap.process != Process::current() {
             return;
         }
         if let Some(holder) = self.cap.ledger().holders.iter_mut().find(|holder| holder.ticket == self.ticket) {
-            change(holder);
+            holder.stage = stage;
         }
     }
 }

@@ -70,12 +70,7 @@ impl Slot {
                     return Ok(Acquired::Outdated(None));
                 }
                 Grant::Link(link) => match self.make_fit(link, config) {
-                    Ok(link) => {
-                        if let Some(permit) = &link.permit {
-                            permit.is_at(self.seat());
-                        }
-                        return Ok(Acquired::Taken(Box::new(link)));
-                    }
+                    Ok(link) => return Ok(Acquired::Taken(Box::new(link))),
                     Err(permit) => kept = permit,
                 },
                 Grant::Permit(permit) => {
@@ -90,7 +85,7 @@ impl Slot {
                     }
                     match self.connect_session(config, Some(deadline)) {
                         Ok(session) => {
-                            permit.is_at(self.seat());
+                            permit.is(Stage::Open);
                             return Ok(Acquired::New(session, Some(permit)));
                         }
                         Err(error) if error.is_server_full() && !self.is_shut_down() => {

@@ -1,0 +1,398 @@
+//! The cap on connections, in numbers: what it costs while it is not reached, what threads get when it is, and how that grows.
+//!
+//! `cargo bench -p dockline --all-features --bench cap`. Rounds of one and the other alternate, and a ratio is the median of those
+//! of the pairs. Nothing here is judged; the numbers are in `docs/cap.md`.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dockline::mysql::prelude::Queryable;
+use dockline::{Connections, Databases, Settings, mysql, params, postgres};
+use dockline_tests::servers::{FreshDatabase, Kind, Server, end_shared};
+use r2d2::{ManageConnection, Pool};
+
+const PAIRS: usize = 9;
+const ROUND: Duration = Duration::from_millis(1_000);
+/// The threads at the cap, and the cap.
+const CROWD: usize = 64;
+const CAP: u32 = 20;
+const ROWS: i32 = 1_000;
+
+fn main() {
+    if std::env::args().any(|argument| argument == "--test") {
+        // `cargo test --benches` compiles it, and that is all that it is asked for.
+        return;
+    }
+    below_the_cap();
+    for kind in [Kind::Postgres, Kind::Mysql] {
+        match kind.available() {
+            Ok(()) => at_the_cap(Server::shared(kind)),
+            Err(reason) => println!("{}: skipped: {reason}", kind.name()),
+        }
+    }
+    growth(Server::shared(Kind::Postgres));
+    worker(Server::shared(Kind::Postgres));
+    status_of_a_thousand();
+    end_shared();
+}
+
+fn registry(settings: Settings) -> Connections {
+    Connections::new(Databases::new().with("default", settings)).unwrap()
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+/// A request of one statement on SQLite in memory, with a cap that is never reached and without one.
+fn below_the_cap() {
+    println!("\nA request of one statement, SQLite in memory: ns without a cap, with one, more");
+    for threads in [1, 2, 64] {
+        let memory = || Settings::from_url("sqlite::memory:").unwrap();
+        let (plain, capped) = (registry(memory()), registry(memory().max_connections(Some(1_000))));
+        let (mut without, mut with) = (Vec::new(), Vec::new());
+        for _ in 0..PAIRS * 2 {
+            without.push(cost_of_requests(&plain, threads));
+            with.push(cost_of_requests(&capped, threads));
+        }
+        let more = median(with.iter().zip(&without).map(|(with, without)| with - without).collect());
+        println!("{threads:>3} threads: {:>8.0} {:>8.0} {more:>+8.0}", median(without), median(with));
+    }
+}
+
+/// Nanoseconds of a core for each.
+fn cost_of_requests(registry: &Connections, threads: usize) -> f64 {
+    let each = 60_000 / threads;
+    let ready = Barrier::new(threads + 1);
+    let started = thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let db = registry.get("default").unwrap();
+                registry.in_request(|| db.execute("SELECT 1", ())).unwrap();
+                ready.wait();
+                for _ in 0..each {
+                    registry.in_request(|| db.execute("SELECT 1", ())).unwrap();
+                }
+            });
+        }
+        ready.wait();
+        Instant::now()
+    });
+    let cores = thread::available_parallelism().map_or(1, usize::from).min(threads);
+    started.elapsed().as_secs_f64() * 1e9 * cores as f64 / (each * threads) as f64
+}
+
+/// A user who may have so many connections.
+struct Limited<'server> {
+    database: FreshDatabase<'server>,
+    user: String,
+}
+
+impl<'server> Limited<'server> {
+    fn new(server: &'server Server, connections: u32) -> Self {
+        let database = server.database();
+        let name = database.name().to_owned();
+        let user = format!("u_{}", &name[name.len().saturating_sub(10)..]);
+        let mut admin = database.admin();
+        if server.kind().is_postgres() {
+            admin.execute(&format!("CREATE ROLE {user} LOGIN PASSWORD 'x' CONNECTION LIMIT {connections}"));
+        } else {
+            admin.execute(&format!("CREATE USER {user}@'%' IDENTIFIED BY 'x' WITH MAX_USER_CONNECTIONS {connections}"));
+            admin.execute(&format!("GRANT ALL ON {name}.* TO {user}@'%'"));
+        }
+        let owner = registry(Settings::from_url(&database.url()).unwrap());
+        let db = owner.get("default").unwrap();
+        db.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, name VARCHAR(40) NOT NULL)", ()).unwrap();
+        db.execute_many("INSERT INTO item VALUES (?, ?)", (0..ROWS).map(|n| params![n, format!("item {n}")])).unwrap();
+        if server.kind().is_postgres() {
+            db.execute(&format!("GRANT SELECT ON item TO {user}"), ()).unwrap();
+        }
+        Self { database, user }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings::from_url(&self.database.url()).unwrap().user(&*self.user).password("x")
+    }
+
+    fn is_postgres(&self) -> bool {
+        self.database.server().kind().is_postgres()
+    }
+
+    fn bare(&self) -> Bare {
+        let settings = self.settings();
+        let (host, port) = (settings.get_host().unwrap().to_owned(), settings.get_port().unwrap());
+        if self.is_postgres() {
+            let mut config = postgres::Config::new();
+            config.host(&host).port(port).user(&self.user).password("x").dbname(self.database.name());
+            let mut client = config.connect(postgres::NoTls).unwrap();
+            let statement = client.prepare("SELECT name FROM item WHERE id = $1").unwrap();
+            Bare::Postgres(Box::new(client), statement)
+        } else {
+            let options = mysql::OptsBuilder::new()
+                .ip_or_hostname(Some(host))
+                .tcp_port(port)
+                .user(Some(&self.user))
+                .pass(Some("x"))
+                .db_name(Some(self.database.name()))
+                .prefer_socket(false);
+            let mut conn = mysql::Conn::new(options).unwrap();
+            let statement = conn.prep("SELECT name FROM item WHERE id = ?").unwrap();
+            Bare::Mysql(Box::new(conn), statement)
+        }
+    }
+}
+
+enum Bare {
+    Postgres(Box<postgres::Client>, postgres::Statement),
+    Mysql(Box<mysql::Conn>, mysql::Statement),
+}
+
+impl Bare {
+    fn look_up(&mut self, id: i32) -> String {
+        match self {
+            Self::Postgres(client, statement) => client.query_one(&*statement, &[&id]).unwrap().get(0),
+            Self::Mysql(conn, statement) => conn.exec_first(&*statement, (id,)).unwrap().unwrap(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Never;
+
+impl std::fmt::Display for Never {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("never")
+    }
+}
+
+impl std::error::Error for Never {}
+
+/// r2d2 with its checks off: the fastest that it can be. It wants `'static`, so the benchmark keeps what it borrows for as long as
+/// the process lives.
+struct Leaked(&'static Limited<'static>);
+
+impl ManageConnection for Leaked {
+    type Connection = Bare;
+    type Error = Never;
+
+    fn connect(&self) -> Result<Bare, Never> {
+        Ok(self.0.bare())
+    }
+
+    fn is_valid(&self, _: &mut Bare) -> Result<(), Never> {
+        Ok(())
+    }
+
+    fn has_broken(&self, _: &mut Bare) -> bool {
+        false
+    }
+}
+
+/// What threads got in one round.
+struct Round {
+    per_second: f64,
+    /// The slowest thread's share of the median's.
+    slowest: f64,
+    p99: Duration,
+}
+
+/// So many threads, each with requests for as long as a round lasts. `prepare` runs on each thread.
+fn round<S>(threads: usize, prepare: impl Fn() -> S + Sync, call: impl Fn(&mut S, i32) + Sync) -> Round {
+    let (ready, over) = (Barrier::new(threads + 1), AtomicBool::new(false));
+    let mut of_threads: Vec<Vec<Duration>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads)
+            .map(|n| {
+                let (ready, over, prepare, call) = (&ready, &over, &prepare, &call);
+                scope.spawn(move || {
+                    let mut state = prepare();
+                    ready.wait();
+                    let (mut times, mut id) = (Vec::new(), i32::try_from(n).unwrap());
+                    while !over.load(Ordering::Relaxed) {
+                        id = (id + 37) % ROWS;
+                        let began = Instant::now();
+                        call(&mut state, id);
+                        times.push(began.elapsed());
+                    }
+                    times
+                })
+            })
+            .collect();
+        ready.wait();
+        thread::sleep(ROUND);
+        over.store(true, Ordering::Relaxed);
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    of_threads.sort_by_key(Vec::len);
+    let (slowest, middle) = (of_threads[0].len(), of_threads[of_threads.len() / 2].len());
+    let mut all: Vec<Duration> = of_threads.concat();
+    all.sort_unstable();
+    Round {
+        per_second: all.len() as f64 / ROUND.as_secs_f64(),
+        slowest: slowest as f64 / middle.max(1) as f64,
+        p99: all[all.len() * 99 / 100],
+    }
+}
+
+/// A request of one look-up: 64 threads on a user who may have 20 connections.
+fn at_the_cap(server: &'static Server) {
+    let limited: &'static Limited<'static> = Box::leak(Box::new(Limited::new(server, CAP)));
+    println!("\n{}: {CROWD} threads on a user with {CAP} connections, a request of one look-up", server.kind().name());
+    let settings = || limited.settings().max_connections(Some(CAP)).acquire_timeout(Duration::from_secs(60));
+    let failures = AtomicUsize::new(0);
+    let (mut bare, mut pooled, mut ours) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..PAIRS {
+        bare.push(round(usize::try_from(CAP).unwrap(), || limited.bare(), |bare, id| drop(bare.look_up(id))));
+        wait_until_gone(limited);
+        let pool = Pool::builder().max_size(CAP).test_on_check_out(false).build(Leaked(limited)).unwrap();
+        pooled.push(round(CROWD, || pool.clone(), |pool, id| drop(pool.get().unwrap().look_up(id))));
+        drop(pool);
+        wait_until_gone(limited);
+        let registry = registry(settings());
+        ours.push(round(
+            CROWD,
+            || registry.get("default").unwrap(),
+            |db, id| {
+                let name =
+                    registry.in_request(|| db.query_value::<String>("SELECT name FROM item WHERE id = ?", params![id]));
+                if name.is_err() {
+                    failures.fetch_add(1, Ordering::Relaxed);
+                }
+            },
+        ));
+        registry.shutdown(Duration::from_secs(10));
+        wait_until_gone(limited);
+    }
+    let line = |name: &str, rounds: &[Round]| {
+        let ratio = |of: &dyn Fn(&Round) -> f64| median(rounds.iter().map(of).collect());
+        let beside: Vec<f64> =
+            rounds.iter().zip(&bare).map(|(round, bare)| round.per_second / bare.per_second).collect();
+        let p99: Vec<f64> =
+            rounds.iter().zip(&bare).map(|(round, bare)| round.p99.as_secs_f64() / bare.p99.as_secs_f64()).collect();
+        println!(
+            "{name:<22} {:>8.0} a second, {:.2} of bare; slowest thread {:.2} of the median; p99 {:>6.2} ms, {:.2} of bare",
+            ratio(&|round| round.per_second),
+            median(beside),
+            ratio(&|round| round.slowest),
+            ratio(&|round| round.p99.as_secs_f64() * 1e3),
+            median(p99),
+        );
+    };
+    line("bare, 20 threads", &bare);
+    line("r2d2(20), no checks", &pooled);
+    line("Dockline, cap 20", &ours);
+    println!("failures: {}", failures.load(Ordering::Relaxed));
+}
+
+fn wait_until_gone(limited: &Limited<'_>) {
+    limited.database.admin().wait_until_connections(0);
+}
+
+/// The cost of a request with a cap of 20 as the number of threads grows.
+fn growth(server: &'static Server) {
+    let limited = Limited::new(server, CAP);
+    println!("\nA cap of {CAP} on {}, µs a request by the number of threads", server.kind().name());
+    let cost = |threads: usize| {
+        let registry =
+            registry(limited.settings().max_connections(Some(CAP)).acquire_timeout(Duration::from_secs(120)));
+        let each = 40_000 / threads;
+        let ready = Barrier::new(threads + 1);
+        let started = thread::scope(|scope| {
+            for _ in 0..threads {
+                let work = || {
+                    let db = registry.get("default").unwrap();
+                    ready.wait();
+                    for id in 0..each {
+                        let id = i32::try_from(id).unwrap() % ROWS;
+                        let look_up = || db.query_value::<String>("SELECT name FROM item WHERE id = ?", params![id]);
+                        registry.in_request(look_up).unwrap();
+                    }
+                };
+                thread::Builder::new().stack_size(128 * 1024).spawn_scoped(scope, work).unwrap();
+            }
+            ready.wait();
+            Instant::now()
+        });
+        let elapsed = started.elapsed();
+        registry.shutdown(Duration::from_secs(10));
+        wait_until_gone(&limited);
+        elapsed.as_secs_f64() * 1e6 / (each * threads) as f64
+    };
+    let (mut few, mut many, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..5 {
+        let (one, other) = (cost(500), cost(5_000));
+        ratios.push(other / one);
+        few.push(one);
+        many.push(other);
+    }
+    println!("500: {:.1}, 5,000: {:.1}, ratio {:.2}", median(few), median(many), median(ratios));
+}
+
+/// 2,000 jobs of five look-ups each: 200 threads on 100 places, beside 50 threads with one connection each.
+fn worker(server: &'static Server) {
+    let places = 90;
+    let limited = Limited::new(server, places);
+    println!("\nA worker's 2,000 jobs on {}: 200 threads on {places} places beside 50 threads", server.kind().name());
+    let run = |threads: usize| {
+        let registry =
+            registry(limited.settings().max_connections(Some(places)).acquire_timeout(Duration::from_secs(60)));
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let started = Instant::now();
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while next.fetch_add(1, Ordering::Relaxed) < 2_000 {
+                        let job = registry.task(|| {
+                            let db = registry.get("default")?;
+                            (0..5).try_for_each(|id| {
+                                db.query_value::<String>("SELECT name FROM item WHERE id = ?", params![id]).map(drop)
+                            })
+                        });
+                        done.fetch_add(usize::from(job().is_ok()), Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        let elapsed = started.elapsed();
+        registry.shutdown(Duration::from_secs(10));
+        wait_until_gone(&limited);
+        (elapsed.as_secs_f64(), done.into_inner())
+    };
+    let mut ratios = Vec::new();
+    let mut least = usize::MAX;
+    for _ in 0..5 {
+        let ((few, one), (many, other)) = (run(50), run(200));
+        ratios.push(many / few);
+        least = least.min(one).min(other);
+    }
+    println!("jobs done: {least} of 2,000 at the least; time of 200 threads {:.2} of that of 50", median(ratios));
+}
+
+/// What a look at all threads costs.
+fn status_of_a_thousand() {
+    let registry = registry(Settings::from_url("sqlite::memory:").unwrap());
+    let (ready, over) = (Barrier::new(1_001), Barrier::new(1_001));
+    thread::scope(|scope| {
+        for _ in 0..1_000 {
+            let work = || {
+                registry.get("default").unwrap().ensure_connection().unwrap();
+                ready.wait();
+                over.wait();
+            };
+            thread::Builder::new().stack_size(128 * 1024).spawn_scoped(scope, work).unwrap();
+        }
+        ready.wait();
+        let times: Vec<f64> = (0..101)
+            .map(|_| {
+                let began = Instant::now();
+                let open = registry.status().alias("default").map(|status| status.counts.open);
+                assert_eq!(open, Some(1_000));
+                began.elapsed().as_secs_f64() * 1e3
+            })
+            .collect();
+        println!("\nstatus() of 1,000 threads: {:.2} ms", median(times));
+        over.wait();
+    });
+}
