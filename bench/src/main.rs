@@ -32,8 +32,12 @@ fn main() -> ExitCode {
             println!("{}", options::HELP);
             return ExitCode::SUCCESS;
         }
-        Ok(Wish::Footprint { contestant, kind, url, held }) => {
-            work::footprint::be_child(&contestant, &kind, &url, held);
+        Ok(Wish::Footprint { contestant, place, held }) => {
+            work::footprint::be_child(&contestant, &place, held);
+            return ExitCode::SUCCESS;
+        }
+        Ok(Wish::Repeat { contestant, place, work, calls }) => {
+            work::instructions::be_child(&contestant, &place, &work, calls);
             return ExitCode::SUCCESS;
         }
         Err(reason) => {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::place::Place;
 use crate::work::ITEMS;
 
 pub(crate) const HELP: &str = "usage: scripts/bench [--smoke] [--rounds N] [--only NAME]... [--without NAME]... [--django] [--out FOLDER] [--list]
@@ -21,9 +22,15 @@ pub(crate) enum Wish {
     /// A child process that measures what one contestant's connections take.
     Footprint {
         contestant: String,
-        kind: String,
-        url: String,
+        place: Place,
         held: usize,
+    },
+    /// A child process whose instructions are counted.
+    Repeat {
+        contestant: String,
+        place: Place,
+        work: String,
+        calls: u32,
     },
 }
 
@@ -116,14 +123,25 @@ pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wish, 
             "--list" => return Ok(Wish::List),
             "--help" | "-h" => return Ok(Wish::Help),
             "--footprint-of" => {
-                let (contestant, kind, url, held) = (value()?, value()?, value()?, value()?);
-                let held = held.parse().map_err(|_| format!("{held:?} is no number of connections"))?;
-                return Ok(Wish::Footprint { contestant, kind, url, held });
+                let (contestant, place, held) = (value()?, place(&value()?, &value()?)?, number(&value()?)?);
+                return Ok(Wish::Footprint { contestant, place, held: held as usize });
+            }
+            "--repeat" => {
+                let (contestant, place) = (value()?, place(&value()?, &value()?)?);
+                return Ok(Wish::Repeat { contestant, place, work: value()?, calls: number(&value()?)? });
             }
             other => return Err(format!("{other:?} is no option")),
         }
     }
     Ok(Wish::Run(options))
+}
+
+fn place(kind: &str, url: &str) -> Result<Place, String> {
+    Place::of(kind, url).ok_or_else(|| format!("{kind:?} is no kind of database"))
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("{text:?} is no number"))
 }
 
 fn item(name: &str) -> Result<String, String> {

@@ -73,6 +73,20 @@ impl Place {
         Connections::new(Databases::new().with("default", self.settings())).expect("a registry")
     }
 
+    /// A word for the kind of database, which [`Place::of`] reads.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.database {
+            Database::Sqlite => "sqlite",
+            Database::Server(kind) => kind.scheme(),
+        }
+    }
+
+    /// The place that another process has named to this one.
+    pub(crate) fn of(kind: &str, url: &str) -> Option<Self> {
+        let place = |database| Self { database, url: url.to_owned() };
+        Database::ALL.into_iter().map(place).find(|place| place.kind() == kind)
+    }
+
     /// The path of a file of SQLite.
     pub(crate) fn path(&self) -> &str {
         self.url.trim_start_matches("sqlite:")

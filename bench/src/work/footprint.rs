@@ -4,11 +4,9 @@ use std::process::Command;
 use std::sync::Barrier;
 use std::thread;
 
-use dockline_tests::servers::Kind;
-
 use crate::contestants;
 use crate::options::Options;
-use crate::place::{Database, Place, Places};
+use crate::place::{Place, Places};
 use crate::report::{Report, Table};
 
 const HELD: u32 = 60;
@@ -44,24 +42,17 @@ pub(super) fn run(options: &Options, places: &Places, report: &mut Report) {
 }
 
 fn ask_child(place: &Place, contestant: &str, held: u32) -> Option<(f64, f64)> {
-    let kind = match place.database {
-        Database::Sqlite => "sqlite",
-        Database::Server(kind) => kind.scheme(),
-    };
     let mut child = Command::new(std::env::current_exe().ok()?);
-    let said = child.args(["--footprint-of", contestant, kind, &place.url, &held.to_string()]).output().ok()?;
+    let said = child.args(["--footprint-of", contestant, place.kind(), &place.url, &held.to_string()]).output().ok()?;
     let text = String::from_utf8(said.stdout).ok()?;
     let mut figures = text.split_whitespace().filter_map(|figure| figure.parse().ok());
     Some((figures.next()?, figures.next()?))
 }
 
 /// Prints what one connection takes, in KiB and descriptors.
-pub(crate) fn be_child(contestant: &str, kind: &str, url: &str, held: usize) {
-    let kinds = Kind::ALL.iter().map(|kind| (kind.scheme(), Database::Server(*kind)));
-    let database = kinds.chain([("sqlite", Database::Sqlite)]).find(|(name, _)| *name == kind).expect("a kind").1;
-    let place = Place { database, url: url.to_owned() };
+pub(crate) fn be_child(contestant: &str, place: &Place, held: usize) {
     let open = |threads: usize| {
-        contestants::two(&place, threads).into_iter().find(|one| one.name() == contestant).expect("a contestant")
+        contestants::two(place, threads).into_iter().find(|one| one.name() == contestant).expect("a contestant")
     };
     // Once before, so that what is made once in a process is there.
     let first = open(1);

@@ -6,6 +6,7 @@ mod compare;
 mod django;
 pub(crate) mod footprint;
 mod growth;
+pub(crate) mod instructions;
 mod interruptions;
 mod link;
 mod look_ups;
@@ -38,6 +39,7 @@ pub(crate) const ITEMS: &[Item] = &[
     },
     Item { name: "storms", title: "Many connections at once, and threads that live briefly", run: storms::run },
     Item { name: "footprint", title: "What an idle connection takes", run: footprint::run },
+    Item { name: "instructions", title: "Instructions of a request", run: instructions::run },
     Item { name: "growth", title: "How the cost grows", run: growth::run },
     Item { name: "django", title: "Django, on the same machine", run: django::run },
 ];
