@@ -1,9 +1,11 @@
 //! Blocks whose work is gone before they come to their end: that is never silent.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dockline::{Atomic, Error, ErrorKind, Result};
+use dockline::{Atomic, Error, ErrorKind, Fact, Result};
+use dockline_tests::scripted::{Act, Script};
 
 use crate::stage::{Mine, Numbers, Record, insert};
 
@@ -255,4 +257,35 @@ fn hooks_of_a_manual_transaction_that_the_database_has_rolled_back_do_not_run() 
     db.commit().unwrap();
     db.set_autocommit(true).unwrap();
     assert_eq!((numbers.stored(), record.all()), (vec![1, 3], vec!["of what came after".to_owned()]));
+}
+
+/// What a session holds is lost with its connection also if that is lost inside a block: the end of the block does not hide it.
+#[test]
+fn state_that_goes_with_the_connection_of_a_block_is_told_of_behind_it() {
+    let (connections, script) = Script::connections(|settings| settings);
+    let db = connections.get("default").unwrap();
+    let lost = || Error::new(ErrorKind::Operational, "the server has gone away").with_fact(Fact::Disconnect);
+    for (has_state, commits) in [(true, false), (true, true), (false, false), (false, true)] {
+        script.has_state.store(has_state, Ordering::SeqCst);
+        let block = db.begin_atomic(Atomic::new()).unwrap();
+        script.in_transaction.store(true, Ordering::SeqCst);
+        script.next(Act::Fail(lost()));
+        assert!(db.execute("x", ()).unwrap_err().is_work_lost());
+        script.in_transaction.store(false, Ordering::SeqCst);
+        let ended = if commits { block.commit() } else { block.rollback() };
+        assert_eq!(ended.is_err(), commits, "who rolls back has what he asks for");
+        let next = db.execute("y", ());
+        if has_state {
+            let error = next.unwrap_err();
+            assert!(error.is_disconnect() && !error.is_work_lost() && !error.may_have_executed(), "{error:?}");
+            assert!(error.message().contains("call close()"), "{error}");
+            assert!(db.begin_atomic(Atomic::new()).unwrap_err().is_disconnect());
+            script.has_state.store(false, Ordering::SeqCst);
+            db.close();
+        } else {
+            next.unwrap();
+        }
+        assert!(db.autocommit().unwrap());
+        db.execute("z", ()).unwrap();
+    }
 }

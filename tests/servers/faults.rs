@@ -1,6 +1,7 @@
 //! The fault matrix: what a program gets for each fault at each moment, on each server. What is expected stands in
 //! `matrix`, `docs/faults.md` is written from it, and each cell is tried here.
 
+mod kinds;
 mod matrix;
 mod play;
 
@@ -23,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(too_many_connections).own_server_with(|builder| builder.setting("max_connections", "12")),
         case!(demoted).own_server(),
         case!(password_changed).own_server(),
+        case!(each_kind_of_statement).own_server(),
         case!(document_is_the_matrix).only(&[Kind::Postgres]),
     ]
 }
@@ -48,6 +50,11 @@ rows! {
     too_many_connections = TooMany;
     demoted = Demoted;
     password_changed = Password;
+}
+
+/// Each kind of statement in each situation; the first that is not as expected ends it.
+fn each_kind_of_statement(server: &Server) {
+    kinds::play(server);
 }
 
 /// All moments of a fault; the first that is not as expected ends it.

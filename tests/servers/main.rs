@@ -43,6 +43,8 @@ mod postgresql;
 #[cfg(unix)]
 mod programs;
 #[cfg(unix)]
+mod sequences;
+#[cfg(unix)]
 mod sessions;
 #[cfg(unix)]
 mod several_hosts;
@@ -92,6 +94,7 @@ fn main() -> std::process::ExitCode {
         ("postgresql", postgresql::cases()),
         ("programs", programs::cases()),
         ("several_hosts", several_hosts::cases()),
+        ("sequences", sequences::cases()),
         ("sessions", sessions::cases()),
         ("info", info::cases()),
         ("observe", observe::cases()),

@@ -4,6 +4,7 @@
 mod cost;
 mod lost;
 mod options;
+mod refused;
 mod retry;
 
 use dockline::{Connection, Error, ErrorKind, Result, params};
@@ -13,7 +14,7 @@ use crate::case::Case;
 use crate::opened::{Opened, settings};
 
 pub(crate) fn cases() -> Vec<Case> {
-    [cost::cases(), lost::cases(), options::cases(), retry::cases()].concat()
+    [cost::cases(), lost::cases(), options::cases(), refused::cases(), retry::cases()].concat()
 }
 
 /// A table of numbers with values, and a connection to it.

@@ -42,6 +42,12 @@ struct State {
     heard: Option<HashMap<usize, Vec<u8>>>,
     /// How many bytes may still pass before a cut, each way.
     budgets: [Option<u64>; 2],
+    /// How many bytes may still pass before the rest is held back, each way.
+    holds: [Option<u64>; 2],
+    /// That point has been reached.
+    holding: bool,
+    /// What becomes of each piece that clients send.
+    change: Change,
     /// How many bytes have passed, each way.
     passed: [u64; 2],
     accepted: usize,
@@ -49,6 +55,18 @@ struct State {
     ended: usize,
     cuts: usize,
     links: HashMap<usize, Arc<Fate>>,
+}
+
+/// Changes what clients send.
+#[derive(Default)]
+struct Change(Option<Box<Changer>>);
+
+type Changer = dyn FnMut(&mut Vec<u8>) + Send;
+
+impl std::fmt::Debug for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "something" } else { "nothing" })
+    }
 }
 
 impl Shared {
@@ -144,6 +162,34 @@ impl Proxy {
         self.shared.lock().budgets[Direction::FromClient as usize] = Some(bytes);
     }
 
+    /// Lets exactly so many more bytes of the server's through, on all connections together, and holds back what comes behind them,
+    /// both ways, until [`pass`](Self::pass).
+    pub fn hold_after(&self, bytes: u64) {
+        self.hold(Direction::FromServer, bytes);
+    }
+
+    /// The same, counting what the clients send.
+    pub fn hold_after_from_client(&self, bytes: u64) {
+        self.hold(Direction::FromClient, bytes);
+    }
+
+    fn hold(&self, direction: Direction, bytes: u64) {
+        let mut state = self.shared.lock();
+        state.holds = [None; 2];
+        state.holds[direction as usize] = Some(bytes);
+    }
+
+    /// Whether something is held back since [`hold_after`](Self::hold_after) or its like.
+    pub fn is_holding(&self) -> bool {
+        self.shared.lock().holding
+    }
+
+    /// Hands each piece that a client sends to `change`, which may make something else of it, until [`pass`](Self::pass). A message of a
+    /// few bytes is one piece.
+    pub fn change_from_client(&self, change: impl FnMut(&mut Vec<u8>) + Send + 'static) {
+        self.shared.lock().change = Change(Some(Box::new(change)));
+    }
+
     /// How often a connection was cut.
     pub fn cuts(&self) -> usize {
         self.shared.lock().cuts
@@ -154,6 +200,7 @@ impl Proxy {
         let mut state = self.shared.lock();
         (state.swallow, state.deaf, state.delay, state.budgets) = (false, false, Duration::ZERO, [None; 2]);
         state.drip = None;
+        (state.holds, state.holding, state.change) = ([None; 2], false, Change::default());
     }
 
     /// True stops listening, so that new connections are refused; false listens again on the same port. Connections that

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dockline::{Atomic, Connection, Connections, Error, IsolationLevel, Result, Retry, params};
@@ -14,18 +15,19 @@ use crate::opened::settings;
 pub(super) struct Client {
     pub(super) db: Connection,
     _connections: Connections,
-    pub(super) proxy: Proxy,
+    pub(super) proxy: Arc<Proxy>,
     pub(super) random: fastrand::Rng,
     next: i64,
     entries: Vec<Entry>,
 }
 
 /// The kinds of operations.
-pub(super) const KINDS: [&str; 8] = ["block", "isolated", "inner", "undone", "row", "rows", "retried", "manual"];
+pub(super) const KINDS: [&str; 9] =
+    ["block", "isolated", "inner", "undone", "swallowed", "row", "rows", "retried", "manual"];
 
 impl Client {
     pub(super) fn new(server: &Server, database: &FreshDatabase<'_>, number: u64, seed: u64) -> Self {
-        let proxy = Proxy::start(server.address());
+        let proxy = Arc::new(Proxy::start(server.address()));
         let settings = settings(&database.url_via(proxy.port()))
             .connect_timeout(Duration::from_secs(5))
             .read_timeout(Some(Duration::from_secs(5)))
@@ -60,8 +62,8 @@ impl Client {
         let known = match &ended {
             Ok(()) => Known::Stored,
             Err(error) if error.is_commit_unknown() => Known::Unknown,
-            // Outside a block a statement that may have run may stand.
-            Err(error) if !has_hook && error.may_have_executed() => Known::Unknown,
+            // Outside a transaction a statement that may have run may stand.
+            Err(error) if matches!(kind, "row" | "rows") && error.may_have_executed() => Known::Unknown,
             Err(_) => Known::NotStored,
         };
         // Of an unknown outcome hooks say nothing.
@@ -117,6 +119,16 @@ impl Transfer<'_> {
                     Err(error) if error.message() == "on purpose" => Ok(()),
                     other => other,
                 }
+            }),
+            // Whatever became of the inner block: if this one ends well, what it wrote itself is there, and nothing else.
+            "swallowed" => db.atomic(|| {
+                hooked()?;
+                self.transfer()?;
+                let _ = db.atomic(|| {
+                    self.entry(self.to, self.amount)?;
+                    Err::<(), _>(Error::new(dockline::ErrorKind::Data, "on purpose"))
+                });
+                Ok(())
             }),
             // These move nothing.
             "row" => self.rows(db.execute(

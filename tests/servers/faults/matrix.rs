@@ -4,7 +4,9 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use Fault::{Crash, Cut, Deaf, Demoted, Fin, IdleLimit, Kill, Password, Reset, Restart, Silence, TooMany};
-use Moment::{Between, Committing, Connecting, Inside, Running, Transaction};
+use Moment::{Between, Committing, Connecting, Inside, LeftEarly, Running, Transaction};
+
+use super::kinds;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -32,6 +34,8 @@ pub(super) enum Moment {
     Transaction,
     /// While a statement runs.
     Running,
+    /// Among the rows of a large result, which is left there.
+    LeftEarly,
     Committing,
     Connecting,
 }
@@ -43,6 +47,8 @@ pub(super) enum Outcome {
     Success,
     /// A disconnect error, outside a transaction.
     Lost,
+    /// The rows that were taken, or a disconnect error, if Dockline met the fault when it let go of the rest.
+    Left,
     /// A disconnect error that says that the transaction is lost.
     WorkLost,
     /// A disconnect error that says that nobody knows whether the commit took effect.
@@ -102,7 +108,7 @@ impl Fault {
 }
 
 impl Moment {
-    pub(super) const ALL: [Self; 6] = [Between, Inside, Transaction, Running, Committing, Connecting];
+    pub(super) const ALL: [Self; 7] = [Between, Inside, Transaction, Running, LeftEarly, Committing, Connecting];
 
     fn title(self) -> &'static str {
         match self {
@@ -110,6 +116,7 @@ impl Moment {
             Inside => "idle inside a request",
             Transaction => "idle inside a transaction",
             Running => "while a statement runs",
+            LeftEarly => "left early",
             Committing => "while committing",
             Connecting => "while connecting",
         }
@@ -128,11 +135,13 @@ pub(super) fn expected(fault: Fault, moment: Moment) -> Option<Cell> {
         (Kill | IdleLimit | Restart | Crash | Reset | Fin, Transaction) => cell(Outcome::WorkLost, Ran::No, at_once),
         (Kill | Restart | Crash | Reset | Fin, Running) => cell(Outcome::Lost, Ran::Perhaps, at_once),
         (Kill | Restart | Crash | Reset | Fin, Committing) => cell(Outcome::CommitUnknown, Ran::Perhaps, at_once),
-        (IdleLimit, Running | Committing | Connecting) | (Kill, Connecting) => None,
+        (Kill | Restart | Crash | Reset | Fin | Cut, LeftEarly) => cell(Outcome::Left, Ran::Perhaps, at_once),
+        (IdleLimit, Running | LeftEarly | Committing | Connecting) | (Kill, Connecting) => None,
         (Restart | Crash | Reset | Fin, Connecting) => cell(Outcome::Unreachable, Ran::No, CONNECT_TIMEOUT),
 
         // What nobody was told of takes its time.
         (Silence, Between | Inside | Running) => cell(Outcome::Lost, Ran::Perhaps, READ_TIMEOUT),
+        (Silence, LeftEarly) => cell(Outcome::Left, Ran::Perhaps, READ_TIMEOUT),
         (Silence, Transaction) => cell(Outcome::WorkLost, Ran::Perhaps, READ_TIMEOUT),
         (Silence, Committing) => cell(Outcome::CommitUnknown, Ran::Perhaps, READ_TIMEOUT),
         (Silence | Deaf, Connecting) => cell(Outcome::Unreachable, Ran::No, CONNECT_TIMEOUT),
@@ -143,14 +152,14 @@ pub(super) fn expected(fault: Fault, moment: Moment) -> Option<Cell> {
         (Cut, Connecting) => cell(Outcome::Unreachable, Ran::No, at_once),
 
         // A connection that is open is not touched by these.
-        (TooMany | Password, Between | Inside | Transaction | Running | Committing) => {
+        (TooMany | Password, Between | Inside | Transaction | Running | LeftEarly | Committing) => {
             cell(Outcome::Success, Ran::Once, at_once)
         }
         (TooMany, Connecting) => cell(Outcome::Exhausted, Ran::No, at_once),
         (Password, Connecting) => cell(Outcome::Denied, Ran::No, at_once),
         (Demoted, Between | Inside | Connecting) => cell(Outcome::ReadOnly, Ran::No, at_once),
         // A server lets a transaction end first, or does not touch it.
-        (Demoted, Transaction | Running | Committing) => None,
+        (Demoted, Transaction | Running | LeftEarly | Committing) => None,
     }
 }
 
@@ -159,6 +168,7 @@ impl Cell {
         let outcome = match self.outcome {
             Outcome::Success => return "success".to_owned(),
             Outcome::Lost => "`is_disconnect`",
+            Outcome::Left => "the rows so far, or `is_disconnect`",
             Outcome::WorkLost => "`is_work_lost`",
             Outcome::CommitUnknown => "`is_commit_unknown`",
             Outcome::Unreachable => "cannot connect",
@@ -193,13 +203,14 @@ pub(super) fn document() -> String {
            rolled back.\n\
          - Without a limit behind it, the answer comes at once. Where there is a limit, it is that of the settings: without\n  \
            `read_timeout`, silence lasts as long as the kernel's own limits (`tcp_user_timeout`, `tcp_keepalive`).\n\
+         - *Left early*: the fault comes among the rows of a large result, and the caller takes no more of them.\n\
          - *—*: the one has nothing to do with the other.\n\n",
     );
     let _ = write!(text, "| |");
     for moment in Moment::ALL {
         let _ = write!(text, " {} |", moment.title());
     }
-    text.push_str("\n|---|---|---|---|---|---|---|\n");
+    text.push_str("\n|---|---|---|---|---|---|---|---|\n");
     for fault in Fault::ALL {
         let _ = write!(text, "| {} |", fault.title());
         for moment in Moment::ALL {
@@ -208,5 +219,6 @@ pub(super) fn document() -> String {
         }
         text.push('\n');
     }
+    text.push_str(&kinds::table());
     text
 }

@@ -1,5 +1,6 @@
 //! Makes one fault at one moment, and holds what the program gets against the table.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -101,6 +102,16 @@ impl<'a> Stage<'a> {
                 started = Instant::now();
                 self.during(&db, || self.slow(&db))
             }
+            Moment::LeftEarly => {
+                self.fill_big();
+                // What it reads is prepared.
+                self.leave(&db, || {}).expect("a large result");
+                // That may have closed the connection.
+                self.read(&db);
+                let id = db.server_connection_id();
+                started = Instant::now();
+                self.leave(&db, || self.strike_on(id))
+            }
             Moment::Committing => {
                 db.set_autocommit(false).expect("autocommit off");
                 self.write(&db).expect("a write");
@@ -116,7 +127,12 @@ impl<'a> Stage<'a> {
         };
         let took = started.elapsed();
         assert!(took <= expected.within, "{what}: it took {took:?}; {result:?}");
-        assert_eq!(outcome(&result), Some(expected.outcome), "{what}: {result:?}");
+        let outcome = outcome(&result);
+        let fits = match expected.outcome {
+            Outcome::Left => matches!(outcome, Some(Outcome::Success | Outcome::Lost)),
+            wanted => outcome == Some(wanted),
+        };
+        assert!(fits, "{what}: {result:?} is not {:?}", expected.outcome);
         if let Err(error) = &result {
             assert_eq!(error.may_have_executed(), expected.ran == Ran::Perhaps, "{what}: {error:?}");
             assert!(!format!("{error:?}").contains("s3cret"), "{what}: the password is in {error:?}");
@@ -132,6 +148,8 @@ impl<'a> Stage<'a> {
         }
         let rows = self.rows();
         let fits = match expected.ran {
+            // What is left early only reads.
+            _ if self.moment == Moment::LeftEarly => rows == 0,
             Ran::Once => rows == 1,
             Ran::No => rows == 0,
             Ran::Perhaps => rows <= 1,
@@ -148,6 +166,31 @@ impl<'a> Stage<'a> {
 
     fn write(&self, db: &Connection) -> Result<(), Error> {
         db.execute("INSERT INTO t (n) VALUES (?)", params![1]).map(drop)
+    }
+
+    /// Some megabytes of rows.
+    fn fill_big(&self) {
+        let mut admin = self.database.admin();
+        admin.execute("CREATE TABLE big (n INTEGER, text VARCHAR(1000))");
+        admin.execute("INSERT INTO big VALUES (1, repeat('x', 1000))");
+        for _ in 0..12 {
+            admin.execute("INSERT INTO big SELECT * FROM big");
+        }
+        if self.server.kind().is_postgres() {
+            admin.execute("GRANT ALL ON big TO PUBLIC");
+        }
+    }
+
+    /// Takes one row of that, and then no more.
+    fn leave(&self, db: &Connection, among: impl FnOnce()) -> Result<(), Error> {
+        let mut among = Some(among);
+        let left = db.query_each("SELECT n, text FROM big", (), |row| {
+            if let Some(among) = among.take() {
+                among();
+            }
+            Ok(ControlFlow::Break(row.get::<i64, _>(0)?))
+        });
+        left.map(|left| assert_eq!(left, Some(1)))
     }
 
     fn slow(&self, db: &Connection) -> Result<(), Error> {
@@ -320,7 +363,16 @@ impl<'a> Stage<'a> {
                     over.store(true, Ordering::SeqCst);
                 }
                 // What they held is free a moment later.
-                self.database.admin().wait_until_connections(usize::from(self.moment != Moment::Connecting));
+                let is_open = match self.moment {
+                    Moment::Connecting => false,
+                    Moment::LeftEarly => {
+                        // It may be open or not.
+                        self.registry.get("default").expect("the alias").close();
+                        false
+                    }
+                    _ => true,
+                };
+                self.database.admin().wait_until_connections(usize::from(is_open));
             }
             (Fault::Demoted, _) => self.demote(&mut self.server.admin(), false),
             (Fault::Password, _) => self.change_password(&mut self.server.admin(), "s3cret/@:"),

@@ -99,19 +99,19 @@ impl Link {
                 match from.read(&mut buffer) {
                     Ok(0) => ended = true,
                     Ok(length) => {
-                        held.extend_from_slice(&buffer[..length]);
                         self.hear(&buffer[..length], direction);
+                        self.take(&buffer[..length], direction, &mut held);
                     }
                     Err(error) if is_tick(&error) => {}
                     // The other side was reset, and so is this one.
                     Err(_) => return self.fate.set(Fate::RESET),
                 }
             }
-            let (swallow, delay) = {
+            let (waits, delay) = {
                 let state = self.shared.lock();
-                (state.swallow, state.delay)
+                (state.swallow || state.holding, state.delay)
             };
-            if swallow {
+            if waits {
                 continue;
             }
             if !held.is_empty() {
@@ -134,22 +134,38 @@ impl Link {
         }
     }
 
+    /// Takes what has come, as it is or as it is to be.
+    fn take(&self, bytes: &[u8], direction: Direction, held: &mut Vec<u8>) {
+        let mut state = self.shared.lock();
+        match (&mut state.change.0, direction) {
+            (Some(change), Direction::FromClient) => {
+                let mut bytes = bytes.to_vec();
+                change(&mut bytes);
+                held.append(&mut bytes);
+            }
+            _ => held.extend_from_slice(bytes),
+        }
+    }
+
     /// Writes what is held: at once, or byte by byte for as long as that is asked for.
     fn hand_on_in_drops(&self, held: &mut Vec<u8>, to: &TcpStream, direction: Direction) {
         while held.len() > 1 && matches!(direction, Direction::FromServer) && self.fate.lives() {
             let state = self.shared.lock();
+            if state.holding {
+                return;
+            }
             let Some((from, pause)) = state.drip else { break };
             let before = from.saturating_sub(state.passed[direction as usize]);
             drop(state);
             if before > 0 {
-                let rest = held.split_off(held.len().min(usize::try_from(before).unwrap_or(usize::MAX)));
+                let mut rest = held.split_off(held.len().min(usize::try_from(before).unwrap_or(usize::MAX)));
                 self.hand_on(held, to, direction);
-                *held = rest;
+                held.append(&mut rest);
                 continue;
             }
-            let rest = held.split_off(1);
+            let mut rest = held.split_off(1);
             self.hand_on(held, to, direction);
-            *held = rest;
+            held.append(&mut rest);
             self.sleep(pause);
         }
         if !held.is_empty() {
@@ -157,13 +173,20 @@ impl Link {
         }
     }
 
-    /// Writes what is held, up to a cut.
+    /// Writes what is held, up to a cut, or up to what is to be held back.
     fn hand_on(&self, held: &mut Vec<u8>, to: &TcpStream, direction: Direction) {
         let index = direction as usize;
         let (allowed, cut) = {
             let mut state = self.shared.lock();
+            let mut length = held.len() as u64;
+            if let Some(hold) = &mut state.holds[index] {
+                length = length.min(*hold);
+                *hold -= length;
+                if *hold == 0 {
+                    (state.holds[index], state.holding) = (None, true);
+                }
+            }
             let budget = &mut state.budgets[index];
-            let length = held.len() as u64;
             let allowed = budget.map_or(length, |budget| budget.min(length));
             let cut = *budget == Some(allowed);
             *budget = if cut { None } else { budget.map(|budget| budget - allowed) };
@@ -171,8 +194,9 @@ impl Link {
             (usize::try_from(allowed).expect("a length"), cut)
         };
         self.write(&held[..allowed], to);
-        held.clear();
+        held.drain(..allowed);
         if cut {
+            held.clear();
             self.fate.set(Fate::CUT);
         }
     }

@@ -12,6 +12,7 @@ use crate::base::error::{Error, ErrorKind, Fact, Result, misuse};
 use crate::base::logging::say;
 use crate::config::backend::TransactionOptions;
 use crate::config::settings::Liveness;
+use crate::link::seat::Poison;
 use crate::slot::Slot;
 use crate::slot::blocks::{Block, Entry, Transaction};
 use crate::slot::connect::Opening;
@@ -258,13 +259,32 @@ impl Slot {
             _ => None,
         };
         let told = loss.map_or(Ok(()), |loss| Err(not_committed(&loss)));
-        if rolled_back.is_ok() {
+        let Err(error) = rolled_back else {
             self.has_ended();
+            return told;
+        };
+        if self.has_lost_state(&error) {
             return told;
         }
         self.close(CloseReason::Unusable);
         // Django connects at once; else the next statement does.
         if self.liveness() == Liveness::Off { told.and(self.reconnect_as_django()) } else { told }
+    }
+
+    /// Whether state of the session went with the connection, besides the transaction that could not be rolled back. Then the next
+    /// statement says so, as it does outside of blocks: a new connection would be another one for who goes on.
+    fn has_lost_state(&self, error: &Error) -> bool {
+        if self.liveness() == Liveness::Off {
+            return false;
+        }
+        let Ok(mut turn) = self.turn() else { return false };
+        let Some(link) = turn.link() else { return false };
+        link.poison(error.message().to_owned(), error.code(), false);
+        let has = link.poison.as_ref().is_some_and(Poison::lost_something);
+        if has {
+            self.flags.set_autocommit(true);
+        }
+        has
     }
 
     /// The transaction of the outermost block was ended by the database's word.
