@@ -128,12 +128,16 @@ fn ends_session(code: u16) -> bool {
 /// Whether a statement that failed with this code left a transaction as it was, for sure: what is wrong with one row, or
 /// with the text.
 pub(crate) fn spares_transaction(code: &str) -> bool {
-    // The last is a savepoint that does not exist.
-    const OF_ROWS: [&str; 19] = [
-        "1048", "1054", "1062", "1064", "1146", "1169", "1216", "1217", "1264", "1265", "1364", "1366", "1406", "1451",
-        "1452", "1690", "3819", "4025", "1305",
+    const OF_ROWS: [&str; 22] = [
+        "1048", "1062", "1169", "1216", "1217", "1242", "1264", "1265", "1292", "1364", "1365", "1366", "1406", "1411",
+        "1451", "1452", "1644", "1690", "3819", "4025", "1526", "1369",
     ];
-    OF_ROWS.contains(&code)
+    // The last but one is a savepoint that does not exist, or a routine.
+    const OF_THE_TEXT: [&str; 27] = [
+        "1044", "1046", "1049", "1051", "1052", "1054", "1055", "1056", "1058", "1064", "1065", "1066", "1093", "1109",
+        "1110", "1111", "1136", "1140", "1142", "1143", "1146", "1222", "1241", "1248", "1318", "1305", "1630",
+    ];
+    OF_ROWS.contains(&code) || OF_THE_TEXT.contains(&code)
 }
 
 /// Whether an error rolls a whole transaction back, for sure: a deadlock, a table of locks that is full, one that the other members
