@@ -31,13 +31,13 @@ fn entries<'a>(
     contestants: &'a [Box<dyn Contestant>],
     call: impl Fn(&mut dyn Worker, u32, u32) -> crate::rounds::Outcome + Copy + Send + Sync + 'a,
 ) -> Vec<Entry<'a>> {
-    let entry = |contestant: &'a Box<dyn Contestant>| {
+    let entry = |contestant: &'a dyn Contestant| {
         Entry::new(contestant.name(), move |thread| -> Call<'a> {
             let mut worker = contestant.on_thread();
             Box::new(move |n| call(&mut *worker, thread, n))
         })
     };
-    contestants.iter().map(entry).collect()
+    contestants.iter().map(|contestant| entry(&**contestant)).collect()
 }
 
 /// Measures these contestants with so many threads.
