@@ -54,6 +54,7 @@ pub const STORIES: &[(&str, Plot)] = &[
     ("aliases_change_in_the_child_alone", aliases_change_in_the_child_alone),
     ("a_child_with_its_parents_process_id", a_child_with_its_parents_process_id),
     ("a_child_has_a_housekeeper_and_counts_of_its_own", a_child_has_a_housekeeper_and_counts_of_its_own),
+    ("a_child_has_a_cap_of_its_own", a_child_has_a_cap_of_its_own),
 ];
 
 /// Plays the story of the environment, where there is one: the first call of a test's `main`, which has no threads yet.
@@ -405,6 +406,40 @@ fn many_children_beside_busy_threads(connections: &Connections) {
     });
     let wanted: Vec<i64> = (0..12).flat_map(|n| (0..4).map(move |at| n * 10 + at)).collect();
     assert_eq!(items(&db), wanted);
+}
+
+/// The parent's cap is reached, and one of its threads waits: neither is there in the child, whose threads take turns of their own.
+fn a_child_has_a_cap_of_its_own(_: &Connections) {
+    let capped = settings_of_story().max_connections(Some(1)).acquire_timeout(Duration::from_secs(50));
+    let connections = crate::connections(capped);
+    let waiting = || connections.cap_status("default").unwrap().unwrap().waiting;
+    let db = open(&connections);
+    let request = connections.request();
+    lookup(&db, 1);
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| connections.in_request(|| open(&connections).query_value::<i64>("SELECT 1", ())));
+        crate::wait_until("it waits", || waiting() == 1);
+        let child = child(|| {
+            let status = || connections.cap_status("default").unwrap().unwrap();
+            assert_eq!((status().in_use, status().waiting), (0, 0));
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        for _ in 0..10 {
+                            let look_up = || open(&connections).query_value::<i64>("SELECT 1", ());
+                            assert_eq!(connections.in_request(look_up).unwrap(), 1);
+                        }
+                    });
+                }
+            });
+            assert_eq!(status().timeouts, 0);
+        });
+        child.wait();
+        assert_eq!(waiting(), 1);
+        lookup(&db, 1);
+        drop(request);
+        assert_eq!(waiter.join().unwrap().unwrap(), 1);
+    });
 }
 
 fn a_fork_among_rows(connections: &Connections) {

@@ -142,13 +142,14 @@ impl Checked<'_> {
     fn slots(&self) -> Option<Finding> {
         let left = self.info.connections_left?;
         let max = self.info.max_connections.unwrap_or_default();
-        let threads = u64::try_from(self.threads).unwrap_or(u64::MAX);
+        let threads = self.connections();
         if threads > max {
             return self.warn(
                 "more_threads_than_connections",
                 format!(
-                    "{threads} threads use this alias, and the server takes {max} connections (max_connections); use \
-                     fewer threads, raise the limit, or put a pooler before the server"
+                    "{threads} threads use this alias, and the server takes {max} connections (max_connections); set \
+                     max_connections of the alias, so that threads take turns, use fewer threads, raise the limit, or put a pooler \
+                     before the server"
                 ),
             );
         }
@@ -165,11 +166,17 @@ impl Checked<'_> {
         None
     }
 
+    /// How many connections the threads may have at a time.
+    fn connections(&self) -> u64 {
+        let threads = u64::try_from(self.threads).unwrap_or(u64::MAX);
+        self.settings.get_max_connections().map_or(threads, |cap| threads.min(u64::from(cap)))
+    }
+
     /// Each thread keeps statements of its own, and the server counts those of everybody.
     fn statements(&self) -> Option<Finding> {
         let limit = self.info.max_prepared_statements?;
         let cache = u64::from(self.settings.get_statement_cache());
-        let threads = u64::try_from(self.threads).unwrap_or(u64::MAX).max(1);
+        let threads = self.connections().max(1);
         let most = threads.saturating_mul(cache);
         (self.settings.get_prepared_statements() && most > limit).then_some(())?;
         self.warn(
@@ -333,9 +340,10 @@ mod tests {
         assert_eq!(ids(&Settings::new().conn_max_age(None), &limits, 1), ["conn_max_age_too_long"]);
         assert!(ids(&Settings::new().conn_max_idle(Some(Duration::from_secs(30))), &limits, 1).is_empty());
         assert_eq!(ids(&Settings::new(), &healthy(), 101), ["more_threads_than_connections"]);
+        assert!(ids(&Settings::new().max_connections(Some(90)), &healthy(), 101).is_empty());
         let full = ServerInfo { connections_left: Some(9), ..healthy() };
         assert_eq!(ids(&Settings::new(), &full, 1), ["few_connections_left"]);
-        let few = ServerInfo { max_connections: Some(1_000), max_prepared_statements: Some(1_000), ..healthy() };
+        let few = ServerInfo { max_prepared_statements: Some(1_000), ..healthy() };
         assert!(ids(&Settings::new(), &few, 10).is_empty());
         assert_eq!(ids(&Settings::new(), &few, 11), ["too_many_prepared_statements"]);
         assert!(ids(&Settings::new().statement_cache(90), &few, 11).is_empty());

@@ -41,7 +41,8 @@ fn hint(threads: usize, limit: u64) -> String {
         format!(", and the server takes {limit} connections (max_connections)")
     };
     format!(
-        "{threads} this alias{limit}; use fewer threads, close connections sooner (TaskPolicy::CloseAll, a lower conn_max_age), raise \
+        "{threads} this alias{limit}; use fewer threads, set max_connections so that they take turns, close connections sooner \
+         (TaskPolicy::CloseAll, a lower conn_max_age), raise \
          the limit, or put a pooler before the server"
     )
 }
