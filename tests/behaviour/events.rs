@@ -7,7 +7,7 @@ use std::time::Duration;
 use dockline::events::{Event, Failure, ListenerId};
 use dockline::{Atomic, Connections, Databases, Error, ErrorKind, Fact, Registry, Retry, Settings, params};
 use dockline_tests::scripted::{Act, Script};
-use dockline_tests::{in_memory, log_capture, memory, on_thread};
+use dockline_tests::{connections, in_memory, log_capture, memory, on_thread, wait_until};
 
 /// What a listener heard, a line an event, with the thread that it ran on.
 #[derive(Clone, Default)]
@@ -45,6 +45,9 @@ fn line(event: &Event<'_>) -> String {
         Event::TransactionBegun { .. } => "transaction".to_owned(),
         Event::TransactionEnded { outcome, .. } => outcome.as_str().to_owned(),
         Event::Returned { .. } => "returned".to_owned(),
+        Event::Waited { outcome, .. } => format!("waited: {outcome:?}"),
+        Event::Parked { .. } => "parked".to_owned(),
+        Event::HandedOver { from_thread, .. } => format!("handed over from {from_thread}"),
         Event::Retried { attempt, .. } => format!("retried after attempt {attempt}"),
         Event::Closed { reason, statements, .. } => format!("closed: {reason}, {statements} statements"),
         other => format!("{other:?}"),
@@ -334,4 +337,24 @@ fn the_end_of_a_hold_is_told_once() {
     db.query("SELECT 1", ()).unwrap();
     drop(hold);
     assert_eq!(returned(), 1, "a hold");
+}
+
+#[test]
+fn waiting_parking_and_handing_over_are_told() {
+    let registry = connections(memory().max_connections(Some(1)));
+    let heard = Heard::of(&registry);
+    let (name, other) = (std::thread::current().name().unwrap().to_owned(), registry.clone());
+    let request = registry.request();
+    registry.get("default").unwrap().query("SELECT 1", ()).unwrap();
+    let thread = std::thread::spawn(move || other.get("default").unwrap().query("SELECT 2", ()).map(drop));
+    wait_until("it waits", || registry.status().aliases[0].counts.waiting == 1);
+    assert!(registry.status().aliases[0].longest_wait.is_some());
+    drop(request);
+    thread.join().unwrap().unwrap();
+    let lines = heard.take();
+    for line in ["parked".to_owned(), "waited: GotParked".to_owned(), format!("handed over from {name}")] {
+        assert!(lines.contains(&line), "{line} is missing in {lines:?}");
+    }
+    assert_eq!(lines.iter().filter(|line| *line == "connected").count(), 1, "{lines:?}");
+    assert_eq!(registry.status().aliases[0].totals.handed_over, 1);
 }
