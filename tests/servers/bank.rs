@@ -53,7 +53,7 @@ fn the_books_are_right(server: &Server) {
     assert!(faults.is_empty(), "seed {seed}: {} of {} operations:\n{}", faults.len(), entries.len(), faults.join("\n"));
     let known = entries.iter().filter(|entry| entry.is_stored()).count();
     // Else nothing was tried.
-    assert!(known > 50 && known < entries.len(), "seed {seed}: {known} of {} are stored", entries.len());
+    assert!(known > 10 && known < entries.len(), "seed {seed}: {known} of {} are stored", entries.len());
     let unknown = entries.iter().filter(|entry| entry.known == Known::Unknown).count();
     let kind = server.kind().name();
     eprintln!("{kind}: {} operations, {known} stored, {unknown} unknown, seed {seed}", entries.len());

@@ -25,6 +25,7 @@ const LOOKS: Duration = Duration::from_secs(8);
 /// So long it makes one shorter.
 const SHORTENS: Duration = Duration::from_secs(15);
 const SEQUENCES: usize = 250;
+const FEWEST: usize = 10;
 const LONGEST: usize = 18;
 
 fn sessions_are_as_the_model_says(server: &Server) {
@@ -33,8 +34,14 @@ fn sessions_are_as_the_model_says(server: &Server) {
     let sequences = told("DOCKLINE_TEST_SEQUENCES").map(|count| usize::try_from(count).expect("a number"));
     let mut random = fastrand::Rng::with_seed(seed.unwrap_or_else(|| fastrand::u64(..)));
     let mut stage = Stage::new(server);
-    let (started, mut tried) = (Instant::now(), 0);
-    while tried < sequences.unwrap_or(SEQUENCES) && (sequences.is_some() || started.elapsed() < LOOKS) {
+    let started = Instant::now();
+    let mut tried = 0;
+    let goes_on = |tried| match sequences {
+        Some(count) => tried < count,
+        // Some are tried on the slowest machine, too.
+        None => tried < FEWEST || (tried < SEQUENCES && started.elapsed() < LOOKS),
+    };
+    while goes_on(tried) {
         // Each sequence has a seed of its own, so that one that fails can be run alone.
         let seed = if tried == 0 { random.get_seed() } else { random.u64(..) };
         let steps = sequence(server.kind(), seed);
@@ -44,7 +51,6 @@ fn sessions_are_as_the_model_says(server: &Server) {
         }
         tried += 1;
     }
-    assert!(tried >= 5, "{tried} sequences were tried");
     eprintln!("{}: {tried} sequences in {:?}", server.kind().name(), started.elapsed());
 }
 

@@ -224,10 +224,10 @@ impl Play<'_, '_> {
         }
     }
 
-    /// After a kill an error says that the connection is lost, and that nothing has run.
+    /// After a kill an error says that the connection is lost, and that nothing has run, or that nothing of it is kept.
     fn says_enough(&self, error: &Error) -> Fault {
         let says = error.is_disconnect() || error.is_work_lost();
-        if self.model.is_dead() && (!says || error.may_have_executed()) {
+        if self.model.is_dead() && (!says || (error.may_have_executed() && !error.is_work_lost())) {
             return Err(format!("it does not say enough: {error:?}"));
         }
         Ok(())
