@@ -105,7 +105,9 @@ impl PostgresSession {
         if self.status() == Status::Idle {
             return Ok(());
         }
-        let was_rolled_back = self.end_by("COMMIT", Phase::Sent, self.plan.read_timeout)? == "ROLLBACK";
+        // A transaction that has failed is rolled back by its COMMIT, whatever becomes of the answer.
+        let phase = if self.status() == Status::Failed { Phase::Before } else { Phase::Sent };
+        let was_rolled_back = self.end_by("COMMIT", phase, self.plan.read_timeout)? == "ROLLBACK";
         if was_rolled_back {
             return Err(rolled_back());
         }
@@ -133,7 +135,7 @@ impl PostgresSession {
             Err(error) => {
                 if self.broken {
                     // Nobody knows what has become of a COMMIT: then what it would have left counts.
-                    self.held.end(sql == "COMMIT");
+                    self.held.end(sql == "COMMIT" && phase == Phase::Sent);
                 } else if self.status() == Status::Idle {
                     self.transaction_ended(false);
                 }
