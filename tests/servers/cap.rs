@@ -141,7 +141,7 @@ fn what_the_server_ended_while_it_was_parked_is_replaced(server: &Server) {
 
 fn what_holds_state_is_not_handed_over(server: &Server) {
     let limited = Limited::new(server, 1);
-    let registry = connections(limited.settings().max_connections(Some(1)).acquire_timeout(Duration::from_millis(100)));
+    let registry = connections(limited.settings().max_connections(Some(1)).acquire_timeout(Duration::from_secs(3)));
     let db = registry.get("default").unwrap();
     let (sets, forgets) = if server.kind().is_postgres() {
         ("SELECT pg_advisory_lock(1)", "SELECT pg_advisory_unlock(1)")

@@ -45,6 +45,8 @@ stories!(
     handles_and_guards_outlive_the_fork,
     aliases_change_in_the_child_alone,
     a_child_with_its_parents_process_id,
+    a_child_has_a_housekeeper_and_counts_of_its_own,
+    a_child_has_a_cap_of_its_own,
 );
 
 fn each_story_is_told(_: &Server) {
