@@ -8,6 +8,7 @@ use std::time::Duration;
 use dockline::{Connections, Settings, params};
 use dockline_tests::servers::{Admin, FreshDatabase, Server};
 use dockline_tests::{connections, on_thread, wait_until};
+use dockline_tokio::Blocking;
 
 use crate::case::{Case, case};
 use crate::opened::settings;
@@ -21,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(what_holds_state_is_not_handed_over),
         case!(the_same_connection_is_handed_over),
         case!(a_silent_server_is_given_up_at_the_deadline),
+        case!(queued_sections_hold_nothing_that_others_wait_for),
     ]
 }
 
@@ -173,6 +175,26 @@ fn the_same_connection_is_handed_over(server: &Server) {
     });
     assert_eq!(taken.unwrap(), serial);
     registry.close_all();
+}
+
+/// Sections of blocking code of async programs: more of them at a time than connections, and still more that are queued.
+fn queued_sections_hold_nothing_that_others_wait_for(server: &Server) {
+    let limited = Limited::new(server, 2);
+    let connections = connections(limited.settings().max_connections(Some(2)));
+    let blocking = Blocking::new(&connections).limit(6);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let sections: Vec<_> = (0..60)
+        .map(|_| {
+            let (blocking, connections) = (blocking.clone(), connections.clone());
+            runtime.spawn(async move {
+                blocking.request(move || connections.get("default")?.query_value::<i64>("SELECT 1", ())).await
+            })
+        })
+        .collect();
+    for section in sections {
+        assert_eq!(runtime.block_on(section).unwrap().unwrap(), 1);
+    }
+    connections.shutdown(Duration::from_secs(30));
 }
 
 /// Waiting and connecting have one limit together.

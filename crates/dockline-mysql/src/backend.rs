@@ -82,7 +82,7 @@ impl Backend for MysqlBackend {
     }
 
     fn connect_by(&self, deadline: Instant) -> Result<Box<dyn Session>> {
-        self.connect_within(Deadline::after(self.connect_timeout).by(deadline, "acquire_timeout"))
+        self.connect_within(Deadline::after(self.connect_timeout).under_cap(deadline))
     }
 
     fn notices_loss_by_sending(&self) -> bool {

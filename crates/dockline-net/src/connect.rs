@@ -83,6 +83,8 @@ pub fn connect<T>(
         };
         let asks_again = match why {
             Why::Starting => true,
+            // Under a cap the thread takes its turn with those that wait for a connection of another thread.
+            Why::Full if deadline.is_under_cap() => return Err(error),
             Why::Full => server.closed_lately(),
             Why::Unreachable | Why::Final => false,
         };
@@ -197,6 +199,11 @@ mod tests {
         server.gave_up();
         assert!(connect(&server, Deadline::after(Duration::from_secs(1)), full).is_err());
         assert!(tries.get() > 2);
+        tries.set(0);
+        let under_cap =
+            Deadline::after(Duration::from_secs(1)).under_cap(std::time::Instant::now() + Duration::from_secs(1));
+        assert!(connect(&server, under_cap, full).is_err());
+        assert_eq!(tries.get(), 1, "under a cap the core waits");
     }
 
     #[test]

@@ -9,28 +9,35 @@ pub struct Deadline {
     limit: Duration,
     at: Option<Instant>,
     setting: &'static str,
+    is_under_cap: bool,
 }
 
 impl Deadline {
     /// That long from now.
     pub fn after(limit: Duration) -> Self {
         // One beyond what the clock can tell is never reached.
-        Self { limit, at: Instant::now().checked_add(limit), setting: "connect_timeout" }
+        Self { limit, at: Instant::now().checked_add(limit), setting: "connect_timeout", is_under_cap: false }
     }
 
-    /// This one, or that moment, which another setting stands for, if it comes first.
+    /// This one, or that moment if it comes first: that of `acquire_timeout`, for who connects under a cap on connections.
     #[must_use]
-    pub fn by(self, at: Instant, setting: &'static str) -> Self {
+    pub fn under_cap(self, at: Instant) -> Self {
         if self.at.is_some_and(|own| own <= at) {
-            return self;
+            return Self { is_under_cap: true, ..self };
         }
         let left = at.saturating_duration_since(Instant::now());
         // In a message, more than milliseconds say nothing.
         Self {
             limit: Duration::from_millis(left.as_micros().div_ceil(1000).try_into().unwrap_or(u64::MAX)),
             at: Some(at),
-            setting,
+            setting: "acquire_timeout",
+            is_under_cap: true,
         }
+    }
+
+    /// Whether the core waits for a place if the server has none.
+    pub(crate) fn is_under_cap(&self) -> bool {
+        self.is_under_cap
     }
 
     /// The name of the setting that it comes from, for error messages.
@@ -75,7 +82,7 @@ impl Deadline {
     /// The deadline of one that may take that long, and not longer than this one.
     #[must_use]
     pub fn sooner(&self, limit: Duration) -> Self {
-        let sooner = Self { setting: self.setting, ..Self::after(limit) };
+        let sooner = Self { setting: self.setting, is_under_cap: self.is_under_cap, ..Self::after(limit) };
         match (self.at, sooner.at) {
             (Some(at), Some(other)) if at < other => *self,
             (Some(_), None) => *self,

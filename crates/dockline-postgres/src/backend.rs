@@ -71,6 +71,6 @@ impl Backend for PostgresBackend {
     }
 
     fn connect_by(&self, deadline: Instant) -> Result<Box<dyn Session>> {
-        self.connect_within(Deadline::after(self.connect_timeout).by(deadline, "acquire_timeout"))
+        self.connect_within(Deadline::after(self.connect_timeout).under_cap(deadline))
     }
 }

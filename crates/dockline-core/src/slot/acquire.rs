@@ -79,7 +79,7 @@ impl Slot {
                     if !is_newest {
                         return Ok(Acquired::Outdated(Some(permit)));
                     }
-                    if deadline.saturating_duration_since(Instant::now()) < TOO_SHORT {
+                    if left(deadline) < TOO_SHORT {
                         drop(permit);
                         return Err(self.timed_out(&cap, timeout));
                     }
@@ -92,6 +92,11 @@ impl Slot {
                             cap.refused(permit, Instant::now() + SERVER_FULL_PAUSE, error.brief());
                             // It was this one's turn.
                             order = Order::First;
+                        }
+                        // It was full before, and the last attempt was cut short.
+                        Err(_) if order == Order::First && left(deadline) < TOO_SHORT => {
+                            drop(permit);
+                            return Err(self.timed_out(&cap, timeout));
                         }
                         Err(error) => {
                             cap.failed(error.brief());
@@ -222,6 +227,10 @@ impl Slot {
         drop(before);
         Some(cap)
     }
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
 }
 
 /// A connection is being opened for a seat, while this lives.
