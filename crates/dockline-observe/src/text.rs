@@ -1,7 +1,9 @@
 //! What a statement's text is called, and how it reads without its values.
 
 use dockline_core::events::{Failure, Source};
-use dockline_core::statement::{Dialect, Outline, Token, TokenKind, Tokens, Verb};
+#[cfg(feature = "tracing")]
+use dockline_core::statement::TokenKind;
+use dockline_core::statement::{Dialect, Outline, Token, Tokens, Verb};
 
 /// Whose SQL a text is: the session's, or what the settings let expect.
 fn dialect(source: &Source<'_>) -> Dialect {
