@@ -11,7 +11,8 @@
 //!    is the owner's duty, after each time that he has locked a place that is parked, to look: see [`Cap::serve_if_any_waits`].
 //! 4. Whoever waits stands in the queue once. He leaves it by being assigned something or by giving up, under the lock. What was
 //!    assigned to somebody who gives up is his all the same: [`Waiting::give_up`] hands it over.
-//! 5. Under the lock nothing is called that blocks, logs, or is the program's. A place is only ever tried.
+//! 5. Under the lock nothing is called that blocks, logs, or is the program's. A place is only ever tried. (What is taken is asked for its
+//!    session state, which costs no round trip.)
 //! 6. A process that was forked never takes the lock of a cap of its parent's.
 //!
 //! That a permit is assigned to the head of the queue is the idea of tokio's batch semaphore; parking, of Agroal and HikariCP.

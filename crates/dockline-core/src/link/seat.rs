@@ -209,6 +209,11 @@ impl Place for Seat {
         if !guard.is_parked() {
             return None;
         }
+        // Asked here and not when it is parked: some sessions have to look, and below the cap nobody needs to know.
+        if guard.get().is_some_and(|link| !link.session.state().is_empty()) {
+            guard.unpark();
+            return None;
+        }
         let mut link = guard.lift()?;
         link.left_by = Some(self.thread.clone());
         Some(link)

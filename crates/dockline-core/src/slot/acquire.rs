@@ -286,14 +286,14 @@ impl Slot {
         }
     }
 
-    fn may_be_taken(&self, link: &mut Link) -> bool {
+    /// Whether nothing of the owner's would be missed with it. What the session holds is asked by whoever wants to take it.
+    fn may_be_taken(&self, link: &Link) -> bool {
         link.poison.is_none()
             && !self.holds.any()
             && self.telling.get() == 0
             && !self.transaction.in_atomic_block()
             && !link.in_transaction()
             && self.flags.autocommit() == link.config.settings.get_autocommit()
-            && link.session.state().is_empty()
     }
 
     /// Takes back what is parked, for its owner needs it again. If somebody else waits, it is his turn: then this does nothing, and
