@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use dockline::{Connections, Settings, params};
-use dockline_tests::servers::{Admin, FreshDatabase, Server};
+use dockline_tests::servers::{LimitedUser, Server};
 use dockline_tests::{connections, on_thread, wait_until};
 use dockline_tokio::Blocking;
 
@@ -26,46 +26,9 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-/// A user who may have so many connections, gone when this is dropped.
-struct Limited<'server> {
-    user: String,
-    database: FreshDatabase<'server>,
-}
-
-impl<'server> Limited<'server> {
-    fn new(server: &'server Server, connections: u32) -> Self {
-        let database = server.database();
-        let name = database.name().to_owned();
-        let user = format!("u_{}", &name[name.len().saturating_sub(10)..]);
-        let mut admin = database.admin();
-        if server.kind().is_postgres() {
-            admin.execute(&format!("CREATE ROLE {user} LOGIN PASSWORD 'x' CONNECTION LIMIT {connections}"));
-        } else {
-            admin.execute(&format!("CREATE USER {user}@'%' IDENTIFIED BY 'x' WITH MAX_USER_CONNECTIONS {connections}"));
-            admin.execute(&format!("GRANT ALL ON {name}.* TO {user}@'%'"));
-        }
-        Self { user, database }
-    }
-
-    fn settings(&self) -> Settings {
-        settings(&self.database.url()).user(&*self.user).password("x").acquire_timeout(Duration::from_secs(100))
-    }
-
-    fn admin(&self) -> Admin {
-        self.database.admin()
-    }
-}
-
-impl Drop for Limited<'_> {
-    fn drop(&mut self) {
-        let (user, mut admin) = (&self.user, self.database.admin());
-        admin.wait_until_connections(0);
-        if self.database.server().kind().is_postgres() {
-            admin.execute(&format!("DROP ROLE {user}"));
-        } else {
-            admin.execute(&format!("DROP USER {user}@'%'"));
-        }
-    }
+/// A limit that no test comes near, unless it is meant to.
+fn patient(limited: &LimitedUser<'_>) -> Settings {
+    limited.settings().acquire_timeout(Duration::from_secs(100))
 }
 
 fn look_up(connections: &Connections) -> dockline::Result<i64> {
@@ -90,31 +53,31 @@ fn work(connections: &Connections, threads: usize, requests: usize) {
 }
 
 fn more_threads_than_a_user_may_have_connections(server: &Server) {
-    let limited = Limited::new(server, 5);
-    let connections = connections(limited.settings().max_connections(Some(5)));
+    let limited = LimitedUser::new(server, 5);
+    let connections = connections(patient(&limited).max_connections(Some(5)));
     work(&connections, 24, 15);
 }
 
 /// The server refuses below our cap: those who were refused take turns with those who were not.
 fn a_user_who_may_have_fewer_than_the_cap(server: &Server) {
-    let limited = Limited::new(server, 3);
-    let connections = connections(limited.settings().max_connections(Some(12)));
+    let limited = LimitedUser::new(server, 3);
+    let connections = connections(patient(&limited).max_connections(Some(12)));
     work(&connections, 12, 15);
 }
 
 fn a_server_that_is_full_of_others_is_waited_for(server: &Server) {
-    let limited = Limited::new(server, 2);
-    let others: Vec<_> = (0..2).map(|_| connections(limited.settings())).collect();
+    let limited = LimitedUser::new(server, 2);
+    let others: Vec<_> = (0..2).map(|_| connections(patient(&limited))).collect();
     for other in &others {
         assert_eq!(look_up(other).unwrap(), 1);
     }
-    let ours = connections(limited.settings().max_connections(Some(2)).acquire_timeout(Duration::from_secs(3)));
+    let ours = connections(patient(&limited).max_connections(Some(2)).acquire_timeout(Duration::from_secs(3)));
     let error = look_up(&ours).unwrap_err();
     assert!(error.is_exhausted() && !error.may_have_executed(), "{error:?}");
     let text = error.message();
     assert!(text.contains("acquire_timeout (3s)") && text.contains("the last error of connecting"), "{text}");
 
-    let patient = connections(limited.settings().max_connections(Some(2)));
+    let patient = connections(patient(&limited).max_connections(Some(2)));
     let waiting = patient.clone();
     let waiter = thread::spawn(move || look_up(&waiting));
     wait_until("it waits", || patient.cap_status("default").unwrap().unwrap().waiting == 1);
@@ -124,8 +87,8 @@ fn a_server_that_is_full_of_others_is_waited_for(server: &Server) {
 }
 
 fn what_the_server_ended_while_it_was_parked_is_replaced(server: &Server) {
-    let limited = Limited::new(server, 1);
-    let connections = connections(limited.settings().max_connections(Some(1)));
+    let limited = LimitedUser::new(server, 1);
+    let connections = connections(patient(&limited).max_connections(Some(1)));
     let (worker, (release, released)) = (connections.clone(), mpsc::channel::<()>());
     let (tell, told) = mpsc::channel();
     let thread = thread::spawn(move || {
@@ -134,7 +97,7 @@ fn what_the_server_ended_while_it_was_parked_is_replaced(server: &Server) {
         let _ = released.recv();
     });
     let id = told.recv().unwrap();
-    limited.admin().kill_and_wait(id);
+    limited.database().admin().kill_and_wait(id);
     assert_eq!(look_up(&connections).unwrap(), 1);
     release.send(()).unwrap();
     thread.join().unwrap();
@@ -142,8 +105,8 @@ fn what_the_server_ended_while_it_was_parked_is_replaced(server: &Server) {
 }
 
 fn what_holds_state_is_not_handed_over(server: &Server) {
-    let limited = Limited::new(server, 1);
-    let registry = connections(limited.settings().max_connections(Some(1)).acquire_timeout(Duration::from_secs(3)));
+    let limited = LimitedUser::new(server, 1);
+    let registry = connections(patient(&limited).max_connections(Some(1)).acquire_timeout(Duration::from_secs(3)));
     let db = registry.get("default").unwrap();
     let (sets, forgets) = if server.kind().is_postgres() {
         ("SELECT pg_advisory_lock(1)", "SELECT pg_advisory_unlock(1)")
@@ -161,8 +124,8 @@ fn what_holds_state_is_not_handed_over(server: &Server) {
 }
 
 fn the_same_connection_is_handed_over(server: &Server) {
-    let limited = Limited::new(server, 1);
-    let registry = connections(limited.settings().max_connections(Some(1)));
+    let limited = LimitedUser::new(server, 1);
+    let registry = connections(patient(&limited).max_connections(Some(1)));
     assert_eq!(look_up(&registry).unwrap(), 1);
     let serial = registry.get("default").unwrap().serial();
     let other = registry.clone();
@@ -179,8 +142,8 @@ fn the_same_connection_is_handed_over(server: &Server) {
 
 /// Sections of blocking code of async programs: more of them at a time than connections, and still more that are queued.
 fn queued_sections_hold_nothing_that_others_wait_for(server: &Server) {
-    let limited = Limited::new(server, 2);
-    let connections = connections(limited.settings().max_connections(Some(2)));
+    let limited = LimitedUser::new(server, 2);
+    let connections = connections(patient(&limited).max_connections(Some(2)));
     let blocking = Blocking::new(&connections).limit(6);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let sections: Vec<_> = (0..60)

@@ -151,6 +151,12 @@ fn new_cap(max: usize) -> Arc<Cap<Seat>> {
     Arc::new(Cap::new("a cap".into(), max))
 }
 
+/// A thread beside this one.
+fn beside<T: 'static>(cap: &Arc<Cap<Seat>>, run: impl FnOnce(&Arc<Cap<Seat>>) -> T + 'static) -> thread::JoinHandle<T> {
+    let cap = Arc::clone(cap);
+    thread::spawn(move || run(&cap))
+}
+
 fn use_it(inside: &AtomicUsize, max: usize) {
     assert!(inside.fetch_add(1, Ordering::Relaxed) < max, "more than the cap");
     thread::yield_now();
@@ -186,10 +192,7 @@ fn what_is_parked_is_found_by_who_waits_whoever_comes_first() {
     model(|| {
         let cap = new_cap(1);
         let owner = seat_with(&cap, 1);
-        let waiter = {
-            let cap = Arc::clone(&cap);
-            thread::spawn(move || seat_with(&cap, 2).close())
-        };
+        let waiter = beside(&cap, |cap| seat_with(cap, 2).close());
         owner.park(&cap);
         waiter.join().unwrap();
     });
@@ -201,14 +204,11 @@ fn an_owner_that_comes_back_and_one_that_waits_both_get_their_turn() {
         let cap = new_cap(1);
         let owner = seat_with(&cap, 1);
         owner.park(&cap);
-        let waiter = {
-            let cap = Arc::clone(&cap);
-            thread::spawn(move || {
-                let seat = seat_with(&cap, 2);
-                seat.park(&cap);
-                seat
-            })
-        };
+        let waiter = beside(&cap, |cap| {
+            let seat = seat_with(cap, 2);
+            seat.park(cap);
+            seat
+        });
         if !owner.take_back(&cap) {
             acquire(&cap, &owner);
         }
@@ -227,18 +227,11 @@ fn who_gives_up_in_the_moment_of_being_served_keeps_what_he_got() {
     model(|| {
         let cap = new_cap(1);
         let owner = seat_with(&cap, 1);
-        let waiter = {
-            let cap = Arc::clone(&cap);
-            thread::spawn(move || {
-                let seat = Seat::new(2);
-                let waiting = cap.claim(&seat, Instant::now(), Order::Last);
-                match waiting.give_up() {
-                    Some(Grant::Permit(permit)) => drop(permit),
-                    Some(Grant::Link(link)) => drop(link),
-                    Some(Grant::Nothing) | None => {}
-                }
-            })
-        };
+        let waiter = beside(&cap, |cap| {
+            let seat = Seat::new(2);
+            let waiting = cap.claim(&seat, Instant::now(), Order::Last);
+            drop(waiting.give_up());
+        });
         owner.park(&cap);
         waiter.join().unwrap();
         owner.close();
@@ -268,14 +261,8 @@ fn a_cap_that_is_lowered_while_one_parks_and_one_waits() {
     model(|| {
         let cap = new_cap(2);
         let (one, other) = (seat_with(&cap, 1), seat_with(&cap, 2));
-        let waiter = {
-            let cap = Arc::clone(&cap);
-            thread::spawn(move || seat_with(&cap, 3).close())
-        };
-        let lowering = {
-            let cap = Arc::clone(&cap);
-            thread::spawn(move || drop(cap.set_max(1)))
-        };
+        let waiter = beside(&cap, |cap| seat_with(cap, 3).close());
+        let lowering = beside(&cap, |cap| drop(cap.set_max(1)));
         one.park(&cap);
         other.park(&cap);
         lowering.join().unwrap();
@@ -291,14 +278,11 @@ fn those_who_are_woken_leave_nothing_behind() {
     model(|| {
         let cap = new_cap(1);
         let owner = seat_with(&cap, 1);
-        let waiter = {
-            let cap = Arc::clone(&cap);
-            thread::spawn(move || {
-                let seat = Seat::new(2);
-                let mut waiting = cap.claim(&seat, Instant::now(), Order::Last);
-                drop(waiting.granted().or_else(|| waiting.wait(never())));
-            })
-        };
+        let waiter = beside(&cap, |cap| {
+            let seat = Seat::new(2);
+            let mut waiting = cap.claim(&seat, Instant::now(), Order::Last);
+            drop(waiting.granted().or_else(|| waiting.wait(never())));
+        });
         // A shutdown wakes whoever waits; who comes later finds the connection closed.
         cap.wake(|_| true);
         owner.close();

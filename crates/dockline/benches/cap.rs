@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use dockline::mysql::prelude::Queryable;
 use dockline::{Connections, Databases, Settings, mysql, params, postgres};
-use dockline_tests::servers::{FreshDatabase, Kind, Server, end_shared};
+use dockline_tests::servers::{Kind, LimitedUser, Server, end_shared};
 use r2d2::{ManageConnection, Pool};
 
 const PAIRS: usize = 9;
@@ -85,64 +85,17 @@ fn cost_of_requests(registry: &Connections, threads: usize) -> f64 {
     started.elapsed().as_secs_f64() * 1e9 * cores as f64 / (each * threads) as f64
 }
 
-/// A user who may have so many connections.
-struct Limited<'server> {
-    database: FreshDatabase<'server>,
-    user: String,
-}
-
-impl<'server> Limited<'server> {
-    fn new(server: &'server Server, connections: u32) -> Self {
-        let database = server.database();
-        let name = database.name().to_owned();
-        let user = format!("u_{}", &name[name.len().saturating_sub(10)..]);
-        let mut admin = database.admin();
-        if server.kind().is_postgres() {
-            admin.execute(&format!("CREATE ROLE {user} LOGIN PASSWORD 'x' CONNECTION LIMIT {connections}"));
-        } else {
-            admin.execute(&format!("CREATE USER {user}@'%' IDENTIFIED BY 'x' WITH MAX_USER_CONNECTIONS {connections}"));
-            admin.execute(&format!("GRANT ALL ON {name}.* TO {user}@'%'"));
-        }
-        let owner = registry(Settings::from_url(&database.url()).unwrap());
-        let db = owner.get("default").unwrap();
-        db.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, name VARCHAR(40) NOT NULL)", ()).unwrap();
-        db.execute_many("INSERT INTO item VALUES (?, ?)", (0..ROWS).map(|n| params![n, format!("item {n}")])).unwrap();
-        if server.kind().is_postgres() {
-            db.execute(&format!("GRANT SELECT ON item TO {user}"), ()).unwrap();
-        }
-        Self { database, user }
+/// A user who may have so many connections, on a database with the table of the look-ups.
+fn limited(server: &'static Server, connections: u32) -> LimitedUser<'static> {
+    let limited = LimitedUser::new(server, connections);
+    let owner = registry(Settings::from_url(&limited.database().url()).unwrap());
+    let db = owner.get("default").unwrap();
+    db.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, name VARCHAR(40) NOT NULL)", ()).unwrap();
+    db.execute_many("INSERT INTO item VALUES (?, ?)", (0..ROWS).map(|n| params![n, format!("item {n}")])).unwrap();
+    if server.kind().is_postgres() {
+        db.execute(&format!("GRANT SELECT ON item TO {}", limited.name()), ()).unwrap();
     }
-
-    fn settings(&self) -> Settings {
-        Settings::from_url(&self.database.url()).unwrap().user(&*self.user).password("x")
-    }
-
-    fn is_postgres(&self) -> bool {
-        self.database.server().kind().is_postgres()
-    }
-
-    fn bare(&self) -> Bare {
-        let settings = self.settings();
-        let (host, port) = (settings.get_host().unwrap().to_owned(), settings.get_port().unwrap());
-        if self.is_postgres() {
-            let mut config = postgres::Config::new();
-            config.host(&host).port(port).user(&self.user).password("x").dbname(self.database.name());
-            let mut client = config.connect(postgres::NoTls).unwrap();
-            let statement = client.prepare("SELECT name FROM item WHERE id = $1").unwrap();
-            Bare::Postgres(Box::new(client), statement)
-        } else {
-            let options = mysql::OptsBuilder::new()
-                .ip_or_hostname(Some(host))
-                .tcp_port(port)
-                .user(Some(&self.user))
-                .pass(Some("x"))
-                .db_name(Some(self.database.name()))
-                .prefer_socket(false);
-            let mut conn = mysql::Conn::new(options).unwrap();
-            let statement = conn.prep("SELECT name FROM item WHERE id = ?").unwrap();
-            Bare::Mysql(Box::new(conn), statement)
-        }
-    }
+    limited
 }
 
 enum Bare {
@@ -151,6 +104,30 @@ enum Bare {
 }
 
 impl Bare {
+    fn open(limited: &LimitedUser<'_>) -> Self {
+        let (settings, database) = (limited.settings(), limited.database());
+        let (host, port) = (settings.get_host().unwrap().to_owned(), settings.get_port().unwrap());
+        let (user, password) = (limited.name(), limited.password());
+        if database.server().kind().is_postgres() {
+            let mut config = postgres::Config::new();
+            config.host(&host).port(port).user(user).password(password).dbname(database.name());
+            let mut client = config.connect(postgres::NoTls).unwrap();
+            let statement = client.prepare("SELECT name FROM item WHERE id = $1").unwrap();
+            Self::Postgres(Box::new(client), statement)
+        } else {
+            let options = mysql::OptsBuilder::new()
+                .ip_or_hostname(Some(host))
+                .tcp_port(port)
+                .user(Some(user))
+                .pass(Some(password))
+                .db_name(Some(database.name()))
+                .prefer_socket(false);
+            let mut conn = mysql::Conn::new(options).unwrap();
+            let statement = conn.prep("SELECT name FROM item WHERE id = ?").unwrap();
+            Self::Mysql(Box::new(conn), statement)
+        }
+    }
+
     fn look_up(&mut self, id: i32) -> String {
         match self {
             Self::Postgres(client, statement) => client.query_one(&*statement, &[&id]).unwrap().get(0),
@@ -172,14 +149,14 @@ impl std::error::Error for Never {}
 
 /// r2d2 with its checks off: the fastest that it can be. It wants `'static`, so the benchmark keeps what it borrows for as long as
 /// the process lives.
-struct Leaked(&'static Limited<'static>);
+struct Leaked(&'static LimitedUser<'static>);
 
 impl ManageConnection for Leaked {
     type Connection = Bare;
     type Error = Never;
 
     fn connect(&self) -> Result<Bare, Never> {
-        Ok(self.0.bare())
+        Ok(Bare::open(self.0))
     }
 
     fn is_valid(&self, _: &mut Bare) -> Result<(), Never> {
@@ -238,13 +215,13 @@ fn round<S>(threads: usize, prepare: impl Fn() -> S + Sync, call: impl Fn(&mut S
 
 /// A request of one look-up: 64 threads on a user who may have 20 connections.
 fn at_the_cap(server: &'static Server) {
-    let limited: &'static Limited<'static> = Box::leak(Box::new(Limited::new(server, CAP)));
+    let limited: &'static LimitedUser<'static> = Box::leak(Box::new(limited(server, CAP)));
     println!("\n{}: {CROWD} threads on a user with {CAP} connections, a request of one look-up", server.kind().name());
     let settings = || limited.settings().max_connections(Some(CAP)).acquire_timeout(Duration::from_secs(60));
     let failures = AtomicUsize::new(0);
     let (mut bare, mut pooled, mut ours) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..PAIRS {
-        bare.push(round(usize::try_from(CAP).unwrap(), || limited.bare(), |bare, id| drop(bare.look_up(id))));
+        bare.push(round(usize::try_from(CAP).unwrap(), || Bare::open(limited), |bare, id| drop(bare.look_up(id))));
         wait_until_gone(limited);
         let pool = Pool::builder().max_size(CAP).test_on_check_out(false).build(Leaked(limited)).unwrap();
         pooled.push(round(CROWD, || pool.clone(), |pool, id| drop(pool.get().unwrap().look_up(id))));
@@ -291,13 +268,13 @@ fn at_the_cap(server: &'static Server) {
     println!("failures: {}", failures.load(Ordering::Relaxed));
 }
 
-fn wait_until_gone(limited: &Limited<'_>) {
-    limited.database.admin().wait_until_connections(0);
+fn wait_until_gone(limited: &LimitedUser<'_>) {
+    limited.database().admin().wait_until_connections(0);
 }
 
 /// The cost of a request with a cap of 20 as the number of threads grows.
 fn growth(server: &'static Server) {
-    let limited = Limited::new(server, CAP);
+    let limited = limited(server, CAP);
     println!("\nA cap of {CAP} on {}, µs a request by the number of threads", server.kind().name());
     let cost = |threads: usize| {
         let registry =
@@ -339,7 +316,7 @@ fn growth(server: &'static Server) {
 /// 2,000 jobs of five look-ups each: 200 threads on 100 places, beside 50 threads with one connection each.
 fn worker(server: &'static Server) {
     let places = 90;
-    let limited = Limited::new(server, places);
+    let limited = limited(server, places);
     println!("\nA worker's 2,000 jobs on {}: 200 threads on {places} places beside 50 threads", server.kind().name());
     let run = |threads: usize| {
         let registry =

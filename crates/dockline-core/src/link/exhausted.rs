@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::error::{Error, ErrorKind, Fact};
-use crate::link::cap::{Holder, Stage, Standing};
+use crate::link::cap::{Stage, Standing};
 use crate::link::caps::{self, SeatCap};
 use crate::link::seat::Seat;
+use crate::link::stages::Stages;
 
 /// So many holders are named.
 const NAMED: usize = 10;
@@ -37,12 +38,9 @@ pub(crate) fn waits_for_itself(cap: &SeatCap, now: Instant) -> Error {
 }
 
 fn describe(cap: &SeatCap, now: Instant) -> String {
-    let Standing { max, mut holders, waiting, last_error, .. } = cap.standing();
-    let count = |which: &dyn Fn(&Holder<Seat>) -> bool| holders.iter().filter(|holder| which(holder)).count();
-    let parked = count(&|holder| is_parked(holder));
-    let opening = count(&|holder| holder.stage == Stage::Opening);
-    let closing = count(&|holder| holder.stage == Stage::Closing);
-    let in_use = holders.len() - parked - opening - closing;
+    let standing = cap.standing();
+    let Stages { in_use, parked, opening, closing } = standing.stages();
+    let Standing { max, mut holders, waiting, last_error, .. } = standing;
     let mut text = format!(
         "{} allows {max}: {in_use} in use, {parked} parked, {opening} opening, {closing} closing; {} wait",
         cap.name(),
@@ -51,7 +49,7 @@ fn describe(cap: &SeatCap, now: Instant) -> String {
     if let Some(longest) = waiting.iter().map(|(_, since)| now.saturating_duration_since(*since)).max() {
         let _ = write!(text, ", the longest for {longest:.1?}");
     }
-    holders.retain(|holder| holder.stage == Stage::Open && !is_parked(holder));
+    holders.retain(|holder| holder.stage == Stage::Open && !holder.is_parked());
     holders.sort_by_key(|holder| std::cmp::Reverse(holder.place.usage().elapsed(now)));
     for (at, holder) in holders.iter().take(NAMED).enumerate() {
         let _ = write!(text, "{}{}", if at == 0 { "; held by " } else { ", " }, describe_holder(&holder.place, now));
@@ -86,10 +84,6 @@ fn describe_holder(seat: &Arc<Seat>, now: Instant) -> String {
     text
 }
 
-fn is_parked(holder: &Holder<Seat>) -> bool {
-    holder.stage == Stage::Open && holder.place.is_parked()
-}
-
 /// Threads that wait for each other in a circle, from the one that has waited in vain on: what it waits for, and who holds that.
 fn cycle(cap: &Arc<SeatCap>, seat: &Arc<Seat>) -> Option<String> {
     // One after the other: two of them are never locked at a time.
@@ -116,7 +110,7 @@ struct Edges {
 impl Edges {
     fn of(cap: &Arc<SeatCap>) -> Self {
         let standing = cap.standing();
-        let holders = standing.holders.iter().filter(|holder| !is_parked(holder));
+        let holders = standing.holders.iter().filter(|holder| !holder.is_parked());
         Self {
             cap: Arc::clone(cap),
             holders: holders.map(|holder| Arc::clone(&holder.place)).collect(),

@@ -9,6 +9,7 @@ pub(crate) mod caps;
 pub(crate) mod exhausted;
 pub(crate) mod left;
 pub(crate) mod seat;
+pub(crate) mod stages;
 pub(crate) mod sync;
 pub(crate) mod usage;
 pub(crate) mod vitals;

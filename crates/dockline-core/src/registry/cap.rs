@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::base::error::Result;
-use crate::link::cap::Stage;
 use crate::link::caps::cap_of;
+use crate::link::stages::Stages;
 use crate::registry::Registry;
 
 /// How the cap of an alias stands: see [`Registry::cap_status`].
@@ -44,15 +44,7 @@ impl Registry {
         let Some(cap) = cap_of(shared.hot.id, &config) else { return Ok(None) };
         let standing = cap.standing();
         let now = Instant::now();
-        let (mut in_use, mut parked, mut opening, mut closing) = (0, 0, 0, 0);
-        for holder in &standing.holders {
-            match holder.stage {
-                Stage::Opening => opening += 1,
-                Stage::Closing => closing += 1,
-                Stage::Open if holder.place.is_parked() => parked += 1,
-                Stage::Open => in_use += 1,
-            }
-        }
+        let Stages { in_use, parked, opening, closing } = standing.stages();
         let waits = standing.waiting.iter().map(|(_, since)| now.saturating_duration_since(*since));
         Ok(Some(CapStatus {
             max: standing.max,

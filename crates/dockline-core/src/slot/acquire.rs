@@ -179,11 +179,8 @@ impl Slot {
             return Some(if is_same_alias { CloseReason::Replaced } else { CloseReason::MadeRoom });
         }
         let now = Instant::now();
-        if link.ages.is_too_old(now) {
-            return Some(CloseReason::MaxAge);
-        }
-        if link.ages.is_idle_too_long(now) {
-            return Some(CloseReason::MaxIdle);
+        if let Some(reason) = CloseReason::by_age(&link.ages, now) {
+            return Some(reason);
         }
         let is_there = match link.session.probe() {
             Health::Alive => !link.ages.has_to_ask(|| now) || link.is_usable(),

@@ -233,10 +233,7 @@ impl Slot {
         if !link.ages.can_expire() || held {
             return None;
         }
-        if link.ages.is_too_old(now.get()) {
-            return Some(CloseReason::MaxAge);
-        }
-        link.ages.is_idle_too_long(now.get()).then_some(CloseReason::MaxIdle)
+        CloseReason::by_age(&link.ages, now.get())
     }
 
     /// Rolls back what a request or task left open: an atomic block that it began, or a BEGIN that was sent as text. The next

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::engines::AliasConfig;
 use crate::config::statement::Dialect;
+use crate::link::ages::Ages;
 
 /// What `connection_closed` tells.
 pub struct ConnectionClosed {
@@ -108,6 +109,14 @@ impl CloseReason {
         Self::ThreadExit,
         Self::Shutdown,
     ];
+
+    /// Returns why a connection of these ages is due by time alone, if it is.
+    pub(crate) fn by_age(ages: &Ages, now: Instant) -> Option<Self> {
+        if ages.is_too_old(now) {
+            return Some(Self::MaxAge);
+        }
+        ages.is_idle_too_long(now).then_some(Self::MaxIdle)
+    }
 
     /// Returns one word for it, as labels of metrics have it: `asked`, `max_age`, `thread_exit` and so on.
     pub fn as_str(self) -> &'static str {

@@ -105,11 +105,8 @@ fn due(link: &mut Link, now: Instant) -> Option<CloseReason> {
         // With something that was lost it is the owner's to hear of that.
         return (!poison.lost_something()).then_some(CloseReason::Unusable);
     }
-    if link.ages.is_too_old(now) {
-        return Some(CloseReason::MaxAge);
-    }
-    if link.ages.is_idle_too_long(now) {
-        return Some(CloseReason::MaxIdle);
+    if let Some(reason) = CloseReason::by_age(&link.ages, now) {
+        return Some(reason);
     }
     if link.config.settings.get_liveness() == Liveness::Off {
         return None;
