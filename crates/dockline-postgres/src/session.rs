@@ -207,6 +207,8 @@ impl PostgresSession {
             self.learn_status();
         }
         if mapped.is_read_only() {
+            // The server tells of a demotion behind the error of the first statement that meets it.
+            self.read_behind_error();
             if self.was_read_only {
                 // During a change of roles a name leads to the old server for a while: it is asked again, not too often.
                 if self.opened_at.elapsed() >= SHORT {

@@ -90,8 +90,15 @@ impl PostgresSession {
     /// The driver gives an error back before the server has said what became of the transaction: it sends the two apart. Asked
     /// only where that can have changed.
     pub(super) fn learn_status(&mut self) {
-        let waits = || self.watch.seen(|seen| seen.error_waits);
-        if (self.autocommit && self.status() == Status::Idle) || !waits() {
+        if !self.autocommit || self.status() != Status::Idle {
+            self.read_behind_error();
+        }
+    }
+
+    /// Makes the driver read what the server says behind an error, if that has not come yet: where the transaction stands, and which
+    /// settings have changed.
+    pub(super) fn read_behind_error(&mut self) {
+        if !self.watch.seen(|seen| seen.error_waits) {
             return;
         }
         self.begin_call(self.short());
