@@ -36,6 +36,60 @@ fn a_connection_is_kept_until_it_is_too_old() {
     assert_eq!((story.opened(), story.closed()), (1, 0));
 }
 
+/// A boundary that has found nothing due says so for those that follow; what happens meanwhile without a statement takes that back.
+#[test]
+fn what_makes_a_connection_due_without_a_statement_is_seen_at_the_next_boundary() {
+    type Happens = fn(&dockline::Connections, &dockline::Connection);
+    let cases: [(&str, Happens, CloseReason); 5] = [
+        ("replaced", |all, _| all.replace("default", memory()).unwrap(), CloseReason::Replaced),
+        (
+            "replaced and noticed",
+            |all, _| {
+                all.replace("default", memory()).unwrap();
+                drop(all.get("default").unwrap());
+            },
+            CloseReason::Replaced,
+        ),
+        (
+            "replaced while it is held",
+            |all, db| {
+                let hold = db.hold();
+                all.replace("default", memory()).unwrap();
+                all.close_old_connections();
+                assert!(db.serial().is_some(), "it is held");
+                drop(hold);
+            },
+            CloseReason::Replaced,
+        ),
+        (
+            "removed",
+            |all, _| {
+                all.add("other", memory()).unwrap();
+                all.get("other").unwrap().query("SELECT 1", ()).unwrap();
+                all.close_old_connections();
+                all.remove("other").unwrap();
+            },
+            CloseReason::Removed,
+        ),
+        ("autocommit", |_, db| db.set_autocommit(false).unwrap(), CloseReason::Autocommit),
+    ];
+    for (case, happens, reason) in cases {
+        for with_requests in [false, true] {
+            let connections = connections(memory().conn_max_age(Some(Duration::from_secs(3600))));
+            let story = Story::of(&connections);
+            let db = connections.get("default").unwrap();
+            db.query("SELECT 1", ()).unwrap();
+            let boundary =
+                || if with_requests { drop(connections.request()) } else { connections.close_old_connections() };
+            (0..3).for_each(|_| boundary());
+            assert_eq!(story.closed(), 0, "{case}");
+            happens(&connections, &db);
+            boundary();
+            assert_eq!(story.reasons(), [reason], "{case}, with requests: {with_requests}");
+        }
+    }
+}
+
 #[test]
 fn max_age_zero_closes_at_every_boundary_and_none_at_no_one() {
     for (max_age, closed) in [(Some(Duration::ZERO), 2), (None, 0)] {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use dockline_process::coarse_nanos;
+
 /// How long a look at the file is good for.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 
@@ -20,15 +22,6 @@ impl Coarse {
     }
 }
 
-#[cfg(target_os = "linux")]
 fn since_start() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-    Duration::from_secs(seconds) + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or_default())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn since_start() -> Duration {
-    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    START.get_or_init(std::time::Instant::now).elapsed()
+    Duration::from_nanos(coarse_nanos())
 }

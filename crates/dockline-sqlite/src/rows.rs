@@ -16,7 +16,7 @@ use crate::value;
 pub(crate) struct Columns(Arc<[String]>);
 
 impl Columns {
-    fn of(&mut self, statement: &Statement<'_>) -> Result<Arc<[String]>> {
+    fn of(&mut self, statement: &Statement<'_>) -> Result<&Arc<[String]>> {
         let name = |at| statement.column_name(at).map_err(map);
         let last = &mut self.0;
         let same = last.len() == statement.column_count()
@@ -24,7 +24,7 @@ impl Columns {
         if !same {
             *last = (0..statement.column_count()).map(|at| name(at).map(str::to_owned)).collect::<Result<_>>()?;
         }
-        Ok(Arc::clone(last))
+        Ok(last)
     }
 }
 
@@ -65,14 +65,15 @@ pub(crate) fn stream(
     let mut row = rows.next().map_err(map)?;
     let Some(first) = row else {
         drop(rows);
-        sink.columns(&columns.of(&statement)?);
+        sink.columns(columns.of(&statement)?);
         return Ok(Rest::Drained);
     };
     let names = columns.of(first.as_ref())?;
-    sink.columns(&names);
+    sink.columns(names);
+    let count = names.len();
     while let Some(current) = row {
-        let mut values = empty_row(names.len());
-        for at in 0..names.len() {
+        let mut values = empty_row(count);
+        for at in 0..count {
             values.push(value::column(current.get_ref(at).map_err(map)?));
         }
         if sink.row(values).is_break() {

@@ -9,7 +9,11 @@ use dockline_core::{Error, ErrorKind, Result};
 use lru::LruCache;
 
 /// Texts whose statements SQLite keeps too, and that are read only once for as long as it does.
-pub(crate) struct Texts(Option<LruCache<Arc<str>, Arc<Text>>>);
+pub(crate) struct Texts {
+    /// The one that was asked for last: it is often the next.
+    last: Option<Arc<Text>>,
+    known: Option<LruCache<Arc<str>, Arc<Text>>>,
+}
 
 /// A statement's text.
 pub(crate) struct Text {
@@ -38,18 +42,22 @@ pub(crate) enum Kind {
 impl Texts {
     /// Keeps as many texts; 0 keeps none.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self(NonZeroUsize::new(capacity).map(LruCache::new))
+        Self { last: None, known: NonZeroUsize::new(capacity).map(LruCache::new) }
     }
 
     /// Looks a text up, or reads it.
     pub(crate) fn get(&mut self, sql: &str, parameters: usize) -> Result<Arc<Text>> {
-        let Some(known) = &mut self.0 else { return Text::read(sql, parameters).map(Arc::new) };
-        if let Some(text) = known.get(sql).filter(|text| text.parameters == parameters) {
+        let is_it = |text: &&Arc<Text>| text.parameters == parameters && &*text.sql == sql;
+        if let Some(text) = self.last.as_ref().filter(is_it) {
             return Ok(Arc::clone(text));
+        }
+        let Some(known) = &mut self.known else { return Text::read(sql, parameters).map(Arc::new) };
+        if let Some(text) = known.get(sql).filter(|text| text.parameters == parameters) {
+            return Ok(Arc::clone(self.last.insert(Arc::clone(text))));
         }
         let text = Arc::new(Text::read(sql, parameters)?);
         known.put(Arc::clone(&text.sql), Arc::clone(&text));
-        Ok(text)
+        Ok(Arc::clone(self.last.insert(text)))
     }
 }
 

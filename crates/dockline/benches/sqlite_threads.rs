@@ -412,7 +412,7 @@ fn many_rows() {
         db.execute_many(WRITE, (0..MANY).map(|n| params![n, "name"])).unwrap();
         ours.push(f64::from(MANY) / began.elapsed().as_secs_f64());
 
-        let file = File::new("many");
+        let file = File::new("many-bare");
         let sqlite = open(&file.path());
         let began = Instant::now();
         sqlite.execute_batch("BEGIN").unwrap();

@@ -4,14 +4,32 @@ use std::time::{Duration, Instant};
 
 use once_cell::race::OnceBox;
 
-static ORIGIN: OnceBox<Instant> = OnceBox::new();
+use crate::base::process::coarse_nanos;
+
+static ORIGIN: OnceBox<Origin> = OnceBox::new();
+
+/// When this process first asked, on both clocks.
+struct Origin {
+    exact: Instant,
+    coarse: u64,
+}
+
+fn origin(now: impl FnOnce() -> Instant) -> &'static Origin {
+    // Stamps of the two differ by some milliseconds at the most.
+    ORIGIN.get_or_init(|| Box::new(Origin { exact: now(), coarse: coarse_nanos() }))
+}
 
 /// Returns a moment as nanoseconds since this process first asked, counted from 1: 0 is free for "never".
 #[inline]
 pub(crate) fn stamp(now: Instant) -> u64 {
-    let origin = ORIGIN.get_or_init(|| Box::new(now));
-    let since = now.saturating_duration_since(*origin);
+    let since = now.saturating_duration_since(origin(|| now).exact);
     since.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(since.subsec_nanos())).saturating_add(1)
+}
+
+/// Returns this moment as a stamp, by the coarse clock.
+#[inline]
+pub(crate) fn coarse_stamp() -> u64 {
+    coarse_nanos().saturating_sub(origin(Instant::now).coarse).saturating_add(1)
 }
 
 /// Returns how long ago a stamp was; `None` for 0.

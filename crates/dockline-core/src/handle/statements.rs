@@ -61,7 +61,7 @@ impl Connection {
             ControlFlow::Continue(())
         };
         let (slot, expect) = (self.slot_here(), Expect::All);
-        let mut sink = Sink { slot, expect, heading: slot.last_heading(), take: &mut take, rows: 0, was_forked: false };
+        let mut sink = Sink { slot, expect, heading: None, take: &mut take, rows: 0, was_forked: false };
         let id = slot.statement(sql, params.as_ref(), false, |session, sql, params| {
             let bound = bind(sql, params, || session.dialect())?;
             session.insert(&bound.sql, &bound.params, &mut sink)
@@ -191,14 +191,7 @@ impl Connection {
             ended = Some(next);
             ControlFlow::Break(())
         };
-        let mut sink = Sink {
-            slot: self.slot(),
-            expect,
-            heading: self.slot().last_heading(),
-            take: &mut take,
-            rows: 0,
-            was_forked: false,
-        };
+        let mut sink = Sink { slot: self.slot(), expect, heading: None, take: &mut take, rows: 0, was_forked: false };
         let result = self.slot_here().stream(sql, params.as_ref(), false, |session, sql, params| {
             let bound = bind(sql, params, || session.dialect())?;
             let rest = session.query(&bound.sql, &bound.params, &mut sink)?;
@@ -310,7 +303,8 @@ enum Ended<B> {
 struct Sink<'a> {
     slot: &'a Slot,
     expect: Expect,
-    heading: Arc<Heading>,
+    /// That of the result; the one row that is expected takes it along.
+    heading: Option<Arc<Heading>>,
     take: &'a mut dyn FnMut(Row) -> ControlFlow<()>,
     /// How many have come.
     rows: u64,
@@ -319,10 +313,7 @@ struct Sink<'a> {
 
 impl RowSink for Sink<'_> {
     fn columns(&mut self, names: &Arc<[String]>) {
-        // The same statement again mostly has the same names.
-        if !Arc::ptr_eq(&self.heading.columns, names) {
-            self.heading = self.slot.new_heading(names);
-        }
+        self.heading = Some(self.slot.heading_of(names));
     }
 
     fn expects(&self) -> Expect {
@@ -335,7 +326,8 @@ impl RowSink for Sink<'_> {
 
     fn row(&mut self, values: Vec<Value>) -> ControlFlow<()> {
         self.rows += 1;
-        let next = (self.take)(Row::of(Arc::clone(&self.heading), values));
+        let heading = if self.expect == Expect::One { self.heading.take() } else { self.heading.clone() };
+        let next = (self.take)(Row::of(heading.unwrap_or_else(|| self.slot.last_heading()), values));
         // Elsewhere no code of the program's runs between two rows.
         self.was_forked = self.expect == Expect::Stream && self.slot.was_forked_inside();
         if self.was_forked { ControlFlow::Break(()) } else { next }

@@ -1,9 +1,10 @@
 //! How old a connection is, and how long it has been unused.
 //!
-//! It reads no clock and draws no random number: moments and the fraction for the jitter are handed in.
+//! It reads no clock and draws no random number (but for [`Birth::now`]): moments and the fraction for the jitter are handed in.
 
 use std::time::{Duration, Instant};
 
+use crate::base::process::coarse_nanos;
 use crate::config::settings::{Liveness, Settings};
 
 /// The moments of a connection, and the limits that its settings gave it.
@@ -12,6 +13,8 @@ pub(crate) struct Ages {
     opened_at: Instant,
     /// Django's `close_at`: when it is too old, on the monotonic clock.
     close_at: Option<Instant>,
+    /// Before this moment of the coarse clock it is not: see [`coarse_nanos`].
+    young_until: u64,
     /// Kept up only if somebody asks for it: see [`are_kept`](Ages::are_kept).
     last_used: Instant,
     max_idle: Option<Duration>,
@@ -26,14 +29,27 @@ pub(crate) struct Birth {
     pub(crate) began: Instant,
     /// When it was over.
     pub(crate) now: Instant,
+    /// The same, on the coarse clock.
+    pub(crate) coarse: u64,
     /// Which part of the jitter its age is cut by, from 0 to 1.
     pub(crate) fraction: f64,
 }
 
 impl Birth {
-    /// Reads the clock, and draws.
+    /// Reads the clocks, and draws.
     pub(crate) fn now(began: Instant) -> Self {
-        Self { began, now: Instant::now(), fraction: fastrand::f64() }
+        Self { began, now: Instant::now(), coarse: coarse_nanos(), fraction: fastrand::f64() }
+    }
+}
+
+/// By so much the coarse clock may lag at the most.
+const COARSE_LAGS: Duration = Duration::from_millis(20);
+
+impl Birth {
+    /// A moment of the coarse clock that surely comes before another one of the exact clock.
+    fn young_until(&self, close_at: Instant) -> u64 {
+        let left = close_at.saturating_duration_since(self.now).saturating_sub(COARSE_LAGS);
+        self.coarse.saturating_add(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX))
     }
 }
 
@@ -50,6 +66,7 @@ impl Ages {
         Self {
             opened_at: birth.began,
             close_at,
+            young_until: close_at.map_or(u64::MAX, |close_at| birth.young_until(close_at)),
             last_used: birth.now,
             max_idle: settings.get_conn_max_idle(),
             asks_after: asks.then(|| settings.get_liveness_after()),
@@ -69,6 +86,12 @@ impl Ages {
 
     pub(crate) fn has_idle_limit(&self) -> bool {
         self.max_idle.is_some()
+    }
+
+    /// Returns until when time alone cannot make it due, on the coarse clock; after that, or with 0, the exact one has to be asked.
+    #[inline]
+    pub(crate) fn calm_until(&self) -> u64 {
+        if self.has_idle_limit() { 0 } else { self.young_until }
     }
 
     /// It was used.
@@ -117,7 +140,7 @@ mod tests {
     fn ages(settings: &Settings, can_probe: bool, fraction: f64) -> (Instant, Ages) {
         let began = Instant::now();
         let now = began + Duration::from_secs(1);
-        (began, Ages::new(settings, can_probe, Birth { began, now, fraction }))
+        (began, Ages::new(settings, can_probe, Birth { began, now, coarse: 1_000, fraction }))
     }
 
     #[test]
@@ -168,6 +191,20 @@ mod tests {
             let (_, silent) = ages(&settings, can_probe, 0.0);
             assert!(!silent.has_to_ask(|| unreachable!("the clock is not read")) && !silent.are_kept());
         }
+    }
+
+    #[test]
+    fn it_is_calm_until_shortly_before_it_is_too_old() {
+        let calm = |settings: &Settings| ages(settings, true, 0.0).1.calm_until();
+        let aged = |age| Settings::new().conn_max_age(Some(age));
+        // Opening took a second, and what the clock may lag is not counted on.
+        assert_eq!(calm(&aged(Duration::from_secs(11))), 1_000 + 9_980_000_000);
+        for short in [Duration::ZERO, Duration::from_secs(1), Duration::from_millis(1_020)] {
+            assert_eq!(calm(&aged(short)), 1_000, "{short:?}: it has begun already");
+        }
+        assert_eq!(calm(&Settings::new().conn_max_age(None)), u64::MAX);
+        // How long it has been unused is not known before somebody looks.
+        assert_eq!(calm(&Settings::new().conn_max_age(None).conn_max_idle(Some(Duration::from_secs(30)))), 0);
     }
 
     #[test]

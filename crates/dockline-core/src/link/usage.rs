@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::base::moment::{elapsed, stamp};
+use crate::base::moment::{coarse_stamp, elapsed};
 use crate::base::places;
 
 /// So much of a statement is kept.
@@ -13,7 +13,7 @@ const WORDS: usize = 10;
 /// What a thread is doing with a connection. The owner alone writes it.
 #[derive(Default)]
 pub(crate) struct Usage {
-    /// When the thread took the connection, as a stamp.
+    /// When the thread took the connection, as a stamp of the coarse clock: it is taken back in each request.
     since: AtomicU64,
     place: AtomicU32,
     /// The beginning of the last statement, and its length.
@@ -23,8 +23,8 @@ pub(crate) struct Usage {
 
 impl Usage {
     /// The owner has taken the connection, there in the program.
-    pub(crate) fn began(&self, now: Instant, place: u32) {
-        self.since.store(stamp(now), Ordering::Relaxed);
+    pub(crate) fn began(&self, place: u32) {
+        self.since.store(coarse_stamp(), Ordering::Relaxed);
         self.place.store(place, Ordering::Relaxed);
         self.length.store(0, Ordering::Relaxed);
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -59,6 +59,9 @@ impl Signals {
 pub struct Signal<E> {
     name: &'static str,
     registry: RegistryId,
+    /// The registry's own receivers, which are all that there are until somebody connects or disconnects one.
+    own: Receivers<E>,
+    is_changed: AtomicBool,
     // Read without a lock at every request, and replaced as a whole when someone connects.
     receivers: ArcSwap<Receivers<E>>,
 }
@@ -98,7 +101,8 @@ impl<E> Clone for Receivers<E> {
 impl<E: 'static> Signal<E> {
     fn new(name: &'static str, registry: RegistryId, first: Vec<Own>, last: Vec<Own>) -> Self {
         let receivers = Receivers { first, connected: Vec::new(), last };
-        Self { name, registry, receivers: ArcSwap::from_pointee(receivers) }
+        let (own, is_changed) = (receivers.clone(), AtomicBool::new(false));
+        Self { name, registry, own, is_changed, receivers: ArcSwap::from_pointee(receivers) }
     }
 
     /// Connects a receiver, behind those that are connected already. What it returns disconnects it.
@@ -108,6 +112,7 @@ impl<E: 'static> Signal<E> {
         static NEXT: AtomicU64 = AtomicU64::new(ReceiverId::FIRST_OF_USERS);
         let id = ReceiverId(NEXT.fetch_add(1, Ordering::Relaxed));
         let receiver: Receiver<E> = Arc::new(receiver);
+        self.is_changed.store(true, Ordering::SeqCst);
         self.receivers.rcu(|receivers| {
             let mut receivers = Receivers::clone(receivers);
             receivers.connected.push((id, Arc::clone(&receiver)));
@@ -119,6 +124,7 @@ impl<E: 'static> Signal<E> {
     /// Disconnects a receiver. False where it was not connected. A thread that is sending at this moment may still call
     /// it.
     pub fn disconnect(&self, id: ReceiverId) -> bool {
+        self.is_changed.store(true, Ordering::SeqCst);
         let before = self.receivers.rcu(|receivers| {
             let mut receivers = Receivers::clone(receivers);
             receivers.first.retain(|own| own.id != id);
@@ -136,6 +142,14 @@ impl<E: 'static> Signal<E> {
 
     /// Calls the receivers, on this thread, one after the other.
     pub fn send(&self, event: &E) {
+        if self.is_changed.load(Ordering::SeqCst) {
+            return self.send_to_all(event);
+        }
+        self.run_own(&self.own.first);
+        self.run_own(&self.own.last);
+    }
+
+    fn send_to_all(&self, event: &E) {
         let receivers = self.receivers.load();
         self.run_own(&receivers.first);
         for (_, receiver) in &receivers.connected {

@@ -258,6 +258,9 @@ impl Slot {
         }
         self.is_taken.set(false);
         turn.park(stamp(now));
+        if let Some(link) = turn.link() {
+            self.settle(link);
+        }
         if !self.is_heard() {
             return;
         }
@@ -271,6 +274,12 @@ impl Slot {
         if let Some((waited, outcome)) = self.news.waited.take() {
             self.tell(|events, source| events.tell(&Event::Waited { source, waited, outcome }));
         }
+    }
+
+    /// Whether the owner has used a connection that counts under a cap since the last boundary.
+    #[inline]
+    pub(crate) fn is_taken(&self) -> bool {
+        self.is_taken.get()
     }
 
     /// Parks what the owner has used since the last boundary.
@@ -304,7 +313,7 @@ impl Slot {
             turn.park(stamp(Instant::now()));
             return false;
         }
-        self.has_taken(Instant::now());
+        self.has_taken();
         true
     }
 
@@ -318,9 +327,9 @@ impl Slot {
     }
 
     /// The owner has a connection that counts.
-    pub(super) fn has_taken(&self, now: Instant) {
+    pub(super) fn has_taken(&self) {
         self.is_taken.set(true);
-        self.seat().usage().began(now, self.trace.place());
+        self.seat().usage().began(self.trace.place());
     }
 
     fn any_waits(&self) -> bool {

@@ -76,7 +76,7 @@ impl Slot {
         let serial = link.serial;
         self.news.connected(link.session.dialect());
         if link.permit.is_some() {
-            self.has_taken(Instant::now());
+            self.has_taken();
         }
         let left_by = link.left_by.take();
         turn.put(link);

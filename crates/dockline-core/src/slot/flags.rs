@@ -1,6 +1,8 @@
-//! Django's flags of a connection.
+//! Django's flags of a connection, and whether a boundary has to look at it.
 
 use std::cell::Cell;
+
+use crate::base::now::Now;
 
 /// Django's flags of a connection. They outlive the physical connection, and are set anew by the next one.
 #[derive(Default)]
@@ -8,6 +10,8 @@ pub(crate) struct Flags {
     errors_occurred: Cell<bool>,
     autocommit: Cell<bool>,
     health_check_done: Cell<bool>,
+    /// Until when nothing can be due at a boundary, by the owner's own word: a moment of the coarse clock.
+    calm_until: Cell<u64>,
 }
 
 impl Flags {
@@ -20,6 +24,7 @@ impl Flags {
     /// Notes an error that makes the next boundary check the connection.
     pub(crate) fn note_error(&self) {
         self.errors_occurred.set(true);
+        self.unsettle();
     }
 
     /// Notes that the connection has shown that it is well.
@@ -34,6 +39,29 @@ impl Flags {
 
     pub(crate) fn set_autocommit(&self, on: bool) {
         self.autocommit.set(on);
+        self.unsettle();
+    }
+
+    /// Notes that nothing but time can make the connection due from now on, and that not before `until`. Each use ends that.
+    #[inline]
+    pub(crate) fn settle(&self, until: u64) {
+        self.calm_until.set(until);
+    }
+
+    /// Notes that the next boundary has to look at the connection.
+    #[inline]
+    pub(crate) fn unsettle(&self) {
+        self.calm_until.set(0);
+    }
+
+    /// Whether nothing can be due at a boundary.
+    #[inline]
+    pub(crate) fn is_calm(&self, now: &Now) -> bool {
+        match self.calm_until.get() {
+            0 => false,
+            u64::MAX => true,
+            until => now.coarse() < until,
+        }
     }
 
     /// Notes that this request's health check is done. Returns whether it was due.

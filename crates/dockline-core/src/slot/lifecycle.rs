@@ -151,7 +151,7 @@ impl Slot {
     /// `close_if_unusable_or_obsolete`). One that is in the middle of a statement is left alone; and inside a request or
     /// task, one whose end the code around would not notice.
     pub(crate) fn close_if_unusable_or_obsolete(&self, now: &Now, inside: bool) {
-        if self.is_busy() || self.serial().is_none() {
+        if self.flags.is_calm(now) || self.is_busy() || self.serial().is_none() {
             return;
         }
         // Then the server may be asked. Else the look changes nothing, also where the connection is a parent's.
@@ -161,8 +161,9 @@ impl Slot {
         let Ok(mut turn) = self.boundary_turn() else { return };
         let Some(link) = turn.link() else { return };
         let Some(reason) = self.due(link, now) else {
-            let counts = link.permit.is_some();
-            if !inside && counts {
+            if link.permit.is_none() {
+                self.settle(link);
+            } else if !inside {
                 self.park(turn, now.get());
             }
             return;
@@ -188,6 +189,22 @@ impl Slot {
             );
         }
         self.retire(link, reason);
+    }
+
+    /// Whether the next boundary need not look at the connection, by the owner's own word: nothing but its age can make it due, until
+    /// something is done with it. What is said of it here is what [`due`](Slot::due) asks.
+    #[inline]
+    pub(super) fn settle(&self, link: &Link) {
+        let settings = &link.config.settings;
+        let is_settled = link.poison.is_none()
+            && !self.holds.any()
+            && !self.flags.errors_occurred()
+            && self.flags.autocommit() == settings.get_autocommit()
+            && !settings.get_conn_health_checks()
+            && self.outdated(&link.config).is_none();
+        if is_settled {
+            self.flags.settle(link.ages.calm_until());
+        }
     }
 
     /// Whether a new connection in its place would be another one for who uses it.
@@ -236,6 +253,12 @@ impl Slot {
         CloseReason::by_age(&link.ages, now.get())
     }
 
+    /// Whether a request or task can have left something open here.
+    #[inline]
+    pub(crate) fn may_have_left_open(&self) -> bool {
+        self.trace.is_used() || self.transaction.innermost_begun_inside().is_some() || self.news.is_watched()
+    }
+
     /// Rolls back what a request or task left open: an atomic block that it began, or a BEGIN that was sent as text. The next
     /// request must not run inside it. A block that was begun before, as that of a test, is left alone. Where autocommit
     /// is off, Django keeps the transaction or closes the connection, and so does the boundary here.
@@ -257,7 +280,9 @@ impl Slot {
         if was_used && self.trace.is_reused(self.serial()) {
             self.seat().vitals.reused();
         }
-        if !was_used || self.is_busy() || self.serial().is_none() || !is_looked_at {
+        // The owner has kept that up after each statement, so the connection need not be asked.
+        let has_left = was_used && self.seat().vitals.is_in_transaction();
+        if !has_left || self.is_busy() || self.serial().is_none() || !is_looked_at {
             return;
         }
         let Ok(mut turn) = self.turn() else { return };

@@ -192,7 +192,13 @@ impl Slot {
         Arc::clone(&self.heading.borrow())
     }
 
-    pub(crate) fn new_heading(&self, columns: &Arc<[String]>) -> Arc<Heading> {
+    /// Returns the heading of a result with these columns: mostly that of the last one.
+    pub(crate) fn heading_of(&self, columns: &Arc<[String]>) -> Arc<Heading> {
+        let last = self.heading.borrow();
+        if Arc::ptr_eq(&last.columns, columns) {
+            return Arc::clone(&last);
+        }
+        drop(last);
         let heading = Arc::new(Heading { alias: Some(self.alias_arc()), columns: Arc::clone(columns) });
         self.heading.replace(Arc::clone(&heading));
         heading
@@ -232,6 +238,7 @@ impl Slot {
             _ => None,
         };
         drop((before, self.target.replace(target)));
+        self.flags.unsettle();
     }
 
     /// Why a connection that was opened with this configuration is out of date, where it is.

@@ -32,6 +32,12 @@ pub(super) struct Ran {
 }
 
 impl News {
+    /// Whether the connection is held, and that is watched.
+    #[inline]
+    pub(crate) fn is_watched(&self) -> bool {
+        self.is_watched.get()
+    }
+
     /// How many rows the statement has given or changed.
     #[inline]
     pub(crate) fn rows(&self, rows: u64) {

@@ -76,11 +76,13 @@ impl QueryLog {
         if self.captures.get() > 0 {
             return;
         }
-        let mut entries = self.entries.borrow_mut();
-        // Asked at every request, and mostly there is nothing.
-        if !entries.is_empty() {
-            entries.clear();
-        }
+        self.entries.borrow_mut().clear();
+    }
+
+    /// Whether there is nothing to empty.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.borrow().is_empty()
     }
 }
 

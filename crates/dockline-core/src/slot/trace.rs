@@ -46,6 +46,12 @@ impl Trace {
         self.statements.get()
     }
 
+    /// Whether a statement has run since that was last taken.
+    #[inline]
+    pub(crate) fn is_used(&self) -> bool {
+        self.used.get()
+    }
+
     /// Returns whether a statement has run since this was last asked.
     pub(crate) fn take_used(&self) -> bool {
         self.used.take()

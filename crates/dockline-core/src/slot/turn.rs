@@ -118,6 +118,9 @@ impl<'a> Turn<'a> {
             return result.map(|(value, _)| value);
         }
         let closing = slot.occupancy.take_close().or(unread).map(|reason| (self.take(), reason));
+        if let Some(link) = self.link().filter(|link| link.permit.is_none()) {
+            slot.settle(link);
+        }
         drop(self);
 
         // From here on nothing is locked: loggers, receivers and listeners are the program's code.
@@ -252,6 +255,7 @@ impl Slot {
             Some(CloseReason::ThreadExit) => return Err(ending(self.alias())),
             Some(_) => return Err(self.shut_down()),
         }
+        self.flags.unsettle();
         if !self.occupancy.begin() {
             let message = "the connection is in the middle of a statement: a row callback, an iterator of parameters or \
                            a closure of native cannot use it";

@@ -279,8 +279,11 @@ impl ThreadRegistry {
     fn close_due_where(&self, is_inside: impl Fn(&Slot) -> bool) {
         self.refresh();
         let now = Now::default();
-        self.each(|slot| slot.close_if_unusable_or_obsolete(&now, is_inside(slot)));
-        self.drop_removed();
+        // A slot whose alias was removed is not calm.
+        if self.any(|slot| !slot.flags.is_calm(&now)) {
+            self.each(|slot| slot.close_if_unusable_or_obsolete(&now, is_inside(slot)));
+            self.drop_removed();
+        }
     }
 
     pub(crate) fn close_all(&self) {
@@ -288,7 +291,15 @@ impl ThreadRegistry {
     }
 
     pub(crate) fn reset_queries(&self) {
-        self.each(|slot| slot.log().reset());
+        if self.any(|slot| !slot.log().is_empty()) {
+            self.each(|slot| slot.log().reset());
+        }
+    }
+
+    /// Whether something is so of a slot: a look that runs no code of the program, and mostly says that there is nothing to do.
+    #[inline]
+    fn any(&self, is_so: impl Fn(&Slot) -> bool) -> bool {
+        self.slots.borrow().iter().any(|slot| is_so(slot))
     }
 
     /// Calls with each slot, without a borrow: what closes a connection tells receivers of it, and they may use the
@@ -360,7 +371,7 @@ impl ThreadRegistry {
         drop(ending);
         // A receiver may have left one open as well.
         self.roll_back_left_open(left_open);
-        if !self.is_inside() {
+        if !self.is_inside() && self.any(Slot::is_taken) {
             self.each(|slot| slot.park_if_taken());
         }
     }
@@ -397,7 +408,7 @@ impl ThreadRegistry {
     }
 
     fn roll_back_left_open(&self, left_open: LeftOpen) {
-        if !self.is_inside() {
+        if !self.is_inside() && self.any(Slot::may_have_left_open) {
             self.each(|slot| slot.roll_back_left_open(left_open));
         }
     }
