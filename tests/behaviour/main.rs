@@ -17,6 +17,7 @@ mod misused_blocks;
 mod on_commit;
 mod programs;
 mod query_log;
+mod recipes;
 mod registry;
 mod retry;
 mod savepoints;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Component, Path};
 
-use crate::markdown::{anchors, links, prose};
+use crate::markdown::{anchors, definition, labels, links, prose};
 use crate::tree::{File, files, root};
 
 fn documents() -> Vec<File> {
@@ -16,12 +16,17 @@ fn links_between_documents_lead_somewhere() {
     let anchors: HashMap<_, _> = documents.iter().map(|file| (file.path.as_str(), anchors(&file.text))).collect();
     let (mut followed, mut broken) = (0, Vec::new());
     for document in &documents {
+        let defined: Vec<_> = document.text.lines().filter_map(definition).map(|(label, _)| label).collect();
         for (line, text) in prose(&document.text) {
-            for link in links(&text).filter(|link| !link.contains("://")) {
+            let targets = links(&text).chain(definition(&text).map(|(_, target)| target));
+            for link in targets.filter(|link| !link.contains("://") && !link.starts_with("crate::")) {
                 followed += 1;
                 if let Err(reason) = follow(&document.path, link, &anchors) {
                     broken.push(format!("{}:{line}: {link}: {reason}", document.path));
                 }
+            }
+            for label in labels(&text).filter(|label| !defined.contains(label)) {
+                broken.push(format!("{}:{line}: [{label}] is defined nowhere on the page", document.path));
             }
         }
     }

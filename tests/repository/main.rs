@@ -2,5 +2,6 @@
 
 mod documents;
 mod files;
+mod guide;
 mod markdown;
 mod tree;

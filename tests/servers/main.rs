@@ -43,6 +43,8 @@ mod postgresql;
 #[cfg(unix)]
 mod programs;
 #[cfg(unix)]
+mod recipes;
+#[cfg(unix)]
 mod sequences;
 #[cfg(unix)]
 mod sessions;
@@ -93,6 +95,7 @@ fn main() -> std::process::ExitCode {
         ("swap", swap::cases()),
         ("postgresql", postgresql::cases()),
         ("programs", programs::cases()),
+        ("recipes", recipes::cases()),
         ("several_hosts", several_hosts::cases()),
         ("sequences", sequences::cases()),
         ("sessions", sessions::cases()),

@@ -6,12 +6,14 @@ pub mod allocations;
 pub mod certificates;
 #[cfg(unix)]
 pub mod conformance;
+pub mod differences;
 #[cfg(unix)]
 pub mod forks;
 pub mod log_capture;
 pub mod portable;
 pub mod programs;
 pub mod proxy;
+pub mod recipes;
 pub mod scripted;
 #[cfg(unix)]
 pub mod servers;
@@ -35,6 +37,10 @@ mod documents {
     struct Types;
     #[doc = include_str!("../../docs/cap.md")]
     struct Cap;
+    #[doc = include_str!("../../docs/compile-errors.md")]
+    struct CompileErrors;
+    #[doc = include_str!("../../docs/differences.md")]
+    struct Differences;
 }
 
 use std::sync::{Arc, Mutex};

@@ -89,6 +89,9 @@
 //!
 //! # Where to go from here
 //!
+//! [`guide`] has everything in the order in which a program meets it, and pages of its own for recipes, types, the differences of
+//! servers, compile errors, other libraries, threads and incidents.
+//!
 //! | | |
 //! |---|---|
 //! | [`Connections`], [`Registry`] | the registry: aliases, boundaries, signals, shutdown |
@@ -139,6 +142,9 @@ pub mod derive;
 #[cfg(doctest)]
 mod does_not_compile;
 mod global;
+// The pages of the repository's `docs`. Their code is run by the tests of the repository.
+#[cfg(all(doc, not(doctest)))]
+pub mod guide;
 
 #[cfg(feature = "uuid")]
 pub use dockline_core::Binary;
