@@ -1,4 +1,7 @@
-//! Random programs of transactions do on each server what the model says, and however statements travel.
+//! Programs such as users write, in small: a shop with a JSON API, a worker pool, one that was written for a pool of connections, one over
+//! three databases. And random programs of transactions, which do on each server what the model says, however statements travel.
+//!
+//! Metrics and traces are in `observe`, suites of tests in `test_databases`, and wrong programs in `compile_errors`.
 
 use dockline::Settings;
 use dockline_tests::programs;
@@ -7,8 +10,17 @@ use dockline_tests::servers::{Kind, PgBouncer, Server};
 use crate::case::{Case, case};
 use crate::opened::settings;
 
+mod shop;
+mod three_databases;
+mod workers;
+
 pub(crate) fn cases() -> Vec<Case> {
     vec![
+        Case::new("a_shop_sells_what_it_has", shop::a_shop_sells_what_it_has),
+        Case::new("each_job_is_done_once", workers::each_job_is_done_once),
+        Case::new("a_program_for_a_pool_runs_on_a_cap", workers::a_program_for_a_pool_runs_on_a_cap),
+        Case::new("each_alias_is_a_database_of_its_own", three_databases::each_alias_is_a_database_of_its_own)
+            .only(&[Kind::Postgres]),
         case!(random_programs),
         case!(random_programs_without_prepared_statements),
         case!(random_programs_over_a_unix_socket).private(),

@@ -1,6 +1,10 @@
 //! Several hosts in one URL: which is taken, and what is said if none is.
 
 use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use dockline::{ChannelBinding, Connections, Error, Settings, TargetSessionAttrs, params};
 use dockline_tests::certificates::Certificates;
@@ -13,6 +17,7 @@ use crate::opened::settings;
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         case!(the_next_host_is_taken_if_one_is_not_there).private(),
+        case!(a_host_that_is_not_there_is_not_asked_at_every_connect).private(),
         case!(a_host_that_is_silent_has_its_share_of_the_time).own_server(),
         case!(the_role_is_asked_for).own_server(),
         case!(a_primary_that_is_demoted_is_left_for_another).own_server(),
@@ -75,6 +80,55 @@ fn the_next_host_is_taken_if_one_is_not_there(server: &Server) {
     assert!(error.is_disconnect() && !error.may_have_executed(), "{error:?}");
     let text = error.to_string();
     assert!(none.iter().all(|host| text.matches(host.as_str()).count() >= 2), "each with what it said: {text}");
+}
+
+/// Counts the connections that it takes, and ends each at once.
+struct Broken {
+    port: u16,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Broken {
+    fn listen() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (port, taken) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&taken);
+        // It ends with the process.
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                count.fetch_add(1, Ordering::SeqCst);
+                drop(connection);
+            }
+        });
+        Self { port, taken }
+    }
+}
+
+fn a_host_that_is_not_there_is_not_asked_at_every_connect(server: &Server) {
+    let broken = Broken::listen();
+    let hosts = [at(broken.port), at(server.port())];
+    let registry = open(server, &hosts, "connect_timeout=60s");
+    // What is known holds for ten seconds. On a slow machine that may not be enough for the rest of this, the first time.
+    for _ in 0..20 {
+        assert_eq!(port(&registry).unwrap(), server.port());
+        let (asked, since) = (broken.taken.load(Ordering::SeqCst), Instant::now());
+        assert!(asked > 0, "it comes first as long as nothing is known");
+        for _ in 0..3 {
+            let other = registry.clone();
+            assert_eq!(std::thread::spawn(move || port(&other).unwrap()).join().unwrap(), server.port());
+        }
+        registry.get("default").unwrap().close();
+        assert_eq!(port(&registry).unwrap(), server.port());
+        if broken.taken.load(Ordering::SeqCst) == asked {
+            return;
+        }
+        assert!(
+            since.elapsed() > Duration::from_secs(5),
+            "it was asked again although that it is broken was just seen"
+        );
+        registry.get("default").unwrap().close();
+    }
+    panic!("it was asked again each time");
 }
 
 fn a_host_that_is_silent_has_its_share_of_the_time(server: &Server) {

@@ -313,10 +313,10 @@ fn constraints_are_named(server: &Server) {
         ];
         for (error, kind, name) in names {
             let constraint = error.constraint().unwrap_or_else(|| panic!("{product:?}: {error:?}"));
-            assert_eq!(constraint.kind, kind, "{product:?}: {error:?}");
+            assert_eq!(constraint.kind(), kind, "{product:?}: {error:?}");
             // SQLite names columns or nothing.
             if product != Product::Sqlite {
-                assert_eq!(constraint.name.as_deref(), Some(name), "{error:?}");
+                assert_eq!(constraint.name(), Some(name), "{error:?}");
             }
         }
         let other = db.query("SELECT * FROM missing", ()).unwrap_err();

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
-use dockline::{Connection, ErrorKind, params};
+use dockline::{Binary, Connection, ErrorKind, list, params};
 use dockline_tests::servers::{Kind, Server};
+use uuid::Uuid;
 
 use crate::case::{Case, case};
 use crate::opened::Opened;
@@ -12,12 +13,16 @@ use crate::opened::Opened;
 pub(crate) fn cases() -> Vec<Case> {
     let cases = [
         case!(a_float_is_the_same_with_a_colon_in_the_text),
+        case!(a_uuid_is_its_bytes_in_a_column_of_bytes_if_the_server_says_so),
+        case!(a_uuid_is_what_the_settings_say),
+        case!(a_uuid_that_does_not_fit_says_what_to_write),
         case!(sessions_are_at_utc),
         case!(an_instant_is_refused_by_a_session_elsewhere),
         case!(lengths_of_time_are_longer_than_a_day),
         case!(routines_of_a_script_keep_their_bodies),
     ];
-    cases.map(|case| case.only(&[Kind::MariaDb, Kind::Mysql])).to_vec()
+    let both = cases.map(|case| case.only(&[Kind::MariaDb, Kind::Mysql])).to_vec();
+    [both, vec![case!(the_uuid_of_mariadb_takes_text).only(&[Kind::MariaDb])]].concat()
 }
 
 fn a_float_is_the_same_with_a_colon_in_the_text(server: &Server) {
@@ -38,6 +43,91 @@ fn a_float_is_the_same_with_a_colon_in_the_text(server: &Server) {
     // What the driver would take for a name runs all the same.
     assert_eq!(db.query_value::<String>("SELECT concat('\\\\', ':a', ?)", ("b",)).unwrap(), "\\:ab");
     assert_eq!(db.query_value::<i64>("SELECT -':b'", ()).unwrap_or_default(), 0);
+}
+
+fn a_uuid_is_its_bytes_in_a_column_of_bytes_if_the_server_says_so(server: &Server) {
+    let Opened { db, .. } = &Opened::new(server);
+    let id = Uuid::from_u128(0x1234_5678_9abc_def0_1234_5678_9abc_def0);
+    db.execute("CREATE TABLE u (id BINARY(16) PRIMARY KEY, v VARBINARY(16), b BLOB, c CHAR(36), t TEXT)", ()).unwrap();
+    if server.kind() == Kind::MariaDb {
+        // It says nothing of parameters.
+        assert!(db.execute("INSERT INTO u (id) VALUES (?)", (id,)).is_err());
+        return;
+    }
+    let insert = "INSERT INTO u (id, v, b, c, t) VALUES (?, ?, ?, ?, ?)";
+    for id in [id, Uuid::nil(), Uuid::max()] {
+        db.execute(insert, (id, Some(id), id, id, id)).unwrap();
+    }
+    for column in ["id", "v", "b", "c", "t"] {
+        let bytes = if matches!(column, "c" | "t") { 36 } else { 16 };
+        let sql = format!("SELECT length({column}), {column} FROM u WHERE {column} = ?");
+        assert_eq!(db.query_as::<(i64, Uuid)>(&sql, (id,)).unwrap(), [(bytes, id)], "{column}");
+        let sql = format!("SELECT count(*) FROM u WHERE {column} IN (?) AND id BETWEEN ? AND ?");
+        let all = (list([id, Uuid::nil()]), Uuid::nil(), Uuid::max());
+        assert_eq!(db.query_value::<i64>(&sql, all).unwrap(), 2, "{column}");
+    }
+    // Bytes and UUIDs take turns, and so do rows with NULL.
+    let update = "UPDATE u SET v = ? WHERE id = ?";
+    assert_eq!(db.execute(update, (None::<Uuid>, Binary(id))).unwrap(), 1);
+    assert_eq!(db.execute(update, (id.as_bytes(), id)).unwrap(), 1);
+    assert_eq!(db.query_value::<Uuid>("SELECT v FROM u WHERE id = ?", (id,)).unwrap(), id);
+    // What takes a text gets a text.
+    assert_eq!(db.query_value::<Uuid>("SELECT uuid_to_bin(?)", (id,)).unwrap(), id);
+    assert_eq!(db.query_value::<String>("SELECT concat(?, '')", (id,)).unwrap(), id.to_string());
+    let rows: Vec<_> = (0..200).map(|n| params![Uuid::from_u128(n + 10), Uuid::from_u128(n), id, id, id]).collect();
+    assert_eq!(db.execute_many(insert, rows).unwrap(), 200);
+}
+
+fn a_uuid_is_what_the_settings_say(server: &Server) {
+    let id = Uuid::from_u128(7);
+    for prepared in [true, false] {
+        let with = |how: &str| {
+            let how = how.to_owned();
+            Opened::with(server, |settings| settings.prepared_statements(prepared).option("uuid", how))
+        };
+        let Opened { db, .. } = &with("binary");
+        db.execute("CREATE TABLE u (id BINARY(16) PRIMARY KEY)", ()).unwrap();
+        db.execute("INSERT INTO u (id) VALUES (?)", (id,)).unwrap();
+        assert_eq!(
+            db.query_value::<Uuid>("SELECT id FROM u WHERE id = ? AND id IN (?)", (id, list([id]))).unwrap(),
+            id
+        );
+        let Opened { db, .. } = &with("text");
+        db.execute("CREATE TABLE u (id VARBINARY(36) PRIMARY KEY)", ()).unwrap();
+        db.execute("INSERT INTO u (id) VALUES (?)", (id,)).unwrap();
+        assert_eq!(db.query_value::<String>("SELECT id FROM u WHERE id = ?", (id,)).unwrap(), id.to_string());
+    }
+    let wrong = dockline::Settings::from_url(&server.url()).unwrap().option("uuid", "hex");
+    let error = dockline::Connections::new(dockline::Databases::new().with("default", wrong)).unwrap_err();
+    assert!(error.is_config() && error.message().contains("options.uuid"), "{error}");
+}
+
+fn the_uuid_of_mariadb_takes_text(server: &Server) {
+    let id = Uuid::from_u128(7);
+    for prepared in [true, false] {
+        let Opened { db, .. } = &Opened::with(server, |settings| settings.prepared_statements(prepared));
+        db.execute("CREATE TABLE u (id UUID PRIMARY KEY)", ()).unwrap();
+        db.execute("INSERT INTO u VALUES (?)", (id,)).unwrap();
+        assert_eq!(
+            db.query_value::<Uuid>("SELECT id FROM u WHERE id = ? AND id IN (?)", (id, list([id]))).unwrap(),
+            id
+        );
+    }
+    let Opened { db, .. } = &Opened::with(server, |settings| settings.option("uuid", "binary"));
+    db.execute("CREATE TABLE u (id UUID PRIMARY KEY)", ()).unwrap();
+    let error = db.execute("INSERT INTO u VALUES (?)", (id,)).unwrap_err();
+    assert!(error.hint().is_some_and(|hint| hint.contains("options.uuid = text")), "{error}");
+}
+
+fn a_uuid_that_does_not_fit_says_what_to_write(server: &Server) {
+    let Opened { db, .. } = &Opened::with(server, |settings| settings.prepared_statements(false));
+    db.execute("CREATE TABLE u (id BINARY(16))", ()).unwrap();
+    let error = db.execute("INSERT INTO u VALUES (?)", (Uuid::from_u128(7),)).unwrap_err();
+    assert_eq!((error.kind(), error.code().as_deref()), (ErrorKind::Data, Some("1406")), "{error}");
+    let hint = error.hint().unwrap_or_default();
+    assert!(hint.contains("options.uuid = binary") && hint.contains("Binary(id)"), "{hint}");
+    let error = db.execute("INSERT INTO u VALUES (?)", ("x".repeat(17),)).unwrap_err();
+    assert_eq!(error.hint(), None);
 }
 
 fn zone(db: &Connection) -> String {

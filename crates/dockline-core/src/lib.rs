@@ -55,6 +55,8 @@ pub use secrecy::{ExposeSecret, SecretString};
 pub use base::error::{Constraint, ConstraintKind, Error, ErrorKind, Fact, Result};
 pub use base::ids::{DEFAULT_ALIAS, TaskPolicy};
 pub use base::params::Params;
+#[doc(hidden)]
+pub use base::params::element;
 pub use base::row::{FromRow, Row, RowIndex};
 #[cfg(feature = "uuid")]
 pub use base::value::Binary;

@@ -15,7 +15,8 @@ use crate::session::MysqlSession;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Mysql;
 
-const OPTIONS: &[&str] = &["socket", "read_default_file", "read_default_group", "sql_mode", "charset", "collation"];
+const OPTIONS: &[&str] =
+    &["socket", "read_default_file", "read_default_group", "sql_mode", "charset", "collation", "uuid"];
 
 impl Engine for Mysql {
     fn schemes(&self) -> &'static [&'static str] {

@@ -263,7 +263,7 @@ mod tests {
         let named = |code, message| {
             let error = server(code, message);
             let constraint = error.constraint().unwrap().clone();
-            (constraint.kind, constraint.name.unwrap())
+            (constraint.kind(), constraint.name().unwrap().to_owned())
         };
         for (code, message, kind, name) in [
             (1062, "Duplicate entry 'it's' for key 't.by_name'", ConstraintKind::Unique, "by_name"),
@@ -281,7 +281,7 @@ mod tests {
         ] {
             assert_eq!(named(code, message), (kind, name.to_owned()));
         }
-        assert_eq!(server(1062, "text of another kind").constraint().unwrap().name, None);
+        assert_eq!(server(1062, "text of another kind").constraint().unwrap().name(), None);
     }
 
     #[test]

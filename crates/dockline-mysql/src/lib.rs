@@ -14,6 +14,7 @@
 //! | `read_default_group` | none | a section of that file besides `[client]` |
 //! | `sql_mode` | the server's | the modes of every new connection |
 //! | `charset` | `utf8mb4` | only that; the name is here for those who look for it |
+//! | `uuid` | as the server says | how a bare `Uuid` is written: `text`, for CHAR(36) and MariaDB's UUID, or `binary`, for BINARY(16) |
 //! | `collation` | the server's for utf8mb4 | what text of the connection itself is compared by |
 //!
 //! # What to know
@@ -47,6 +48,8 @@
 //! - **Types.** Decimals are sent as text in prepared statements, which is exact where they are stored; a comparison with a column
 //!   is done as double by the server: write `CAST(? AS DECIMAL(30, 10))` where it matters. Digits of a second beyond the sixth are cut
 //!   off, for servers keep no more. `TINYINT` is an integer, and reads as `bool`.
+//! - **UUIDs.** MySQL, from 8.0.22 on, says of a prepared statement which parameters are bytes, and a `Uuid` goes there as its sixteen bytes.
+//!   MariaDB does not say it, and nobody does with `prepared_statements = false`: there a `Uuid` is text, unless `options.uuid=binary` is set.
 //! - **Zero dates** come as text, and a TIME beyond 24 hours as an `Interval`.
 
 #![deny(unsafe_code)]
@@ -69,6 +72,7 @@ mod refusal;
 mod session;
 mod statement;
 mod tracking;
+mod uuids;
 mod value;
 mod wire;
 

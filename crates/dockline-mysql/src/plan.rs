@@ -9,6 +9,7 @@ use dockline_core::{Error, IsolationLevel, Result, Settings, Tls};
 use dockline_net::{application_name, check_client_certificate, check_tls_files};
 
 use crate::tracking::TRACKED;
+use crate::uuids::Uuids;
 
 pub(crate) struct Plan {
     pub(crate) settings: Settings,
@@ -17,6 +18,7 @@ pub(crate) struct Plan {
     pub(crate) options_file: Option<PathBuf>,
     pub(crate) options_group: Option<String>,
     pub(crate) application_name: String,
+    pub(crate) uuids: Uuids,
     /// The first round trip of every connection: one SET.
     pub(crate) set_up: String,
     /// The part of it that is about the character set.
@@ -83,6 +85,7 @@ impl Plan {
             database: database(settings)?,
             options_file: settings.get_option("read_default_file").map(PathBuf::from),
             options_group: settings.get_option("read_default_group").map(str::to_owned),
+            uuids: Uuids::read(settings)?,
             application_name: application_name(settings.get_application_name(), alias),
             set_up: set_up(settings, &names)?,
             names,
@@ -239,6 +242,7 @@ mod tests {
             ("mysql://h/app?time_zone=x'", "time_zone"),
             ("mysql:///app?host=a/b", "host"),
             ("mysql://h/app?options.socket=", "options.socket"),
+            ("mysql://h/app?options.uuid=hex", "options.uuid"),
             ("mysql://h/app?tls_ca_file=/nowhere/ca.pem", "tls_ca_file"),
         ] {
             let error = plan(url).err().unwrap_or_else(|| panic!("{url}"));

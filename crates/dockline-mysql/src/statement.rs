@@ -8,6 +8,7 @@ use dockline_core::{Error, ErrorKind, Result, Value};
 use mysql::Column;
 
 use crate::kinds::Kinds;
+use crate::uuids::Uuids;
 use crate::value;
 
 /// What a connection keeps for the text of a statement.
@@ -104,13 +105,13 @@ impl Template {
     }
 
     /// The statement with its parameters, of which there are as many.
-    pub(crate) fn fill(&self, values: &[Value]) -> Result<String> {
+    pub(crate) fn fill(&self, values: &[Value], uuids: Uuids) -> Result<String> {
         let length: usize = self.pieces.iter().map(String::len).sum();
         let mut sql =
             String::with_capacity(length + values.iter().map(|value| value::size(value) * 2 + 16).sum::<usize>());
         for (at, piece) in self.pieces.iter().enumerate() {
             if let Some(value) = at.checked_sub(1).and_then(|at| values.get(at)) {
-                value::literal(&mut sql, at - 1, value)?;
+                value::literal(&mut sql, at - 1, value, uuids)?;
             }
             sql.push_str(piece);
         }
@@ -137,7 +138,7 @@ mod tests {
     const DIALECT: Dialect = Dialect::MARIADB.with_version(101_119);
 
     fn filled(sql: &str, values: &[Value]) -> Result<String> {
-        Template::new(sql, values.len(), &Outline::of(sql, DIALECT), DIALECT)?.fill(values)
+        Template::new(sql, values.len(), &Outline::of(sql, DIALECT), DIALECT)?.fill(values, Uuids::AsTold)
     }
 
     #[test]

@@ -7,11 +7,16 @@ use mysql::Column;
 use mysql::Value as Wire;
 use mysql::consts::{ColumnFlags, ColumnType};
 
-/// The parameters of a prepared statement.
-pub(crate) fn params(values: &[Value]) -> Result<Vec<Wire>> {
+use crate::uuids::Uuids;
+
+/// The parameters of a prepared statement, of which the server says this.
+pub(crate) fn params(values: &[Value], uuids: Uuids, told: &[Column]) -> Result<Vec<Wire>> {
     let mut wire = Vec::with_capacity(values.len());
     for (at, value) in values.iter().enumerate() {
-        wire.push(param(at, value)?);
+        wire.push(match uuids.bytes(value, told.get(at)) {
+            Some(bytes) => Wire::Bytes(bytes.to_vec()),
+            None => param(at, value)?,
+        });
     }
     Ok(wire)
 }
@@ -119,9 +124,14 @@ fn length(at: usize, interval: Interval) -> Result<Wire> {
 }
 
 /// A parameter as a literal that says the same in every `sql_mode` and character set.
-pub(crate) fn literal(sql: &mut String, at: usize, value: &Value) -> Result<()> {
+pub(crate) fn literal(sql: &mut String, at: usize, value: &Value, uuids: Uuids) -> Result<()> {
     // A value beside a name or an operator must not become a part of it.
     sql.push(' ');
+    if let Some(bytes) = uuids.bytes(value, None) {
+        hex(sql, "_binary X'", &bytes);
+        sql.push(' ');
+        return Ok(());
+    }
     match value {
         Value::Text(text) => hex(sql, "_utf8mb4 X'", text.as_bytes()),
         Value::Bytes(bytes) => hex(sql, "_binary X'", bytes),
@@ -358,7 +368,7 @@ mod tests {
 
     fn written(value: &Value) -> String {
         let mut sql = String::new();
-        literal(&mut sql, 0, value).unwrap();
+        literal(&mut sql, 0, value, Uuids::AsTold).unwrap();
         sql.trim().to_owned()
     }
 
@@ -380,7 +390,7 @@ mod tests {
     #[test]
     fn what_is_no_number_is_refused_with_its_place() {
         for double in [f64::NAN, f64::INFINITY] {
-            let error = params(&[Value::Null, Value::Double(double)]).unwrap_err();
+            let error = params(&[Value::Null, Value::Double(double)], Uuids::AsTold, &[]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Data);
             assert!(error.message().starts_with("parameter 2:"), "{error}");
         }

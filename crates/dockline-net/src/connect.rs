@@ -50,12 +50,6 @@ impl Failure {
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::last(error)
-    }
-}
-
 /// The pauses between two attempts: the first, and the longest.
 const FIRST: Duration = Duration::from_millis(25);
 const LONGEST: Duration = Duration::from_millis(500);

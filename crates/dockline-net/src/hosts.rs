@@ -1,8 +1,11 @@
 //! Several hosts of one alias: which is tried when, and which is fit.
 
+use std::time::Instant;
+
 use dockline_core::{Error, ErrorKind, Fact, LoadBalanceHosts, Result, Settings, TargetSessionAttrs};
 
 use crate::deadline::Deadline;
+use crate::known::{Known, RECHECK};
 
 /// What a server is, as far as the choice among several goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,11 +39,22 @@ impl Role {
 }
 
 /// The hosts of one alias, each with its plan for connecting.
+///
+/// Who connects learns from those who connected before: a host that could not be reached, or was of another role, is tried after the
+/// others for ten seconds, and then by one caller first. It is the alias's knowledge, of all of its threads.
 #[derive(Debug)]
 pub struct Hosts<P> {
-    plans: Vec<(String, P)>,
+    hosts: Vec<One<P>>,
     wanted: TargetSessionAttrs,
     order: LoadBalanceHosts,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct One<P> {
+    name: String,
+    plan: P,
+    known: Known,
 }
 
 impl<P> Hosts<P> {
@@ -50,8 +64,10 @@ impl<P> Hosts<P> {
     ///
     /// Those of `plan`, and that the list of hosts is malformed.
     pub fn of(settings: &Settings, plan: impl Fn(&Settings) -> Result<(String, P)>) -> Result<Self> {
-        let plans = settings.one_per_host()?.iter().map(plan).collect::<Result<Vec<_>>>()?;
-        Ok(Self { plans, wanted: settings.get_target_session_attrs(), order: settings.get_load_balance_hosts() })
+        let one = |settings: &Settings| plan(settings).map(|(name, plan)| One { name, plan, known: Known::default() });
+        let hosts = settings.one_per_host()?.iter().map(one).collect::<Result<Vec<_>>>()?;
+        let (wanted, order) = (settings.get_target_session_attrs(), settings.get_load_balance_hosts());
+        Ok(Self { hosts, wanted, order, since: Instant::now() })
     }
 
     /// Connects to the first host that is fit, all within one deadline. `connect` connects to one, within the deadline that it is given;
@@ -68,46 +84,50 @@ impl<P> Hosts<P> {
         role: impl Fn(&mut S, Deadline) -> Result<Role>,
         close: impl Fn(S),
     ) -> Result<S> {
-        if let ([(_, only)], TargetSessionAttrs::Any) = (self.plans.as_slice(), self.wanted) {
-            return connect(only, deadline);
+        if let ([only], TargetSessionAttrs::Any) = (self.hosts.as_slice(), self.wanted) {
+            return connect(&only.plan, deadline);
         }
-        let mut order: Vec<usize> = (0..self.plans.len()).collect();
-        if self.order == LoadBalanceHosts::Random {
-            fastrand::shuffle(&mut order);
-        }
-        // Those that are standing by for a second look, as libpq goes round once more.
-        let second =
-            if self.wanted == TargetSessionAttrs::PreferStandby { Some(TargetSessionAttrs::Any) } else { None };
+        let ask = |host: &One<P>, wanted: TargetSessionAttrs, share: Deadline| {
+            let mut session = connect(&host.plan, share)?;
+            if wanted == TargetSessionAttrs::Any {
+                return Ok(Ok(session));
+            }
+            match role(&mut session, share) {
+                Ok(role) if role.fits(wanted) => Ok(Ok(session)),
+                Ok(role) => {
+                    close(session);
+                    Ok(Err(role))
+                }
+                Err(error) => {
+                    close(session);
+                    Err(error)
+                }
+            }
+        };
+        // As libpq, it goes round once more if a standby is only preferred. The first round need not ask who was none a moment ago.
+        let rounds: &[_] = match self.wanted {
+            TargetSessionAttrs::PreferStandby => &[TargetSessionAttrs::PreferStandby, TargetSessionAttrs::Any],
+            _ => &[self.wanted],
+        };
         let mut said = Vec::new();
-        let mut left = order.len() * (1 + usize::from(second.is_some()));
-        for wanted in [Some(self.wanted), second].into_iter().flatten() {
+        for (round, wanted) in rounds.iter().enumerate() {
+            let rounds_left = rounds.len() - round - 1;
             // What the first round said is said by the second again.
             said.clear();
-            for at in &order {
-                let (name, plan) = &self.plans[*at];
+            let (mut hosts, useless) = self.in_order(*wanted);
+            if rounds_left == 0 {
+                hosts.extend(useless);
+            }
+            let mut left = hosts.len() + rounds_left * self.hosts.len();
+            for host in hosts {
                 let Some(share) = deadline.share(left) else { break };
                 left -= 1;
-                let share = deadline.sooner(share);
-                let tried = connect(plan, share).and_then(|mut session| {
-                    if wanted == TargetSessionAttrs::Any {
-                        return Ok(Ok(session));
-                    }
-                    match role(&mut session, share) {
-                        Ok(role) if role.fits(wanted) => Ok(Ok(session)),
-                        Ok(role) => {
-                            close(session);
-                            Ok(Err(role))
-                        }
-                        Err(error) => {
-                            close(session);
-                            Err(error)
-                        }
-                    }
-                });
-                match tried {
+                let answer = ask(host, *wanted, deadline.sooner(share));
+                self.learn(host, *wanted, &answer);
+                match answer {
                     Ok(Ok(session)) => return Ok(session),
-                    Ok(Err(role)) => said.push((name.as_str(), Err(role))),
-                    Err(error) if may_differ_elsewhere(&error) => said.push((name.as_str(), Ok(error))),
+                    Ok(Err(role)) => said.push((host.name.as_str(), Err(role))),
+                    Err(error) if may_differ_elsewhere(&error) => said.push((host.name.as_str(), Ok(error))),
                     Err(error) => return Err(error),
                 }
             }
@@ -115,8 +135,45 @@ impl<P> Hosts<P> {
         Err(self.none(said, deadline))
     }
 
+    /// All hosts: those of which nothing bad is known, and the others.
+    fn in_order(&self, wanted: TargetSessionAttrs) -> (Vec<&One<P>>, Vec<&One<P>>) {
+        let mut all: Vec<&One<P>> = self.hosts.iter().collect();
+        if self.order == LoadBalanceHosts::Random {
+            fastrand::shuffle(&mut all);
+        }
+        let (now, role_matters) = (self.since.elapsed(), wanted != TargetSessionAttrs::Any);
+        all.into_iter().partition(|host| host.known.comes_first(now, role_matters))
+    }
+
+    fn learn<S>(&self, host: &One<P>, wanted: TargetSessionAttrs, answer: &Result<Result<S, Role>>) {
+        let (name, now) = (&host.name, self.since.elapsed());
+        match answer {
+            // A server that is full may have a place in a moment, and says so at once.
+            Err(error) if error.is_disconnect() && !error.is_exhausted() => {
+                if host.known.lost(now) && self.hosts.len() > 1 {
+                    let code = error.code().map(|code| format!(" ({code})")).unwrap_or_default();
+                    log::warn!(
+                        target: "dockline::connection",
+                        "host {name}: it cannot be reached{code}; for {RECHECK:?} it is tried after the other hosts of its alias"
+                    );
+                }
+            }
+            Err(_) => {}
+            Ok(found) => {
+                if host.known.reached() {
+                    log::info!(target: "dockline::connection", "host {name}: it can be reached again");
+                }
+                match found {
+                    Err(_) => host.known.unfit(now),
+                    Ok(_) if wanted != TargetSessionAttrs::Any => host.known.fits(),
+                    Ok(_) => {}
+                }
+            }
+        }
+    }
+
     fn none(&self, said: Vec<(&str, Result<Error, Role>)>, deadline: Deadline) -> Error {
-        let all: Vec<&str> = self.plans.iter().map(|(name, _)| name.as_str()).collect();
+        let all: Vec<&str> = self.hosts.iter().map(|host| host.name.as_str()).collect();
         let all = all.join(", ");
         let mut message = match self.wanted {
             TargetSessionAttrs::Any | TargetSessionAttrs::PreferStandby => {
@@ -171,11 +228,20 @@ mod tests {
 
     /// Plays hosts `a`, `b`, …: each is of a role, or gives an error.
     fn play(wanted: TargetSessionAttrs, hosts: &[Result<Role, Error>]) -> (Result<String>, Vec<String>, usize) {
-        let names: Vec<String> = (0..hosts.len()).map(|n| char::from(b'a' + n as u8).to_string()).collect();
-        let settings = Settings::new().host(names.join(",")).target_session_attrs(wanted);
-        let all =
-            Hosts::of(&settings, |one| Ok((one.get_host().unwrap().to_owned(), one.get_host().unwrap().to_owned())))
-                .unwrap();
+        let settings = Settings::new().host(names(hosts)).target_session_attrs(wanted);
+        play_with(&Hosts::of(&settings, plain).unwrap(), hosts)
+    }
+
+    fn names(hosts: &[Result<Role, Error>]) -> String {
+        (0..hosts.len()).map(|n| char::from(b'a' + n as u8).to_string()).collect::<Vec<_>>().join(",")
+    }
+
+    fn plain(one: &Settings) -> Result<(String, String)> {
+        let name = one.get_host().unwrap().to_owned();
+        Ok((name.clone(), name))
+    }
+
+    fn play_with(all: &Hosts<String>, hosts: &[Result<Role, Error>]) -> (Result<String>, Vec<String>, usize) {
         let (tried, closed) = (RefCell::new(Vec::new()), RefCell::new(0));
         let at = |name: &str| &hosts[usize::from(name.as_bytes()[0] - b'a')];
         let connect = |name: &String, deadline: Deadline| {
@@ -241,6 +307,44 @@ mod tests {
         let full = || Error::new(ErrorKind::Operational, "full").with_code("53300").with_fact(Fact::Exhausted);
         let (result, tried, _) = play(TargetSessionAttrs::Any, &[Err(full()), Ok(PRIMARY)]);
         assert_eq!((result.unwrap().as_str(), tried.len()), ("b", 2));
+    }
+
+    #[test]
+    fn who_comes_next_does_not_ask_what_was_of_no_use_a_moment_ago() {
+        use TargetSessionAttrs::{Any, PreferStandby, ReadWrite};
+        for (wanted, hosts, tried) in [
+            (Any, vec![Err(gone()), Ok(PRIMARY)], "abbb"),
+            (Any, vec![Ok(STANDBY), Err(gone())], "aaa"),
+            (ReadWrite, vec![Ok(STANDBY), Err(gone()), Ok(PRIMARY)], "abccc"),
+            // That there is no standby is known, too.
+            (PreferStandby, vec![Err(gone()), Ok(PRIMARY), Ok(FROZEN)], "abcbbb"),
+        ] {
+            let all = Hosts::of(&Settings::new().host(names(&hosts)).target_session_attrs(wanted), plain).unwrap();
+            let seen: String = (0..3).map(|_| play_with(&all, &hosts).1.concat()).collect();
+            assert_eq!(seen, tried, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn if_none_is_of_use_each_is_tried_again() {
+        let hosts = [Err(gone()), Err(gone())];
+        let all = Hosts::of(&Settings::new().host(names(&hosts)), plain).unwrap();
+        for _ in 0..3 {
+            let (result, tried, _) = play_with(&all, &hosts);
+            assert!(result.is_err());
+            assert_eq!(tried.len(), 2);
+        }
+        // One that comes back is found although all were lost.
+        assert_eq!(play_with(&all, &[Err(gone()), Ok(PRIMARY)]).0.unwrap(), "b");
+        assert_eq!(play_with(&all, &[Ok(PRIMARY), Ok(PRIMARY)]).0.unwrap(), "b", "and is known from then on");
+    }
+
+    #[test]
+    fn a_server_that_is_full_is_asked_again_the_next_time() {
+        let full = || Error::new(ErrorKind::Operational, "full").with_code("53300").with_fact(Fact::Exhausted);
+        let all = Hosts::of(&Settings::new().host("a,b"), plain).unwrap();
+        assert_eq!(play_with(&all, &[Err(full()), Ok(PRIMARY)]).0.unwrap(), "b");
+        assert_eq!(play_with(&all, &[Ok(PRIMARY), Ok(PRIMARY)]).0.unwrap(), "a");
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod gate;
 mod helper;
 mod hex;
 mod hosts;
+mod known;
 mod look;
 mod program;
 mod resolve;

@@ -123,7 +123,7 @@ fn over_socket(plan: &Plan, path: &Path, config: &Config, deadline: Deadline) ->
     use crate::decoy::Decoy;
 
     // The socket, and the two ends of the decoy.
-    descriptors_left(3).map_err(|error| cannot(plan, error))?;
+    descriptors_left(3).map_err(|error| Failure::last(cannot(plan, error)))?;
     let of_system = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::TimedOut => late(plan, deadline),
         _ => Failure::unreachable(cannot(plan, error::of_io(error))),
@@ -157,7 +157,7 @@ fn drive(
     deadline: Deadline,
 ) -> Result<Opened, Failure> {
     // A connection takes a socket and three more for its runtime.
-    let descriptors = || descriptors_left(4).map_err(|error| cannot(plan, error));
+    let descriptors = || descriptors_left(4).map_err(|error| Failure::last(cannot(plan, error)));
     descriptors()?;
     let stamp = plan.server.stamp();
     let mut config = config.clone();

@@ -98,7 +98,7 @@ fn is_binary(value: &Value, of: &Type) -> bool {
         Value::Bytes(bytes) => is_text(of) || *of == Type::BYTEA || (*of == Type::UUID && bytes.len() == 16),
         Value::Interval(_) => *of == Type::INTERVAL,
         #[cfg(feature = "uuid")]
-        Value::Uuid(_) => *of == Type::UUID,
+        Value::Uuid(_) => matches!(*of, Type::UUID | Type::BYTEA),
         #[cfg(feature = "chrono")]
         Value::Date(_) => *of == Type::DATE,
         #[cfg(feature = "chrono")]
@@ -245,6 +245,16 @@ mod tests {
         let array = Value::Array(vec![Value::Int(1), Value::Null, Value::Text("a b".into())]);
         assert_eq!(sent(&array, &Type::TEXT_ARRAY), Ok((false, br#"{"1",NULL,"a b"}"#.to_vec())));
         assert!(sent(&Value::List(vec![]), &Type::INT4).is_err());
+    }
+
+    #[cfg(feature = "uuid")]
+    #[test]
+    fn a_uuid_is_its_bytes_in_a_bytea() {
+        let id = dockline_core::FromValue::from_value(Value::Bytes(vec![7; 16])).unwrap();
+        for of in [Type::UUID, Type::BYTEA] {
+            assert_eq!(sent(&Value::Uuid(id), &of), Ok((true, vec![7; 16])));
+        }
+        assert_eq!(sent(&Value::Uuid(id), &Type::TEXT), Ok((false, id.to_string().into_bytes())));
     }
 
     #[test]

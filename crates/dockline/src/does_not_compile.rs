@@ -160,6 +160,37 @@ struct TaskWithAConnection;
 /// ```
 struct HookWithAConnection;
 
+/// In a function whose error takes many others, as that of `anyhow::Result`, nothing says which error a block has. `transaction` has
+/// Dockline's, and `atomic` takes the one that its closure names.
+///
+/// ```compile_fail,E0283
+/// # use dockline::Connection;
+/// # struct Anyhow;
+/// # impl<E: std::error::Error> From<E> for Anyhow { fn from(_: E) -> Self { Self } }
+/// fn sweep(db: &Connection) -> Result<u64, Anyhow> {
+///     let gone = db.atomic(|| Ok(db.execute("DELETE FROM job", ())?))?;
+///     Ok(gone)
+/// }
+/// ```
+///
+/// ```
+/// # use dockline::Connection;
+/// # struct Anyhow;
+/// # impl<E: std::error::Error> From<E> for Anyhow { fn from(_: E) -> Self { Self } }
+/// fn sweep(db: &Connection) -> Result<u64, Anyhow> {
+///     let gone = db.transaction(|| Ok(db.execute("DELETE FROM job", ())?))?;
+///     Ok(gone)
+/// }
+///
+/// fn sweep_and_parse(db: &Connection, text: &str) -> Result<u64, Anyhow> {
+///     db.atomic(|| -> Result<_, Anyhow> {
+///         let least: i64 = text.parse()?;
+///         Ok(db.execute("DELETE FROM job WHERE id < ?", (least,))?)
+///     })
+/// }
+/// ```
+struct BlockWithoutATypeOfError;
+
 /// Bytes are one parameter, and no list of parameters.
 ///
 /// ```compile_fail,E0277

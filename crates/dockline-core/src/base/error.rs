@@ -104,18 +104,25 @@ pub enum Fact {
 
 /// The constraint that a statement violated.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Constraint {
-    /// Which kind of constraint it is.
-    pub kind: ConstraintKind,
-    /// Its name, or that of its column, as far as the server tells.
-    pub name: Option<String>,
+    kind: ConstraintKind,
+    name: Option<String>,
 }
 
 impl Constraint {
-    /// A constraint, as a backend reports it.
+    /// Makes a constraint, as a backend reports it.
     pub fn new(kind: ConstraintKind, name: Option<String>) -> Self {
         Self { kind, name }
+    }
+
+    /// Returns which kind of constraint it is.
+    pub fn kind(&self) -> ConstraintKind {
+        self.kind
+    }
+
+    /// Returns its name, or that of its column, as far as the server tells.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 }
 

@@ -123,5 +123,34 @@ tuples! {
 #[macro_export]
 macro_rules! params {
     () => { <[$crate::Value; 0]>::default() };
-    ($($value:expr),+ $(,)?) => { [$($crate::ToValue::to_value(&$value)),+] };
+    ($($value:expr),+ $(,)?) => {{
+        use $crate::element::Parameter as _;
+        [$($crate::element::call!(to_parameter $value)),+]
+    }};
+}
+
+/// What [`params!`](crate::params) and [`named!`](crate::named) call, in a way that lets a compile error point at the element.
+#[doc(hidden)]
+pub mod element {
+    pub use dockline_macros::call;
+
+    use crate::base::value::{ToValue, Value};
+
+    /// Every type, so that the error is of the bound alone.
+    pub trait Parameter {
+        /// The value.
+        fn to_parameter(&self) -> Value
+        where
+            Self: ToValue;
+    }
+
+    impl<T: ?Sized> Parameter for T {
+        #[inline]
+        fn to_parameter(&self) -> Value
+        where
+            Self: ToValue,
+        {
+            self.to_value()
+        }
+    }
 }

@@ -10,6 +10,7 @@ use crate::error::{Phase, too_large};
 use crate::receive::{Received, receive};
 use crate::statement::{Form, Prepared};
 use crate::tracking::changes_meaning;
+use crate::uuids::explain;
 use crate::value;
 
 /// The server's, or the driver's, answer to a statement that was sent.
@@ -46,7 +47,8 @@ impl MysqlSession {
                 }
                 Err(Failed { error, .. }) => {
                     self.ran.note(&prepared.outline);
-                    return Err(self.refused(error, &prepared));
+                    let error = self.refused(error, &prepared);
+                    return Err(explain(error, params, self.plan.uuids));
                 }
             }
         }
@@ -81,7 +83,8 @@ impl MysqlSession {
         let later = |error| Failed { error, stale: false };
         Ok(match &prepared.form {
             Form::Binary(statement) => {
-                let values = value::params(params)?;
+                let uuids = self.plan.uuids.on(self.mariadb, self.conn.server_version());
+                let values = value::params(params, uuids, statement.params())?;
                 fits(sql.len() + params.iter().map(value::size).sum::<usize>(), self.max_packet)?;
                 match self.conn.exec_iter(statement, Params::Positional(values)) {
                     Ok(result) => receive(result, prepared, sink, wire, leaves, at_utc).map_err(later),
@@ -92,7 +95,7 @@ impl MysqlSession {
                 }
             }
             Form::Text(template) => {
-                let text = template.fill(params)?;
+                let text = template.fill(params, self.plan.uuids)?;
                 fits(text.len(), self.max_packet)?;
                 let result = self.conn.query_iter(text).map_err(later);
                 result.and_then(|result| receive(result, prepared, sink, wire, leaves, at_utc).map_err(later))

@@ -1,5 +1,7 @@
 //! One statement for many rows of parameters.
 
+use std::convert::identity;
+
 use dockline_core::backend::ParamRows;
 use dockline_core::batch::{Batch, Many};
 use dockline_core::{Result, Value};
@@ -17,7 +19,7 @@ impl PostgresSession {
         // What stands behind the row can mean another thing for several: a row can be updated once in a statement.
         let batch = Batch::of(sql, dialect).filter(|batch| batch.tail().trim_matches([' ', '\n', ';']).is_empty());
         let many = Many { sql, dialect, batch, commits_each: !self.has_work(), most_bytes: MOST_BYTES, size };
-        self.beginning(|session| {
+        self.beginning(identity, |session| {
             many.run(rows, &mut |sql, params| session.statement(sql, params, Self::execute_prepared))
         })
     }

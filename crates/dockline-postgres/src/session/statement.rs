@@ -21,10 +21,10 @@ struct Failure {
     is_stale: bool,
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self { error, is_stale: false }
-    }
+/// It would be the same if it was prepared anew. (No `From`: the compiler would name this type to programs whose closures have no type of
+/// error.)
+fn fresh(error: Error) -> Failure {
+    Failure { error, is_stale: false }
 }
 
 impl PostgresSession {
@@ -38,11 +38,11 @@ impl PostgresSession {
     ) -> Result<R> {
         let started = self.plan.statement_timeout.map(|limit| (limit, Instant::now()));
         let begins = self.begin_is_due();
-        let mut result = self.beginning(|session| session.attempt(sql, params, &mut call));
+        let mut result = self.beginning(fresh, |session| session.attempt(sql, params, &mut call));
         // In a transaction that has failed nothing runs any more. One that this statement has begun holds nothing else.
         if matches!(&result, Err(failure) if failure.is_stale && (begins || self.status() == Status::Idle)) {
             self.roll_back_open()?;
-            result = self.beginning(|session| session.attempt(sql, params, &mut call));
+            result = self.beginning(fresh, |session| session.attempt(sql, params, &mut call));
         }
         let result = result
             .map_err(|Failure { error, is_stale }| Failure { error: placed(error, sql, self.dialect()), is_stale });
@@ -72,7 +72,7 @@ impl PostgresSession {
             Err(error) => {
                 // What is wrong with the statement says more than what may be wrong with the savepoint.
                 let _ = self.release_what_is_left(prefixes);
-                return Err(error.into());
+                return Err(fresh(error));
             }
         };
         let failed_before = self.status() == Status::Failed;
@@ -90,7 +90,7 @@ impl PostgresSession {
             Ok(value) => {
                 // Also where another transaction follows at once (AND CHAIN).
                 self.committed |= outline.transaction().is_some_and(TransactionChange::commits);
-                if failed_before && commits { Err(rolled_back().into()) } else { Ok(value) }
+                if failed_before && commits { Err(fresh(rolled_back())) } else { Ok(value) }
             }
             Err(error) => {
                 if self.broken && commits {

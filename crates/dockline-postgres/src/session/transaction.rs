@@ -40,9 +40,10 @@ impl PostgresSession {
     }
 
     /// Runs `work`, whose first statement begins the transaction that is due, in the same round trip. It is begun also if all of
-    /// `work` was refused before it was sent: as psycopg, which begins before it looks at a statement.
-    pub(super) fn beginning<R, E: From<Error>>(
+    /// `work` was refused before it was sent: as psycopg, which begins before it looks at a statement. `failed` makes the error of a BEGIN.
+    pub(super) fn beginning<R, E>(
         &mut self,
+        failed: impl FnOnce(Error) -> E,
         work: impl FnOnce(&mut Self) -> Result<R, E>,
     ) -> Result<R, E> {
         if !self.begin_is_due() {
@@ -51,7 +52,7 @@ impl PostgresSession {
         let before = self.watch.prefixes();
         let result = work(self);
         if result.is_err() && !self.broken && self.watch.prefixes() == before {
-            self.begin_now()?;
+            self.begin_now().map_err(failed)?;
         }
         result
     }

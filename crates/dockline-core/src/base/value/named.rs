@@ -59,7 +59,9 @@ impl<T: NamedParams> Params for &T {
 /// in a statement with `?` is taken for a name.
 #[macro_export]
 macro_rules! named {
-    ($($name:ident : $value:expr),* $(,)?) => {
-        [$($crate::Value::named(::core::stringify!($name), $crate::ToValue::to_value(&$value))),*]
-    };
+    () => { <[$crate::Value; 0]>::default() };
+    ($($name:ident : $value:expr),+ $(,)?) => {{
+        use $crate::element::Parameter as _;
+        [$($crate::Value::named(::core::stringify!($name), $crate::element::call!(to_parameter $value))),+]
+    }};
 }

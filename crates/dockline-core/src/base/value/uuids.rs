@@ -2,10 +2,10 @@
 
 use super::{FromValue, ToValue, Value, ValueError};
 
-/// Writes a `Uuid` as its sixteen bytes: into `BINARY(16)` of MySQL, into a BLOB, and into PostgreSQL's and MariaDB's `uuid`.
+/// Writes a `Uuid` as its sixteen bytes: into `BINARY(16)` of MySQL and MariaDB, into a BLOB, and into PostgreSQL's `uuid` and `bytea`.
 ///
-/// A bare `Uuid` is written as text on databases that have no type for it. Reading needs no wrapper: `Uuid` takes
-/// either form.
+/// A bare `Uuid` is written as text where nobody knows that its column has bytes: on SQLite, on MariaDB, and on MySQL without prepared
+/// statements. Reading needs no wrapper: `Uuid` takes either form.
 ///
 /// ```
 /// use dockline_core::{Binary, Value, params};
