@@ -22,6 +22,15 @@ pub struct Connections {
 impl Connections {
     /// Makes the registry of a configuration. Opens nothing.
     ///
+    /// ```
+    /// use dockline::{Connections, Databases, Settings};
+    ///
+    /// let connections = Connections::new(Databases::new().with("default", Settings::from_url("sqlite::memory:")?))?;
+    /// let one: i64 = connections.get("default")?.query_value("SELECT 1", ())?;
+    /// assert_eq!(one, 1);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured), naming the alias and the setting, where the
@@ -32,12 +41,30 @@ impl Connections {
 
     /// Makes a registry whose configuration is loaded by the first call that needs it: see
     /// [`RegistryBuilder::build_lazily`].
+    ///
+    /// ```
+    /// use dockline::{Connections, Databases};
+    ///
+    /// let connections = Connections::lazy(Databases::from_env); // the first get reads the environment
+    /// # drop(connections);
+    /// ```
     pub fn lazy(load: impl Fn() -> Result<Databases> + Send + Sync + 'static) -> Self {
         Self::from(Self::builder().build_lazily(load))
     }
 
     /// Begins a registry that has the engines that are built in, to add others to; what it builds becomes a
     /// `Connections` by [`From`].
+    ///
+    /// ```
+    /// use dockline::{Connections, Databases, Settings, TaskPolicy};
+    ///
+    /// let registry = Connections::builder()
+    ///     .task_policy(TaskPolicy::CloseAll)
+    ///     .build(Databases::new().with("default", Settings::from_url("sqlite::memory:")?))?;
+    /// let connections = Connections::from(registry);
+    /// # drop(connections);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn builder() -> RegistryBuilder {
         let builder = Registry::builder();
         #[cfg(feature = "sqlite")]

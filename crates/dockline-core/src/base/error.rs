@@ -20,7 +20,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// a `main` prints that returns an error: the same, the kind, the facts and the causes; `{:#?}` prints the fields.
 ///
 /// ```
-/// use dockline_core::{Error, ErrorKind};
+/// use dockline::{Error, ErrorKind};
 ///
 /// let error = Error::new(ErrorKind::Operational, "server has gone away").with_code("2006");
 /// assert_eq!(error.to_string(), "server has gone away (2006)");

@@ -9,7 +9,7 @@ use crate::base::value::{Element, ToValue, Value};
 /// no list of parameters: `(bytes,)`.
 ///
 /// ```
-/// # use dockline_core::{Connection, Result, params};
+/// # use dockline::{Connection, Result, params};
 /// # fn run(db: &Connection, ids: &[i64]) -> Result<()> {
 /// db.execute("INSERT INTO job (id, name) VALUES (?, ?)", (1, "resize"))?;
 /// db.execute("INSERT INTO job (id, name) VALUES (?, ?)", params![2, "crop"])?;
@@ -114,7 +114,7 @@ tuples! {
 /// The expressions are borrowed, so what they name can be used again afterwards.
 ///
 /// ```
-/// use dockline_core::{Value, params};
+/// use dockline::{Value, params};
 ///
 /// let name = String::from("resize");
 /// assert_eq!(params![name, 3], [Value::Text(name.clone()), Value::Int(3)]);

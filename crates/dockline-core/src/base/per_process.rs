@@ -11,7 +11,7 @@ use crate::base::process::{Process, process};
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering};
-/// use dockline_core::backend::PerProcess;
+/// use dockline::backend::PerProcess;
 ///
 /// static OPENED: PerProcess<AtomicU32> = PerProcess::new();
 /// OPENED.get().value.fetch_add(1, Ordering::Relaxed);

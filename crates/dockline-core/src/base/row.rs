@@ -10,13 +10,13 @@ use crate::base::value::{FromValue, FromValueRef, Value, ValueError};
 /// One row of a result. It owns its values, and may go to another thread.
 ///
 /// ```
-/// # use dockline_core::{Row, Value};
+/// # use dockline::{Row, Value};
 /// # let row = Row::new(["id", "name"], vec![Value::Int(7), Value::Text("resize".into())]);
 /// let id: i64 = row.get("id")?;
 /// let name: String = row.get(1)?;
 /// let (same_id, _): (i64, String) = row.decode()?;
 /// # assert_eq!((id, name.as_str(), same_id), (7, "resize", 7));
-/// # Ok::<_, dockline_core::Error>(())
+/// # Ok::<_, dockline::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Row {
@@ -35,6 +35,15 @@ pub(crate) struct Heading {
 impl Row {
     /// Makes a row by hand, for tests of an implementation of [`FromRow`].
     ///
+    /// ```
+    /// use dockline::{FromRow, Row, Value};
+    ///
+    /// let row = Row::new(["id", "name"], vec![Value::Int(7), Value::Text("resize".into())]);
+    /// let (id, name) = <(i64, String)>::from_row(row)?;
+    /// assert_eq!((id, name.as_str()), (7, "resize"));
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Panics
     ///
     /// Where the number of columns is not that of the values.
@@ -51,6 +60,17 @@ impl Row {
     /// Reads a column, by its index (from 0) or by its name (letter case decides only between names that differ in
     /// nothing else). `&str` and `&[u8]` are borrowed from the row.
     ///
+    /// ```
+    /// use dockline::{Row, Value};
+    ///
+    /// let row = Row::new(["id", "name"], vec![Value::Int(7), Value::Text("resize".into())]);
+    /// let id: i64 = row.get("id")?;
+    /// let name: &str = row.get(1)?; // borrowed
+    /// assert_eq!((id, name), (7, "resize"));
+    /// assert!(row.get::<i64, _>("name").is_err()); // names the column
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Data`](ErrorKind::Data), naming the column, if the value cannot be read as `T` without loss: null into a
@@ -63,6 +83,16 @@ impl Row {
 
     /// Reads a column as [`get`](Row::get) does, and leaves null in its place: large text and bytes are not copied.
     ///
+    /// ```
+    /// use dockline::{Row, Value};
+    ///
+    /// let mut row = Row::new(["id", "name"], vec![Value::Int(7), Value::Text("resize".into())]);
+    /// let name: String = row.take("name")?; // moved, not copied
+    /// assert_eq!(name, "resize");
+    /// assert_eq!(row.values()[1], Value::Null);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`get`](Row::get).
@@ -74,6 +104,14 @@ impl Row {
 
     /// The value of a column, as the backend gave it.
     ///
+    /// ```
+    /// use dockline::{Row, Value};
+    ///
+    /// let row = Row::new(["id", "name"], vec![Value::Int(7), Value::Text("resize".into())]);
+    /// assert_eq!(row.value("id")?, &Value::Int(7));
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Programming`](ErrorKind::Programming) where there is no such column.
@@ -83,6 +121,15 @@ impl Row {
 
     /// Reads the whole row as a type of yours, or as a tuple.
     ///
+    /// ```
+    /// use dockline::{Row, Value};
+    ///
+    /// let row = Row::new(["id", "name"], vec![Value::Int(7), Value::Text("resize".into())]);
+    /// let (id, name): (i64, String) = row.decode()?;
+    /// assert_eq!((id, name.as_str()), (7, "resize"));
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As the type's [`FromRow`].
@@ -91,26 +138,61 @@ impl Row {
     }
 
     /// The names of the columns.
+    ///
+    /// ```
+    /// use dockline::{Row, Value};
+    ///
+    /// let row = Row::new(["id", "name"], vec![Value::Int(7), Value::Text("resize".into())]);
+    /// assert_eq!(row.columns(), ["id", "name"]);
+    /// ```
     pub fn columns(&self) -> &[String] {
         &self.heading.columns
     }
 
     /// The values.
+    ///
+    /// ```
+    /// use dockline::{Row, Value};
+    ///
+    /// let row = Row::new(["id", "name"], vec![Value::Int(7), Value::Text("resize".into())]);
+    /// assert_eq!(row.values()[0], Value::Int(7));
+    /// ```
     pub fn values(&self) -> &[Value] {
         &self.values
     }
 
     /// The values, out of the row.
+    ///
+    /// ```
+    /// use dockline::{Row, Value};
+    ///
+    /// let row = Row::new(["id", "name"], vec![Value::Int(7), Value::Text("resize".into())]);
+    /// assert_eq!(row.into_values(), [Value::Int(7), Value::Text("resize".into())]);
+    /// ```
     pub fn into_values(mut self) -> Vec<Value> {
         std::mem::take(&mut self.values)
     }
 
     /// The number of columns.
+    ///
+    /// ```
+    /// use dockline::{Row, Value};
+    ///
+    /// let row = Row::new(["id", "name"], vec![Value::Int(7), Value::Text("resize".into())]);
+    /// assert_eq!(row.len(), 2);
+    /// ```
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
     /// Whether the row has no columns.
+    ///
+    /// ```
+    /// use dockline::{Row, Value};
+    ///
+    /// let row = Row::new(["id", "name"], vec![Value::Int(7), Value::Text("resize".into())]);
+    /// assert!(!row.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
@@ -216,7 +298,7 @@ impl<T: RowIndex + ?Sized> RowIndex for &T {
 /// Tuples of up to sixteen columns are. A struct derives it (feature `derive` of the crate `dockline`), or does it by hand:
 ///
 /// ```
-/// use dockline_core::{FromRow, Result, Row, Value};
+/// use dockline::{FromRow, Result, Row, Value};
 ///
 /// struct Job { id: i64, name: String }
 ///
@@ -229,7 +311,7 @@ impl<T: RowIndex + ?Sized> RowIndex for &T {
 /// let row = Row::new(["id", "name"], vec![Value::Int(7), Value::Text("resize".into())]);
 /// let job: Job = row.decode()?;
 /// assert_eq!((job.id, job.name.as_str()), (7, "resize"));
-/// # Ok::<_, dockline_core::Error>(())
+/// # Ok::<_, dockline::Error>(())
 /// ```
 #[diagnostic::on_unimplemented(
     message = "a row cannot be read as `{Self}`",

@@ -10,8 +10,8 @@ pub use many::Many;
 /// An `INSERT … VALUES (…)` whose placeholders all stand in its one row of values.
 ///
 /// ```
-/// use dockline_core::batch::Batch;
-/// use dockline_core::statement::Dialect;
+/// use dockline::batch::Batch;
+/// use dockline::statement::Dialect;
 ///
 /// let batch = Batch::of("INSERT INTO t (a, b) VALUES (?, lower(?))", Dialect::MYSQL).unwrap();
 /// assert_eq!(batch.rows(2), "INSERT INTO t (a, b) VALUES (?, lower(?)), (?, lower(?))");

@@ -14,12 +14,12 @@ use crate::config::statement::{Dialect, Token, TokenKind, Tokens, is_name_byte};
 /// Nothing is copied where nothing changes.
 ///
 /// ```
-/// use dockline_core::placeholder::translate;
-/// use dockline_core::statement::Dialect;
+/// use dockline::placeholder::translate;
+/// use dockline::statement::Dialect;
 ///
 /// let sql = translate("SELECT '?', a ?? b WHERE c = ? -- ?", 1, Dialect::POSTGRES)?;
 /// assert_eq!(sql, "SELECT '?', a ? b WHERE c = $1 -- ?");
-/// # Ok::<_, dockline_core::Error>(())
+/// # Ok::<_, dockline::Error>(())
 /// ```
 ///
 /// # Errors
@@ -68,8 +68,8 @@ pub fn translate(sql: &str, parameters: usize, dialect: Dialect) -> Result<Cow<'
 /// Finds in the caller's statement what a server has found at `position` of its translation, both in characters, counted from 1.
 ///
 /// ```
-/// use dockline_core::placeholder::original_position;
-/// use dockline_core::statement::Dialect;
+/// use dockline::placeholder::original_position;
+/// use dockline::statement::Dialect;
 ///
 /// // The server was sent "SELECT $1 + $2 FRM t", and complains about FRM.
 /// assert_eq!(original_position("SELECT ? + ? FRM t", 16, Dialect::POSTGRES), 14);

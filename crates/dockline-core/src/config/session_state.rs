@@ -9,7 +9,7 @@ use std::fmt;
 /// that holds something, and names it in the error.
 ///
 /// ```
-/// use dockline_core::backend::{SessionState, StateKind};
+/// use dockline::backend::{SessionState, StateKind};
 ///
 /// let mut state = SessionState::default();
 /// state.hold(StateKind::Lock, "import");

@@ -31,14 +31,14 @@ use crate::base::error::{Error, ErrorKind, Result};
 ///
 /// ```
 /// use std::time::Duration;
-/// use dockline_core::Settings;
+/// use dockline::Settings;
 ///
 /// let settings = Settings::from_url("postgres://app:secret@db.example/app?conn_max_age=10m")?
 ///     .conn_health_checks(true);
 /// assert_eq!(settings.get_conn_max_age(), Some(Duration::from_secs(600)));
 /// assert_eq!(settings.get_host(), Some("db.example"));
 /// assert!(!format!("{settings:?}").contains("secret"));
-/// # Ok::<_, dockline_core::Error>(())
+/// # Ok::<_, dockline::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Settings {
@@ -216,7 +216,7 @@ settings! {
         /// A file that holds the password; it is read at every connect, and a line break at its end does not count.
         /// Goes before [`password`](Settings::password).
         password_file, get_password_file;
-        /// The time zone of every new connection (Django's `TIME_ZONE`). Default: the server's. Servers only.
+        /// The time zone of every new connection (Django's `TIME_ZONE`). Default: UTC; `server` leaves it to the server. Servers only.
         time_zone, get_time_zone;
         /// What the server lists as the client's name. Default: the program and the alias. Servers only.
         application_name, get_application_name;

@@ -16,8 +16,8 @@
 //! | [`split`], [`Piece`] | the statements of a script |
 //!
 //! ```
-//! use dockline_core::backend::StateKind;
-//! use dockline_core::statement::{Dialect, Outline, StateChange, TransactionChange};
+//! use dockline::backend::StateKind;
+//! use dockline::statement::{Dialect, Outline, StateChange, TransactionChange};
 //!
 //! let begin = Outline::of("-- pay\nBEGIN", Dialect::POSTGRES);
 //! assert_eq!(begin.transaction(), Some(&TransactionChange::Begin));

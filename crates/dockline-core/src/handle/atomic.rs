@@ -17,7 +17,7 @@ use crate::slot::standing::Exit;
 /// How an atomic block is entered (the arguments of Django's `atomic`).
 ///
 /// ```
-/// use dockline_core::{Atomic, IsolationLevel};
+/// use dockline::{Atomic, IsolationLevel};
 ///
 /// let report = Atomic::new().durable(true).isolation_level(IsolationLevel::RepeatableRead).read_only(true);
 /// # let _ = report;
@@ -32,12 +32,32 @@ pub struct Atomic {
 
 impl Atomic {
     /// A block with a savepoint where it is nested, and not durable.
+    ///
+    /// ```
+    /// use dockline::Atomic;
+    ///
+    /// let options = Atomic::new().durable(true).read_only(true);
+    /// # let _ = options;
+    /// ```
     pub fn new() -> Self {
         Self { savepoint: true, durable: false, options: TransactionOptions::default() }
     }
 
     /// Whether a block inside another makes a savepoint. Default: true. Without one it costs nothing, and where it is left
     /// by an error, the blocks around it can only be rolled back, up to the next that has a savepoint.
+    ///
+    /// ```
+    /// use dockline::Atomic;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// db.transaction(|| {
+    ///     // No savepoint: it costs nothing. If it fails, the block around it is rolled back, too.
+    ///     db.atomic_with(Atomic::new().savepoint(false), || db.execute("INSERT INTO job (name) VALUES (?)", ("resize",)))
+    /// })?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn savepoint(mut self, savepoint: bool) -> Self {
         self.savepoint = savepoint;
         self
@@ -46,6 +66,20 @@ impl Atomic {
     /// Whether the block has to be the outermost one, so that its work is committed when it ends. Default: false. A durable
     /// block inside another is an error ([`Error::is_nested_durable`]); inside that of a test
     /// ([`testing`](crate::testing)) it is taken for a nested one.
+    ///
+    /// ```
+    /// use dockline::Atomic;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// db.transaction(|| {
+    ///     let nested = db.atomic_with(Atomic::new().durable(true), || db.execute("DELETE FROM job", ()));
+    ///     assert!(nested.unwrap_err().is_nested_durable()); // its end would be no commit
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn durable(mut self, durable: bool) -> Self {
         self.durable = durable;
         self
@@ -54,6 +88,17 @@ impl Atomic {
     /// The isolation level of the transaction. Default: that of the connection
     /// ([`Settings::isolation_level`](crate::Settings::isolation_level)). Only the outermost block can have it. SQLite has
     /// serializable alone.
+    ///
+    /// ```
+    /// use dockline::{Atomic, IsolationLevel};
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// let serializable = Atomic::new().isolation_level(IsolationLevel::Serializable);
+    /// db.atomic_with(serializable, || db.execute("INSERT INTO job (name) VALUES (?)", ("resize",)))?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn isolation_level(mut self, level: IsolationLevel) -> Self {
         self.options.isolation_level = Some(level);
         self
@@ -61,6 +106,17 @@ impl Atomic {
 
     /// Whether the transaction takes no writes. Default: what the server's default is. Only the outermost block can have
     /// it. On SQLite such a block waits for no writer, and no writer waits for it.
+    ///
+    /// ```
+    /// use dockline::Atomic;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// let refused = db.atomic_with(Atomic::new().read_only(true), || db.execute("DELETE FROM job", ()));
+    /// assert!(refused.unwrap_err().is_read_only());
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.options.read_only = Some(read_only);
         self
@@ -79,7 +135,7 @@ impl Connection {
     /// passes either on. Inside another block it is a savepoint: its work is undone alone where it fails.
     ///
     /// ```
-    /// # use dockline_core::{Connection, Error, params};
+    /// # use dockline::{Connection, Error, params};
     /// fn transfer(db: &Connection, from: i64, to: i64, amount: i64) -> Result<(), Error> {
     ///     db.atomic(|| {
     ///         db.execute("UPDATE account SET balance = balance - ? WHERE id = ?", params![amount, from])?;
@@ -114,7 +170,7 @@ impl Connection {
     /// Either use this, or say it: `db.atomic(|| -> anyhow::Result<_> { … })?`, which takes other errors as well.
     ///
     /// ```
-    /// # use dockline_core::Connection;
+    /// # use dockline::Connection;
     /// fn count(db: &Connection) -> Result<i64, Box<dyn std::error::Error>> {
     ///     let jobs = db.transaction(|| {
     ///         db.execute("DELETE FROM job WHERE done = 1", ())?;
@@ -133,6 +189,17 @@ impl Connection {
     }
 
     /// As [`atomic`](Connection::atomic), with options.
+    ///
+    /// ```
+    /// use dockline::Atomic;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// let names: Vec<(String,)> = db.atomic_with(Atomic::new().read_only(true), || db.query_as("SELECT name FROM job", ()))?;
+    /// assert!(names.is_empty());
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -157,7 +224,7 @@ impl Connection {
     /// [`commit`](AtomicBlock::commit), it rolls back.
     ///
     /// ```
-    /// # use dockline_core::{Atomic, Connection, Result};
+    /// # use dockline::{Atomic, Connection, Result};
     /// # fn run(db: &Connection) -> Result<()> {
     /// let block = db.begin_atomic(Atomic::new())?;
     /// db.execute("DELETE FROM job WHERE done = 1", ())?; // an error here returns, and rolls back
@@ -174,11 +241,32 @@ impl Connection {
     }
 
     /// Whether an atomic block is open.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// assert!(!db.in_atomic_block());
+    /// db.transaction(|| {
+    ///     assert!(db.in_atomic_block());
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn in_atomic_block(&self) -> bool {
         self.slot().transaction.in_atomic_block()
     }
 
     /// Whether the innermost block is marked for rollback (Django's `get_rollback`).
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// db.transaction(|| {
+    ///     assert!(!db.get_rollback()?);
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -193,6 +281,18 @@ impl Connection {
     ///
     /// Clear it only after rolling back to a savepoint where all is well. Work that is lost stays lost: the end of the
     /// outermost block says so whatever the mark.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// db.transaction(|| {
+    ///     db.execute("INSERT INTO job (name) VALUES (?)", ("only tried",))?;
+    ///     db.set_rollback(true) // no error, and nothing stays
+    /// })?;
+    /// assert_eq!(db.query_value::<i64>("SELECT count(*) FROM job", ())?, 0);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -233,6 +333,19 @@ impl AtomicBlock {
 
     /// Ends the block: commits, or releases its savepoint; rolls back where it is marked for that.
     ///
+    /// ```
+    /// use dockline::Atomic;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// let block = db.begin_atomic(Atomic::new())?;
+    /// db.execute("INSERT INTO job (name) VALUES (?)", ("resize",))?;
+    /// block.commit()?;
+    /// assert_eq!(db.query_value::<i64>("SELECT count(*) FROM job", ())?, 1);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of the database, of hooks, and of work that is lost: see [`Connection::atomic`].
@@ -243,6 +356,19 @@ impl AtomicBlock {
     /// Rolls the block back, as an error that leaves it does.
     ///
     /// Where the connection is lost, the work is gone all the same, and that is no error.
+    ///
+    /// ```
+    /// use dockline::Atomic;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// let block = db.begin_atomic(Atomic::new())?;
+    /// db.execute("INSERT INTO job (name) VALUES (?)", ("resize",))?;
+    /// block.rollback()?;
+    /// assert_eq!(db.query_value::<i64>("SELECT count(*) FROM job", ())?, 0);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -26,6 +26,18 @@ impl Canceller {
     /// False where no statement runs (connecting is none), or the backend cannot cancel. Where one ends and the next begins at this very
     /// moment, it can be the next that is cancelled.
     ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// let canceller = db.canceller();
+    /// let limit = std::thread::spawn(move || {
+    ///     // After a while, or when somebody asks for it:
+    ///     canceller.cancel()
+    /// });
+    /// # limit.join().unwrap()?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Where the server cannot be asked.

@@ -71,16 +71,39 @@ impl Connection {
     }
 
     /// The alias.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// assert_eq!(db.alias(), "default");
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn alias(&self) -> &str {
         self.slot.alias()
     }
 
     /// The kind of database, in Django's words: `sqlite`, `mysql`, `postgresql`.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// assert_eq!(db.vendor(), "sqlite");
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn vendor(&self) -> &str {
         self.slot.vendor()
     }
 
     /// Opens a physical connection where none is. It does not ask whether one that is open still works.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// assert!(!db.is_connected()); // looking it up opened nothing
+    /// db.ensure_connection()?;
+    /// assert!(db.is_connected());
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -91,12 +114,29 @@ impl Connection {
     }
 
     /// Whether a physical connection is open, as far as this side knows.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// assert!(!db.is_connected());
+    /// db.query("SELECT 1", ())?; // the first statement connects
+    /// assert!(db.is_connected());
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn is_connected(&self) -> bool {
         self.slot.notice_fork();
         self.slot.serial().is_some()
     }
 
     /// Asks the server what it is, and what its limits are: a round trip or two. It opens a connection where none is.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// let info = db.server_info()?;
+    /// println!("{} {}, {:?} connections left", info.product, info.version, info.connections_left);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -107,24 +147,60 @@ impl Connection {
 
     /// Whether a physical connection is open and answers: a round trip, where the backend has one. False where none is
     /// open, except on SQLite, which as in Django is always usable.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// db.ensure_connection()?;
+    /// assert!(db.is_usable());
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn is_usable(&self) -> bool {
         self.slot.is_usable()
     }
 
     /// Closes the physical connection; what was open on it is rolled back. In the middle of a statement, it is closed
     /// when that is over.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// db.ensure_connection()?;
+    /// db.close();
+    /// assert!(!db.is_connected());
+    /// db.query("SELECT 1", ())?; // on a new one
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn close(&self) {
         self.slot.close(CloseReason::Asked);
     }
 
     /// Closes the physical connection where it is due: what
     /// [`close_old_connections`](crate::Registry::close_old_connections) does for each.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// db.ensure_connection()?;
+    /// db.close_if_unusable_or_obsolete();
+    /// assert!(db.is_connected()); // young, and well
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn close_if_unusable_or_obsolete(&self) {
         self.slot.close_if_unusable_or_obsolete(&Now::default(), self.slot.depth() > 0);
     }
 
     /// Runs a closure with this connection open, and closes it after that where it opened it (Django's
     /// `temporary_connection`): for what runs outside requests and tasks, and should leave nothing open behind it.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// let one: i64 = db.temporary(|db| db.query_value("SELECT 1", ()))?;
+    /// assert_eq!(one, 1);
+    /// assert!(!db.is_connected());
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -144,11 +220,29 @@ impl Connection {
 
     /// Whether an error has occurred that makes the next boundary check the connection: any but
     /// [`Data`](crate::ErrorKind::Data) and [`Integrity`](crate::ErrorKind::Integrity).
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// assert!(db.execute("no SQL at all", ()).is_err());
+    /// assert!(db.errors_occurred()); // the next boundary asks whether it still works
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn errors_occurred(&self) -> bool {
         self.slot.flags.errors_occurred()
     }
 
     /// Reads the flags as they stand, and what the session holds. Opens nothing, and asks no server.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// db.execute("CREATE TEMPORARY TABLE seen (id INTEGER)", ())?;
+    /// let state = db.state();
+    /// assert!(state.connected && state.autocommit && !state.in_atomic_block);
+    /// println!("{:?}", state.held);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn state(&self) -> ConnectionState {
         ConnectionState {
             connected: self.is_connected(),
@@ -161,6 +255,18 @@ impl Connection {
     }
 
     /// The number of the physical connection, counted from 1 in this process; `None` where none is open.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// assert_eq!(db.serial(), None);
+    /// db.ensure_connection()?;
+    /// let first = db.serial();
+    /// db.close();
+    /// db.ensure_connection()?;
+    /// assert_ne!(db.serial(), first); // it was replaced
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn serial(&self) -> Option<u64> {
         self.slot.notice_fork();
         self.slot.serial()
@@ -168,6 +274,14 @@ impl Connection {
 
     /// The number by which the server lists the connection; `None` where none is open, and for an embedded database.
     /// In the middle of a statement it is `None` too.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// // On servers, what pg_stat_activity and SHOW PROCESSLIST list.
+    /// assert_eq!(db.server_connection_id(), None); // SQLite has no server
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn server_connection_id(&self) -> Option<u64> {
         self.slot.turn().ok()?.link()?.session.server_connection_id()
     }
@@ -178,11 +292,31 @@ impl Connection {
     /// with [`is_disconnect`](Error::is_disconnect).
     ///
     /// It holds the connection that is open, or else the first that will be.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// let hold = db.hold();
+    /// db.execute("CREATE TEMPORARY TABLE seen (id INTEGER)", ())?;
+    /// connections.close_old_connections(); // neither age nor idleness close what is held
+    /// db.execute("INSERT INTO seen VALUES (1)", ())?;
+    /// drop(hold);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn hold(&self) -> Hold {
         Hold::new(Rc::clone(&self.slot))
     }
 
     /// What cancels the running statement of this connection from another thread: it is `Send` and `Sync`.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// let canceller = db.canceller();
+    /// let watcher = std::thread::spawn(move || canceller.cancel()); // when the user has gone, say
+    /// assert!(!watcher.join().unwrap()?); // no statement was running
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn canceller(&self) -> Canceller {
         self.slot.notice_fork();
         Canceller::new(Arc::clone(self.slot.seat()))
@@ -190,11 +324,31 @@ impl Connection {
 
     /// Turns the query log on or off (Django's `force_debug_cursor`). It is kept over reconnects, and emptied by
     /// `reset_queries` and by `request_started`.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// db.force_query_log(true);
+    /// db.query("SELECT 1", ())?;
+    /// for statement in db.queries() {
+    ///     println!("{:?}: {}", statement.duration, statement.sql);
+    /// }
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn force_query_log(&self, on: bool) {
         self.slot.log().force(on);
     }
 
     /// What the query log has: the last 9,000 statements, the oldest first.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// db.force_query_log(true);
+    /// db.query("SELECT 1", ())?;
+    /// assert_eq!(db.queries()[0].sql, "SELECT 1");
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn queries(&self) -> Vec<LoggedQuery> {
         self.slot.log().entries()
     }

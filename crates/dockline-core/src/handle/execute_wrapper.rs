@@ -17,26 +17,88 @@ pub struct Execution<'a> {
 
 impl Execution<'_> {
     /// The connection. A statement that a wrapper runs on it goes through the wrappers too.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// let _logged = db.execute_wrapper(|execution| {
+    ///     let alias = execution.connection().alias().to_owned();
+    ///     let result = execution.run();
+    ///     println!("{alias}: {}", if result.is_ok() { "done" } else { "failed" });
+    ///     result
+    /// });
+    /// db.query("SELECT 1", ())?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
     /// The statement, as the program gave it: with `?` for each parameter.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// let _logged = db.execute_wrapper(|execution| {
+    ///     println!("{}", execution.sql());
+    ///     execution.run()
+    /// });
+    /// db.query("SELECT 1", ())?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn sql(&self) -> &str {
         self.call.sql
     }
 
     /// Its parameters. None for [`execute_many`](Connection::execute_many), whose rows come one at a time.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// let _counted = db.execute_wrapper(|execution| {
+    ///     println!("{} parameters", execution.params().len()); // the values may be secret
+    ///     execution.run()
+    /// });
+    /// db.query("SELECT ?", (1,))?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn params(&self) -> &[Value] {
         self.call.params
     }
 
     /// Whether it is run for several rows of parameters.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// let _logged = db.execute_wrapper(|execution| {
+    ///     println!("{}{}", execution.sql(), if execution.is_many() { ", for several rows" } else { "" });
+    ///     execution.run()
+    /// });
+    /// db.execute_many("INSERT INTO job (name) VALUES (?)", [("resize",), ("rotate",)])?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn is_many(&self) -> bool {
         self.call.many
     }
 
     /// Calls on: the next wrapper, or the database.
+    ///
+    /// ```
+    /// use std::time::Instant;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// let _timed = db.execute_wrapper(|execution| {
+    ///     let started = Instant::now();
+    ///     let result = execution.run();
+    ///     println!("{:?}", started.elapsed());
+    ///     result
+    /// });
+    /// db.query("SELECT 1", ())?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -47,6 +109,18 @@ impl Execution<'_> {
 
     /// Calls on with another statement, or other parameters: a comment for the server's log, say. (Where there are several
     /// rows, theirs are kept.)
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// let _annotated = db.execute_wrapper(|execution| {
+    ///     let sql = format!("/* orders */ {}", execution.sql());
+    ///     let params = execution.params().to_vec();
+    ///     execution.run_as(&sql, &params)
+    /// });
+    /// db.query("SELECT 1", ())?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -75,7 +149,7 @@ impl Connection {
     /// It calls on by [`Execution::run`], and returns what that gave; or an error, with which the statement then fails.
     ///
     /// ```
-    /// # use dockline_core::{Connection, Error, ErrorKind, Result};
+    /// # use dockline::{Connection, Error, ErrorKind, Result};
     /// # fn run(db: &Connection) -> Result<()> {
     /// let _no_queries = db.execute_wrapper(|execution| {
     ///     let message = format!("no statement belongs into a template: {}", execution.sql());

@@ -7,6 +7,13 @@ use crate::handle::connection::Connection;
 impl Connection {
     /// Whether autocommit is on (Django's `get_autocommit`). It opens a connection where none is.
     ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// assert!(db.autocommit()?);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of connecting.
@@ -21,6 +28,17 @@ impl Connection {
     /// setting is closed at the next boundary, and what was open is rolled back.
     ///
     /// Prefer [`atomic`](Connection::atomic).
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// db.set_autocommit(false)?;
+    /// db.execute("INSERT INTO job (name) VALUES (?)", ("resize",))?; // begins a transaction
+    /// db.commit()?;
+    /// db.set_autocommit(true)?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -37,6 +55,18 @@ impl Connection {
     /// On PostgreSQL, the commit of a transaction in which a statement has failed is a rollback. Here that is a warning in
     /// the log and no error, as in Django; the end of an [`atomic`](Connection::atomic) block says so.
     ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// db.set_autocommit(false)?;
+    /// db.execute("INSERT INTO job (name) VALUES (?)", ("resize",))?;
+    /// db.commit()?;
+    /// db.set_autocommit(true)?;
+    /// assert_eq!(db.query_value::<i64>("SELECT count(*) FROM job", ())?, 1);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`TransactionManagement`](crate::ErrorKind::TransactionManagement) inside an atomic block; else those of the database;
@@ -48,6 +78,18 @@ impl Connection {
     }
 
     /// Rolls back what is open. It opens no connection.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// db.set_autocommit(false)?;
+    /// db.execute("INSERT INTO job (name) VALUES (?)", ("resize",))?;
+    /// db.rollback()?;
+    /// db.set_autocommit(true)?;
+    /// assert_eq!(db.query_value::<i64>("SELECT count(*) FROM job", ())?, 0);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -45,7 +45,7 @@ impl Connection {
     /// after the last. See [`on_commit_robust`](Connection::on_commit_robust) for hooks whose failure is only logged.
     ///
     /// ```
-    /// # use dockline_core::{Connection, Result};
+    /// # use dockline::{Connection, Result};
     /// # fn run(db: &Connection) -> Result<()> {
     /// db.atomic(|| {
     ///     db.execute("UPDATE job SET done = 1", ())?;
@@ -64,6 +64,17 @@ impl Connection {
 
     /// As [`on_commit`](Connection::on_commit); an error or a panic of the hook is logged at level error, and goes no
     /// further (Django's `robust=True`).
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// db.transaction(|| {
+    ///     db.execute("INSERT INTO job (name) VALUES (?)", ("resize",))?;
+    ///     db.on_commit_robust(|| "no number".parse::<i64>()) // its error is logged
+    /// })?; // and does not come out here
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -19,7 +19,7 @@ use crate::slot::events::{Event, Failure};
 ///
 /// ```
 /// use std::time::Duration;
-/// use dockline_core::{Connection, Error, Retry, params};
+/// use dockline::{Connection, Error, Retry, params};
 ///
 /// fn claim(db: &Connection, worker: i64) -> Result<u64, Error> {
 ///     Retry::new().attempts(4).limit(Some(Duration::from_secs(10))).run(db, || {
@@ -43,6 +43,16 @@ pub struct Retry {
 
 impl Retry {
     /// Five attempts; pauses of up to 20 ms after the first, twice as long after each further one, up to 1 s; 30 s in all.
+    ///
+    /// ```
+    /// use dockline::Retry;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// Retry::new().run(&db, || db.execute("UPDATE job SET done = TRUE", ()))?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn new() -> Self {
         Self {
             atomic: Atomic::new(),
@@ -54,12 +64,33 @@ impl Retry {
     }
 
     /// The options of the block. It is durable whatever they say: a part of a transaction cannot be tried again.
+    ///
+    /// ```
+    /// use dockline::{Atomic, IsolationLevel, Retry};
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// let serializable = Atomic::new().isolation_level(IsolationLevel::Serializable);
+    /// Retry::new().atomic(serializable).run(&db, || db.execute("UPDATE job SET done = TRUE", ()))?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn atomic(mut self, atomic: Atomic) -> Self {
         self.atomic = atomic;
         self
     }
 
     /// How often the closure is run at the most. Default: 5. 0 and 1: once.
+    ///
+    /// ```
+    /// use dockline::Retry;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// Retry::new().attempts(3).run(&db, || db.execute("UPDATE job SET done = TRUE", ()))?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
@@ -67,6 +98,18 @@ impl Retry {
 
     /// How long the longest pause after the first attempt is, and after any. Each pause is drawn from the upper half of its
     /// longest, so that those who were in each other's way come apart. Default: 20 ms and 1 s. Zero: no pause.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use dockline::Retry;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// let retry = Retry::new().pauses(Duration::from_millis(5), Duration::from_millis(200));
+    /// retry.run(&db, || db.execute("UPDATE job SET done = TRUE", ()))?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn pauses(mut self, first: Duration, longest: Duration) -> Self {
         self.first_pause = first;
         self.longest_pause = longest;
@@ -75,12 +118,38 @@ impl Retry {
 
     /// After how long no further attempt begins. Default: 30 s. `None`: only [`attempts`](Retry::attempts) limits. An
     /// attempt that runs is not cut off.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use dockline::Retry;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// Retry::new().limit(Some(Duration::from_secs(5))).run(&db, || db.execute("UPDATE job SET done = TRUE", ()))?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn limit(mut self, limit: Option<Duration>) -> Self {
         self.limit = limit;
         self
     }
 
     /// Runs it.
+    ///
+    /// ```
+    /// use dockline::{Error, Retry};
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// let done = Retry::new().run(&db, || {
+    ///     let open: i64 = db.query_value("SELECT count(*) FROM job WHERE NOT done", ())?;
+    ///     db.execute("UPDATE job SET done = TRUE WHERE NOT done", ())?;
+    ///     Ok::<_, Error>(open)
+    /// })?;
+    /// assert_eq!(done, 0);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -97,6 +166,24 @@ impl Retry {
 
     /// As [`run`](Retry::run), for an error type that cannot have [`DatabaseFailure`], as `anyhow::Error`: `database_error` finds the
     /// database's error in it.
+    ///
+    /// ```
+    /// use dockline::{Error, Retry};
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// // As with anyhow: the error of the database is somewhere inside.
+    /// type Failure = Box<dyn std::error::Error>;
+    ///
+    /// fn database_error(failure: &Failure) -> Option<&Error> {
+    ///     failure.downcast_ref()
+    /// }
+    ///
+    /// let changed = Retry::new().run_by(&db, database_error, || Ok(db.execute("UPDATE job SET done = TRUE", ())?));
+    /// assert_eq!(changed.unwrap(), 0);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -27,6 +27,19 @@ impl Connection {
     ///
     /// A nested [`atomic`](Connection::atomic) is a savepoint that cannot be forgotten: prefer it.
     ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// db.transaction(|| {
+    ///     let before = db.savepoint()?;
+    ///     db.execute("INSERT INTO job (name) VALUES (?)", ("resize",))?;
+    ///     db.savepoint_rollback(&before)
+    /// })?;
+    /// assert_eq!(db.query_value::<i64>("SELECT count(*) FROM job", ())?, 0);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`TransactionManagement`](crate::ErrorKind::TransactionManagement) where the transaction is marked for rollback;
@@ -46,6 +59,19 @@ impl Connection {
 
     /// Releases a savepoint: what was done since stays in the transaction, and the savepoint is gone.
     ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// db.transaction(|| {
+    ///     let before = db.savepoint()?;
+    ///     db.execute("INSERT INTO job (name) VALUES (?)", ("resize",))?;
+    ///     db.savepoint_commit(before) // the row stays in the transaction
+    /// })?;
+    /// assert_eq!(db.query_value::<i64>("SELECT count(*) FROM job", ())?, 1);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`TransactionManagement`](crate::ErrorKind::TransactionManagement) where another connection has made it, or the
@@ -59,6 +85,21 @@ impl Connection {
     /// Rolls back to a savepoint: what was done since is undone, and the savepoint stays. Hooks of
     /// [`on_commit`](Connection::on_commit) that were registered since stay too, as in Django: only the savepoints of
     /// atomic blocks take theirs away.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// db.transaction(|| {
+    ///     db.execute("INSERT INTO job (name) VALUES (?)", ("resize",))?;
+    ///     let before = db.savepoint()?;
+    ///     db.execute("INSERT INTO job (name) VALUES (?)", ("rotate",))?;
+    ///     db.savepoint_rollback(&before)?; // the second is undone, the first is not
+    ///     db.savepoint_commit(before)
+    /// })?;
+    /// assert_eq!(db.query_value::<String>("SELECT name FROM job", ())?, "resize");
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

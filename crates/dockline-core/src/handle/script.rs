@@ -13,7 +13,7 @@ impl Connection {
     /// them (MySQL and MariaDB commit at each CREATE and ALTER all the same).
     ///
     /// ```
-    /// # use dockline_core::{Connection, Result};
+    /// # use dockline::{Connection, Result};
     /// # fn run(db: &Connection) -> Result<()> {
     /// let schema = "CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT);
     ///               CREATE INDEX job_name ON job (name);";

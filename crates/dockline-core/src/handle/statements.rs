@@ -19,6 +19,19 @@ use crate::slot::work::Work;
 impl Connection {
     /// Runs a statement, and answers how many rows it inserted, updated or deleted. Rows that it gives are dropped.
     ///
+    /// ```
+    /// use dockline::params;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// db.execute("INSERT INTO job (name) VALUES (?)", params!["resize"])?;
+    /// let changed = db.execute("UPDATE job SET done = ? WHERE name = ?", (true, "resize"))?; // a tuple does as well
+    /// assert_eq!(changed, 1);
+    /// db.execute("DELETE FROM job", ())?; // no parameters
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Programming`](ErrorKind::Programming) for a wrong number of parameters, for two statements in one text, and
@@ -39,7 +52,7 @@ impl Connection {
     /// `RETURNING id` behind the statement. Wherever a statement gives rows, it is the first column of the first.
     ///
     /// ```
-    /// # use dockline_core::{Connection, Result};
+    /// # use dockline::{Connection, Result};
     /// fn add(db: &Connection, name: &str) -> Result<i64> {
     ///     match db.vendor() {
     ///         "postgresql" => db.insert("INSERT INTO job (name) VALUES (?) RETURNING id", (name,)),
@@ -84,6 +97,17 @@ impl Connection {
     /// Runs a statement, and answers its rows. All of them are kept in memory: see
     /// [`query_each`](Connection::query_each) for results that are large.
     ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// db.execute("INSERT INTO job (name) VALUES (?)", ("resize",))?;
+    /// for row in db.query("SELECT id, name FROM job WHERE done = ?", (false,))? {
+    ///     println!("{}: {}", row.get::<i64, _>("id")?, row.get::<&str, _>("name")?);
+    /// }
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`execute`](Connection::execute).
@@ -93,6 +117,16 @@ impl Connection {
     }
 
     /// Runs a statement, and reads each of its rows as a type of yours or a tuple.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// db.execute("INSERT INTO job (name) VALUES (?)", ("resize",))?;
+    /// let jobs: Vec<(i64, String)> = db.query_as("SELECT id, name FROM job", ())?;
+    /// assert_eq!(jobs, [(1, "resize".to_owned())]);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -109,6 +143,17 @@ impl Connection {
 
     /// Runs a statement that gives exactly one row.
     ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// db.execute("INSERT INTO job (name) VALUES (?)", ("resize",))?;
+    /// let row = db.query_one("SELECT id, name FROM job WHERE name = ?", ("resize",))?;
+    /// let (id, name): (i64, String) = row.decode()?;
+    /// assert_eq!((id, name.as_str()), (1, "resize"));
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Data`](ErrorKind::Data) where it gives none, or more; else as [`execute`](Connection::execute).
@@ -118,6 +163,17 @@ impl Connection {
     }
 
     /// Runs a statement that gives one row or none.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// match db.query_opt("SELECT id FROM job WHERE name = ?", ("resize",))? {
+    ///     Some(row) => println!("job {}", row.get::<i64, _>("id")?),
+    ///     None => println!("there is no such job"),
+    /// }
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -141,6 +197,17 @@ impl Connection {
 
     /// Runs a statement that gives exactly one row, and reads its first column.
     ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// let jobs: i64 = db.query_value("SELECT count(*) FROM job WHERE done = ?", (false,))?;
+    /// assert_eq!(jobs, 0);
+    /// let last: Option<String> = db.query_value("SELECT max(name) FROM job", ())?; // it may be null
+    /// assert_eq!(last, None);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`query_one`](Connection::query_one), and as [`Row::get`].
@@ -156,6 +223,21 @@ impl Connection {
     /// limit, or else closing the connection. Inside a transaction the connection cannot be given up, and all of it is read:
     /// say LIMIT, or cancel it. While `call` runs, the connection is in use: `call` cannot run statements
     /// on it. A panic of `call` ends the statement and goes on. In a process that is forked in `call`, no further row comes.
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// db.execute_many("INSERT INTO job (name) VALUES (?)", [("resize",), ("rotate",), ("crop",)])?;
+    /// let found = db.query_each("SELECT id, name FROM job ORDER BY id", (), |row| {
+    ///     let is_it = row.get::<&str, _>("name")?.starts_with("ro");
+    ///     Ok(if is_it { ControlFlow::Break(row.get::<i64, _>("id")?) } else { ControlFlow::Continue(()) })
+    /// })?;
+    /// assert_eq!(found, Some(2)); // None if it was never left
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -220,6 +302,16 @@ impl Connection {
     /// the statement is not even read.
     /// In a process that is forked in the iterator, it ends with an error.
     ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// let names = ["resize", "rotate", "crop"];
+    /// let inserted = db.execute_many("INSERT INTO job (name) VALUES (?)", names.map(|name| (name,)))?;
+    /// assert_eq!(inserted, 3);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`execute`](Connection::execute), at the first row that fails; the message has its number, or those of the rows that
@@ -257,6 +349,18 @@ impl Connection {
     ///
     /// State that the closure leaves on the connection is yours to care for: see [`hold`](Connection::hold). On SQLite no other
     /// thread writes meanwhile, unless the alias or the atomic block is read-only.
+    ///
+    /// ```
+    /// use dockline::rusqlite;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// let pages: i64 = db.native(|sqlite: &mut rusqlite::Connection| {
+    ///     sqlite.pragma_query_value(None, "page_count", |row| row.get(0))
+    /// })?.expect("SQLite has pages");
+    /// assert!(pages >= 0);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

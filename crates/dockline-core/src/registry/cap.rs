@@ -35,6 +35,16 @@ impl Registry {
     /// Says how the cap of an alias stands ([`max_connections`](crate::Settings::max_connections)); `None` if it has none. Aliases that
     /// share a cap have the same answer. It is a glance: the numbers may have changed when it returns.
     ///
+    /// ```
+    /// use dockline::{Connections, Databases, Settings};
+    ///
+    /// let settings = Settings::from_url("sqlite::memory:?max_connections=4")?;
+    /// let connections = Connections::new(Databases::new().with("default", settings))?;
+    /// let status = connections.cap_status("default")?.expect("the alias has a cap");
+    /// assert_eq!((status.max, status.in_use, status.waiting), (4, 0, 0));
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of the configuration, and [`ConnectionDoesNotExist`](crate::ErrorKind::ConnectionDoesNotExist).

@@ -11,6 +11,14 @@ impl Registry {
     ///
     /// The first connection of each alias does the same once, and logs the warnings.
     ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// for finding in connections.check()? {
+    ///     println!("{finding}"); // what is likely to go wrong one day
+    /// }
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured) where the configuration cannot be loaded.

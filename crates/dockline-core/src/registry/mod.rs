@@ -47,6 +47,17 @@ pub struct RegistryBuilder {
 
 impl RegistryBuilder {
     /// Adds an engine. One that is added later goes before an earlier one with the same scheme.
+    ///
+    /// ```
+    /// use dockline::{Connections, Databases, Settings, Sqlite};
+    ///
+    /// // A backend of your own goes where Sqlite stands here, and before the one that is built in.
+    /// let registry = Connections::builder().engine(Sqlite).build(
+    ///     Databases::new().with("default", Settings::from_url("sqlite::memory:")?),
+    /// )?;
+    /// assert_eq!(registry.get("default")?.vendor(), "sqlite");
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     #[must_use]
     pub fn engine(mut self, engine: impl Engine) -> Self {
         self.engines.present.insert(0, Arc::new(engine));
@@ -54,6 +65,15 @@ impl RegistryBuilder {
     }
 
     /// Says why schemes are not available, for the error that a URL with one of them gets: which feature they need, say.
+    ///
+    /// ```
+    /// use dockline::{Databases, Registry, Settings};
+    ///
+    /// let builder = Registry::builder().unavailable(&["sqlite"], "this program has servers only");
+    /// let error = builder.build(Databases::new().with("default", Settings::from_url("sqlite::memory:")?)).unwrap_err();
+    /// assert!(error.to_string().contains("this program has servers only"));
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     #[must_use]
     pub fn unavailable(mut self, schemes: &'static [&'static str], reason: &'static str) -> Self {
         self.engines.absent.push((schemes, reason));
@@ -62,6 +82,15 @@ impl RegistryBuilder {
 
     /// What becomes of a thread's connections when a [`task`](Registry::task) on it has ended, where the task does not say it
     /// itself. Default: those that are due are closed.
+    ///
+    /// ```
+    /// use dockline::{Connections, Databases, Settings, TaskPolicy};
+    ///
+    /// let databases = Databases::new().with("default", Settings::from_url("sqlite::memory:")?);
+    /// let registry = Connections::builder().task_policy(TaskPolicy::CloseAll).build(databases)?;
+    /// registry.task(|| println!("nothing stays open after this"))();
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     #[must_use]
     pub fn task_policy(mut self, policy: TaskPolicy) -> Self {
         self.task_policy = policy;
@@ -69,6 +98,15 @@ impl RegistryBuilder {
     }
 
     /// Makes the registry of a configuration that is at hand.
+    ///
+    /// ```
+    /// use dockline::{Connections, Databases, Settings};
+    ///
+    /// let databases = Databases::new().with("default", Settings::from_url("sqlite::memory:")?);
+    /// let connections = Connections::from(Connections::builder().build(databases)?);
+    /// assert_eq!(connections.aliases()?, ["default"]);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -84,6 +122,15 @@ impl RegistryBuilder {
     /// has its error, and the next one tries again.
     ///
     /// A `load` that uses the registry that it loads gets an error from it. It must not wait for another thread that does.
+    ///
+    /// ```
+    /// use dockline::{Connections, Databases, Settings};
+    ///
+    /// let registry = Connections::builder()
+    ///     .build_lazily(|| Ok(Databases::new().with("default", Settings::from_url("sqlite::memory:")?)));
+    /// assert_eq!(registry.get("default")?.alias(), "default"); // it is loaded now
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn build_lazily(self, load: impl Fn() -> Result<Databases> + Send + Sync + 'static) -> Registry {
         let shared = Arc::new(Shared::new(self.engines, self.task_policy, RECEIVERS, load));
         inherit::register(&shared);
@@ -93,11 +140,31 @@ impl RegistryBuilder {
 
 impl Registry {
     /// Begins a registry.
+    ///
+    /// ```
+    /// use dockline::{Databases, Registry, Settings, Sqlite};
+    ///
+    /// // Without the engines that are built in, which Connections::builder has.
+    /// let databases = Databases::new().with("default", Settings::from_url("sqlite::memory:")?);
+    /// let registry = Registry::builder().engine(Sqlite).build(databases)?;
+    /// assert_eq!(registry.aliases()?, ["default"]);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn builder() -> RegistryBuilder {
         RegistryBuilder::default()
     }
 
     /// Gives a lazy registry its configuration, before anything has loaded it.
+    ///
+    /// ```
+    /// use dockline::{Connections, Databases, Settings};
+    ///
+    /// let connections = Connections::lazy(Databases::from_env);
+    /// // The arguments of the program say otherwise:
+    /// connections.configure(Databases::new().with("default", Settings::from_url("sqlite::memory:")?))?;
+    /// assert!(connections.configure(Databases::new()).is_err()); // it has one
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -112,6 +179,18 @@ impl Registry {
     ///
     /// For an alias that this thread has used it takes no lock, allocates nothing, and asks neither kernel nor clock.
     ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// let db = connections.get("default")?;
+    /// let again = connections.get("default")?;
+    /// db.execute("CREATE TEMPORARY TABLE seen (id INTEGER)", ())?;
+    /// again.execute("INSERT INTO seen VALUES (1)", ())?; // it is the same connection
+    ///
+    /// let error = connections.get("defualt").unwrap_err();
+    /// assert!(error.is_config()); // "did you mean default"
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ConnectionDoesNotExist`](crate::ErrorKind::ConnectionDoesNotExist) where the alias is not configured, naming those
@@ -124,6 +203,12 @@ impl Registry {
 
     /// The aliases that are configured, sorted.
     ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// assert_eq!(connections.aliases()?, ["default"]);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured) where the configuration cannot be loaded.
@@ -132,6 +217,14 @@ impl Registry {
     }
 
     /// The aliases that this thread has used, sorted (Django's `connections.all(initialized_only=True)`).
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// assert!(connections.initialized().is_empty());
+    /// connections.get("default")?;
+    /// assert_eq!(connections.initialized(), ["default"]);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn initialized(&self) -> Vec<String> {
         let mut aliases = self.of_this_thread().map(|registry| registry.aliases()).unwrap_or_default();
         aliases.sort();
@@ -146,6 +239,17 @@ impl Registry {
     /// left alone. Inside a request or task, one is left alone too that has an open transaction, changed autocommit or
     /// state of its own: the code around would not notice that it has another. Elsewhere an open transaction is rolled
     /// back with its connection, as in Django, and the log says so at warn.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// let db = connections.get("default")?;
+    /// loop {
+    ///     db.query("SELECT 1", ())?; // one round of a program without requests and tasks
+    ///     connections.close_old_connections();
+    /// #   break;
+    /// }
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn close_old_connections(&self) {
         if let Some(registry) = self.of_this_thread() {
             registry.close_old_connections();
@@ -153,6 +257,15 @@ impl Registry {
     }
 
     /// Closes every connection of this thread (Django's `connections.close_all`).
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// let db = connections.get("default")?;
+    /// db.query("SELECT 1", ())?;
+    /// connections.close_all();
+    /// assert!(!db.is_connected());
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn close_all(&self) {
         if let Some(registry) = self.of_this_thread() {
             registry.close_all();
@@ -160,6 +273,16 @@ impl Registry {
     }
 
     /// Empties the query logs of this thread (Django's `reset_queries`).
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// let db = connections.get("default")?;
+    /// db.force_query_log(true);
+    /// db.query("SELECT 1", ())?;
+    /// connections.reset_queries();
+    /// assert!(db.queries().is_empty());
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn reset_queries(&self) {
         if let Some(registry) = self.of_this_thread() {
             registry.reset_queries();
@@ -167,6 +290,14 @@ impl Registry {
     }
 
     /// The signals of this registry.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// let id = connections.signals().connection_created.connect(|event| println!("{} is open", event.alias()));
+    /// connections.get("default")?.query("SELECT 1", ())?;
+    /// connections.signals().connection_created.disconnect(id);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn signals(&self) -> &Signals {
         &self.shared().signals
     }
@@ -178,7 +309,7 @@ impl Registry {
     /// The counts of an alias are those of its list of connections, so they agree with each other. Threads go on while it reads.
     ///
     /// ```
-    /// # fn show(registry: &dockline_core::Registry) {
+    /// # fn show(registry: &dockline::Registry) {
     /// for alias in registry.status().aliases {
     ///     println!("{}: {} open, {} in use", alias.alias, alias.counts.open, alias.counts.in_use);
     /// }
@@ -195,6 +326,16 @@ impl Registry {
     }
 
     /// Adds an alias at run time.
+    ///
+    /// ```
+    /// use dockline::Settings;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// connections.add("reports", Settings::from_url("sqlite::memory:")?)?;
+    /// let one: i64 = connections.get("reports")?.query_value("SELECT 1", ())?;
+    /// assert_eq!(one, 1);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -213,6 +354,15 @@ impl Registry {
     /// that until its next boundary (`close_old_connections`, a request, a task), and its next connection has the new
     /// settings.
     ///
+    /// ```
+    /// use dockline::Settings;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// // The password was changed, say; threads take the new settings at their next boundary.
+    /// connections.replace("default", Settings::from_url("sqlite::memory:?conn_max_age=5m")?)?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ConnectionDoesNotExist`](crate::ErrorKind::ConnectionDoesNotExist) where there is no such alias;
@@ -223,6 +373,16 @@ impl Registry {
 
     /// Removes an alias. [`get`](Registry::get) fails from now on; a thread that has a connection for it keeps that
     /// until its next boundary.
+    ///
+    /// ```
+    /// use dockline::Settings;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// connections.add("tenant_7", Settings::from_url("sqlite::memory:")?)?;
+    /// connections.remove("tenant_7")?;
+    /// assert!(connections.get("tenant_7").is_err());
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

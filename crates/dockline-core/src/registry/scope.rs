@@ -21,6 +21,15 @@ impl Registry {
     /// It cannot commit, for nobody says whether the request went well: aliases with
     /// [`atomic_requests`](crate::Settings::atomic_requests) need [`in_request`](Registry::in_request), and the log says so
     /// once, at warn.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// {
+    ///     let _request = connections.request(); // old connections are closed now,
+    ///     connections.get("default")?.query("SELECT 1", ())?;
+    /// } // and here
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn request(&self) -> Request {
         let hot = &self.shared().hot;
         if hot.has_atomic_requests() && hot.warns_of_requests() {
@@ -35,6 +44,15 @@ impl Registry {
 
     /// As [`request`](Registry::request), without the warning about `atomic_requests`: for adapters around handlers that have their blocks
     /// themselves.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// // What an adapter does around a handler that it does not know:
+    /// let request = connections.request_around();
+    /// connections.in_request(|| connections.get("default")?.query("SELECT 1", ()))?;
+    /// drop(request);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn request_around(&self) -> Request {
         let registry = local::join(self.shared());
         if let Some(registry) = &registry {
@@ -48,6 +66,13 @@ impl Registry {
     /// Runs a closure as a request: see [`request`](Registry::request). For every alias that has
     /// [`atomic_requests`](crate::Settings::atomic_requests), it is an [`atomic`](crate::Connection::atomic) block too, and
     /// opens its connection, as in Django.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// let one: i64 = connections.in_request(|| connections.get("default")?.query_value("SELECT 1", ()))?;
+    /// assert_eq!(one, 1);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -44,6 +44,19 @@ impl Registry {
     ///
     /// All of it has one limit, however many connections there are. It returns as soon as nothing is left, and may be called again. In the middle of a statement of this thread it
     /// waits for itself, up to the limit.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// connections.get("default")?.query("SELECT 1", ())?;
+    /// let report = connections.shutdown(Duration::from_secs(10));
+    /// for left in &report.left {
+    ///     println!("{} is still at work on {}", left.thread, left.alias);
+    /// }
+    /// assert_eq!(report.closed, 1);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn shutdown(&self, limit: Duration) -> ShutdownReport {
         self.shared().hot.close();
         self.shared().wake_all();

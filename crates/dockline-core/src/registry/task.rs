@@ -17,7 +17,7 @@ use crate::thread::local::{self, ThreadRegistry};
 /// How one closure is wrapped: see [`Registry::task_with`].
 ///
 /// ```
-/// use dockline_core::{Task, TaskPolicy};
+/// use dockline::{Task, TaskPolicy};
 ///
 /// let task = Task::new()
 ///     .policy(TaskPolicy::CloseAll)
@@ -35,12 +35,26 @@ type Hook = Box<dyn FnOnce(&TaskReport) + Send>;
 
 impl Task {
     /// With the registry's policy, and no hooks of its own.
+    ///
+    /// ```
+    /// use dockline::Task;
+    ///
+    /// let task = Task::new();
+    /// # let _ = task;
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// What becomes of the connections. Default: the registry's
     /// ([`RegistryBuilder::task_policy`](crate::RegistryBuilder::task_policy)).
+    ///
+    /// ```
+    /// use dockline::{Task, TaskPolicy};
+    ///
+    /// let task = Task::new().policy(TaskPolicy::Keep);
+    /// # let _ = task;
+    /// ```
     pub fn policy(mut self, policy: TaskPolicy) -> Self {
         self.policy = Some(policy);
         self
@@ -50,6 +64,17 @@ impl Task {
     /// after it and before its connections are looked at, also where the task panicked. Hooks run in the order in which they
     /// were added, before those of the signal [`task_done`](crate::Signals::task_done). One that panics is logged at level
     /// error, and keeps no other from running.
+    ///
+    /// ```
+    /// use dockline::Task;
+    ///
+    /// let task = Task::new().on_done(|report| {
+    ///     if report.panicked() {
+    ///         println!("it panicked after {:?}", report.elapsed());
+    ///     }
+    /// });
+    /// # let _ = task;
+    /// ```
     pub fn on_done(mut self, hook: impl FnOnce(&TaskReport) + Send + 'static) -> Self {
         self.hooks.push(Box::new(hook));
         self
@@ -70,6 +95,16 @@ impl Registry {
     /// other jobs meanwhile.
     ///
     /// The closure does not keep the registry alive.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// let count = connections.task({
+    ///     let connections = connections.clone();
+    ///     move || connections.get("default")?.query_value::<i64>("SELECT 1", ())
+    /// });
+    /// assert_eq!(std::thread::spawn(count).join().unwrap()?, 1); // or any pool's execute
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn task<T, F>(&self, call: F) -> impl FnOnce() -> T + Send + use<T, F>
     where
         F: FnOnce() -> T + Send,
@@ -78,6 +113,17 @@ impl Registry {
     }
 
     /// As [`task`](Registry::task), with a policy and with hooks of its own.
+    ///
+    /// ```
+    /// use dockline::{Task, TaskPolicy};
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// let task = Task::new().policy(TaskPolicy::CloseAll).on_done(|report| println!("took {:?}", report.elapsed()));
+    /// let connections_of_task = connections.clone();
+    /// let work = connections.task_with(task, move || connections_of_task.get("default")?.execute("SELECT 1", ()));
+    /// std::thread::spawn(work).join().unwrap()?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn task_with<T, F>(&self, task: Task, call: F) -> impl FnOnce() -> T + Send + use<T, F>
     where
         F: FnOnce() -> T + Send,

@@ -3,7 +3,7 @@
 //! the statements that ran (Django's `TestCase`, `TransactionTestCase`, `captureOnCommitCallbacks` and `assertNumQueries`).
 //!
 //! ```
-//! use dockline_core::{Registry, Result, testing};
+//! use dockline::{Registry, Result, testing};
 //!
 //! fn test_of_a_handler(connections: &Registry) -> Result<()> {
 //!     let _test = testing::TestCase::begin(connections, &["default"])?;

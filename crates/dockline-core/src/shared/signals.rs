@@ -108,6 +108,15 @@ impl<E: 'static> Signal<E> {
     /// Connects a receiver, behind those that are connected already. What it returns disconnects it.
     ///
     /// A receiver that captures a clone of its registry keeps that alive until it is disconnected.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// let id = connections.signals().connection_closed.connect(|event| {
+    ///     println!("{} closed after {:?}: {}", event.alias(), event.age(), event.reason());
+    /// });
+    /// connections.signals().connection_closed.disconnect(id);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn connect(&self, receiver: impl Fn(&E) + Send + Sync + 'static) -> ReceiverId {
         static NEXT: AtomicU64 = AtomicU64::new(ReceiverId::FIRST_OF_USERS);
         let id = ReceiverId(NEXT.fetch_add(1, Ordering::Relaxed));
@@ -123,6 +132,15 @@ impl<E: 'static> Signal<E> {
 
     /// Disconnects a receiver. False where it was not connected. A thread that is sending at this moment may still call
     /// it.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// let created = &connections.signals().connection_created;
+    /// let id = created.connect(|event| println!("{} is open", event.alias()));
+    /// assert!(created.disconnect(id));
+    /// assert!(!created.disconnect(id)); // it is gone
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn disconnect(&self, id: ReceiverId) -> bool {
         self.is_changed.store(true, Ordering::SeqCst);
         let before = self.receivers.rcu(|receivers| {
@@ -141,6 +159,15 @@ impl<E: 'static> Signal<E> {
     }
 
     /// Calls the receivers, on this thread, one after the other.
+    ///
+    /// ```
+    /// use dockline::signals::RequestStarted;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// // An adapter that cannot use request() sends what it would:
+    /// connections.signals().request_started.send(&RequestStarted::new());
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn send(&self, event: &E) {
         if self.is_changed.load(Ordering::SeqCst) {
             return self.send_to_all(event);

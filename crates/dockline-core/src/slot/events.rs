@@ -5,8 +5,8 @@
 //! tell of the same events.
 //!
 //! ```
-//! use dockline_core::events::Event;
-//! # fn listen(registry: &dockline_core::Registry) {
+//! use dockline::events::Event;
+//! # fn listen(registry: &dockline::Registry) {
 //! let id = registry.events().listen(|event| {
 //!     if let Event::StatementDone { source, sql, elapsed, failure, .. } = event {
 //!         eprintln!("{}: {elapsed:?} {sql} {failure:?}", source.alias());

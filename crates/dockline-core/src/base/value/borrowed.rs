@@ -6,13 +6,13 @@ use super::{FromValue, Value, ValueError};
 /// borrow from the row, also as an `Option`.
 ///
 /// ```
-/// use dockline_core::{Row, Value};
+/// use dockline::{Row, Value};
 ///
 /// let row = Row::new(["name", "note"], vec![Value::Text("resize".into()), Value::Null]);
 /// let name: &str = row.get("name")?;
 /// let note: Option<&str> = row.get("note")?;
 /// assert_eq!((name, note), ("resize", None));
-/// # Ok::<_, dockline_core::Error>(())
+/// # Ok::<_, dockline::Error>(())
 /// ```
 #[diagnostic::on_unimplemented(
     message = "a column cannot be read as `{Self}`",

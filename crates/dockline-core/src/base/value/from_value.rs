@@ -8,7 +8,7 @@ use super::{Element, Value, ValueError};
 /// A type that a column can be read as.
 ///
 /// ```
-/// use dockline_core::{FromValue, Value, ValueError};
+/// use dockline::{FromValue, Value, ValueError};
 ///
 /// #[derive(Debug, PartialEq)]
 /// enum State { Open, Done }

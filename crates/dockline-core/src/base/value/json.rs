@@ -10,11 +10,11 @@ use super::{FromValue, ToValue, Value, ValueError};
 /// As a parameter, it is checked by the database.
 ///
 /// ```
-/// use dockline_core::{FromValue, RawJson, Value};
+/// use dockline::{FromValue, RawJson, Value};
 ///
 /// let column = Value::Json(RawJson::new(r#"{"n": 123456789012345678901234567890}"#));
 /// assert!(String::from_value(column)?.contains("123456789012345678901234567890"));
-/// # Ok::<_, dockline_core::ValueError>(())
+/// # Ok::<_, dockline::ValueError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RawJson {

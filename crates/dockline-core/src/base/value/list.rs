@@ -9,7 +9,7 @@ use super::{ToValue, Value};
 /// false and `NOT IN` is true.
 ///
 /// ```
-/// use dockline_core::{Connection, Result, list, params};
+/// use dockline::{Connection, Result, list, params};
 ///
 /// fn names(db: &Connection, ids: &[i64]) -> Result<Vec<(String,)>> {
 ///     db.query_as("SELECT name FROM job WHERE id IN (?) AND done = ?", params![list(ids), false])

@@ -48,7 +48,7 @@ impl<T: NamedParams> Params for &T {
 /// The parameters of a statement by name, which is written `:name` in it, as often as it is needed.
 ///
 /// ```
-/// use dockline_core::{Connection, Result, named};
+/// use dockline::{Connection, Result, named};
 ///
 /// fn children(db: &Connection, id: i64) -> Result<Vec<(i64, String)>> {
 ///     db.query_as("SELECT id, name FROM node WHERE parent = :id OR id = :id", named! { id: id })

@@ -9,7 +9,7 @@ use super::{Element, Value};
 /// A type that can be a parameter of a statement; [`params!`](crate::params) calls it.
 ///
 /// ```
-/// use dockline_core::{ToValue, Value, params};
+/// use dockline::{ToValue, Value, params};
 ///
 /// struct Celsius(f64);
 ///

@@ -8,7 +8,8 @@ use super::{FromValue, ToValue, Value, ValueError};
 /// statements. Reading needs no wrapper: `Uuid` takes either form.
 ///
 /// ```
-/// use dockline_core::{Binary, Value, params};
+/// # extern crate dockline_core as dockline;
+/// use dockline::{Binary, Value, params};
 /// use uuid::Uuid;
 ///
 /// let id = Uuid::from_u128(7);

@@ -12,13 +12,13 @@ use crate::base::logging::say;
 /// The settings of every alias: what Django's `DATABASES` is.
 ///
 /// ```
-/// use dockline_core::{Databases, Settings};
+/// use dockline::{Databases, Settings};
 ///
 /// let databases = Databases::new()
 ///     .with("default", Settings::from_url("sqlite:app.db")?)
 ///     .with("scratch", Settings::from_url("sqlite::memory:")?);
 /// assert_eq!(databases.aliases().collect::<Vec<_>>(), ["default", "scratch"]);
-/// # Ok::<_, dockline_core::Error>(())
+/// # Ok::<_, dockline::Error>(())
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Databases {
@@ -33,11 +33,27 @@ const FILE: &str = "dockline.toml";
 impl Databases {
     /// No alias yet. A registry of none has the alias default all the same, as Django: using it is the error that
     /// nothing is configured.
+    ///
+    /// ```
+    /// use dockline::Databases;
+    ///
+    /// assert_eq!(Databases::new().aliases().count(), 0);
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Adds an alias, in the place of an earlier one of that name.
+    ///
+    /// ```
+    /// use dockline::{Databases, Settings};
+    ///
+    /// let databases = Databases::new()
+    ///     .with("default", Settings::from_url("postgres://app@db.example/shop")?)
+    ///     .with("cache", Settings::from_url("sqlite:cache.db")?);
+    /// assert_eq!(databases.aliases().collect::<Vec<_>>(), ["cache", "default"]);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     #[must_use]
     pub fn with(mut self, alias: impl Into<String>, settings: Settings) -> Self {
         self.by_alias.insert(alias.into(), settings);
@@ -49,6 +65,13 @@ impl Databases {
     /// of another alias whose scheme no backend has, such as `DATABASE_URL_CACHE=redis://…`, is ignored; the log says so at
     /// info. Where the working directory has a `dockline.toml`, its aliases are there too; a variable goes before the
     /// file's alias of that name. An empty variable counts as none.
+    ///
+    /// ```no_run
+    /// use dockline::Databases;
+    ///
+    /// dockline::init(Databases::from_env()?)?; // at the start, to fail there
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -73,6 +96,17 @@ impl Databases {
     }
 
     /// Reads variables as [`from_env`](Databases::from_env) does, from where you have them.
+    ///
+    /// ```
+    /// use dockline::Databases;
+    ///
+    /// let databases = Databases::from_vars([
+    ///     ("DATABASE_URL", "postgres://app@db.example/shop"),
+    ///     ("DATABASE_URL_REPLICA", "postgres://app@replica.example/shop"),
+    /// ])?;
+    /// assert_eq!(databases.aliases().collect::<Vec<_>>(), ["default", "replica"]);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -153,6 +187,18 @@ impl Databases {
 
     /// Reads the text of a TOML file, as [`from_toml_file`](Databases::from_toml_file).
     ///
+    /// ```
+    /// use dockline::Databases;
+    ///
+    /// let databases = Databases::from_toml_str(r#"
+    ///     [default]
+    ///     url = "postgres://app@db.example/shop"
+    ///     conn_max_age = "5m"
+    /// "#)?;
+    /// assert_eq!(databases.settings("default").and_then(|settings| settings.get_host()), Some("db.example"));
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`from_toml_file`](Databases::from_toml_file).
@@ -161,11 +207,28 @@ impl Databases {
     }
 
     /// The aliases, sorted.
+    ///
+    /// ```
+    /// use dockline::{Databases, Settings};
+    ///
+    /// let databases = Databases::new().with("default", Settings::from_url("sqlite:app.db")?);
+    /// assert_eq!(databases.aliases().collect::<Vec<_>>(), ["default"]);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn aliases(&self) -> impl Iterator<Item = &str> {
         self.by_alias.keys().map(String::as_str)
     }
 
     /// The settings of an alias.
+    ///
+    /// ```
+    /// use dockline::{Databases, Settings};
+    ///
+    /// let databases = Databases::new().with("default", Settings::from_url("sqlite:app.db")?);
+    /// assert_eq!(databases.settings("default").and_then(|settings| settings.get_name()), Some("app.db"));
+    /// assert!(databases.settings("replica").is_none());
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn settings(&self, alias: &str) -> Option<&Settings> {
         self.by_alias.get(alias)
     }

@@ -5,7 +5,7 @@
 /// Start from one of the constants, and tell it what the session is set to.
 ///
 /// ```
-/// use dockline_core::statement::Dialect;
+/// use dockline::statement::Dialect;
 ///
 /// let mysql = Dialect::MYSQL.with_version(90_700).with_backslash_escapes(false);
 /// assert!(mysql.is_mysql() && !mysql.is_mariadb());

@@ -14,7 +14,7 @@ use super::verb::Verb;
 /// program's own. A table that is read is taken for a table.
 ///
 /// ```
-/// use dockline_core::statement::{Dialect, Outline, Verb};
+/// use dockline::statement::{Dialect, Outline, Verb};
 ///
 /// let outline = Outline::of("/* app */ CALL pay(?)", Dialect::MYSQL);
 /// assert_eq!(outline.verb(), Verb::Call);

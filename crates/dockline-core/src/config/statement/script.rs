@@ -16,7 +16,7 @@ pub struct Piece<'sql> {
 /// nothing but comments is left out.
 ///
 /// ```
-/// use dockline_core::statement::{Dialect, split};
+/// use dockline::statement::{Dialect, split};
 ///
 /// let script = "CREATE TABLE job (id int);\n\n-- the first\nINSERT INTO job VALUES (1);";
 /// let pieces = split(script, Dialect::POSTGRES);

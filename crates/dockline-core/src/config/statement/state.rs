@@ -37,8 +37,8 @@ impl SessionState {
     /// Follows a statement that has run: adds what it makes, and takes out what it ends.
     ///
     /// ```
-    /// use dockline_core::backend::SessionState;
-    /// use dockline_core::statement::{Dialect, Outline};
+    /// use dockline::backend::SessionState;
+    /// use dockline::statement::{Dialect, Outline};
     ///
     /// let mut state = SessionState::default();
     /// for sql in ["LISTEN jobs", "SET LOCAL work_mem = '1GB'", "SELECT pg_advisory_lock(7)", "UNLISTEN *"] {

@@ -6,7 +6,7 @@ use super::token::{Token, TokenKind};
 /// Reads the tokens of a text, each once. A quote or comment that nothing closes goes on to the end of the text.
 ///
 /// ```
-/// use dockline_core::statement::{Dialect, TokenKind, Tokens};
+/// use dockline::statement::{Dialect, TokenKind, Tokens};
 ///
 /// let placeholders = Tokens::new("SELECT ?, '?' -- ?", Dialect::SQLITE);
 /// assert_eq!(placeholders.filter(|token| token.kind == TokenKind::Placeholder).count(), 1);

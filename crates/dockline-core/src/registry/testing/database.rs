@@ -26,7 +26,7 @@ const AT_THE_END: Duration = Duration::from_secs(5);
 /// that was killed has left behind is removed a day later, by the next [`Template`](super::Template) on that server.
 ///
 /// ```
-/// use dockline_core::{Registry, Result, testing::TestDatabase};
+/// use dockline::{Registry, Result, testing::TestDatabase};
 ///
 /// fn test_of_a_handler(connections: &Registry) -> Result<()> {
 ///     let test = TestDatabase::create(connections, "default")?;

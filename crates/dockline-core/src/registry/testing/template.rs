@@ -19,7 +19,7 @@ use crate::registry::Registry;
 /// server when the process ends, and is removed a day later, by the next template there.
 ///
 /// ```
-/// use dockline_core::{Registry, Result, testing::Template};
+/// use dockline::{Registry, Result, testing::Template};
 ///
 /// static SCHEMA: Template = Template::new(|db| db.execute_script("CREATE TABLE job (name TEXT);").map(drop));
 ///
