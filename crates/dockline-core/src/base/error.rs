@@ -1,5 +1,6 @@
 //! The one error type, its kinds, and what a caller can ask of it.
 
+mod asked;
 mod shown;
 
 use std::borrow::Cow;
@@ -111,16 +112,44 @@ pub struct Constraint {
 
 impl Constraint {
     /// Makes a constraint, as a backend reports it.
+    ///
+    /// ```
+    /// use dockline::{Constraint, ConstraintKind};
+    ///
+    /// let constraint = Constraint::new(ConstraintKind::Unique, Some("job_name".into()));
+    /// assert_eq!(constraint.name(), Some("job_name"));
+    /// ```
     pub fn new(kind: ConstraintKind, name: Option<String>) -> Self {
         Self { kind, name }
     }
 
     /// Returns which kind of constraint it is.
+    ///
+    /// ```
+    /// use dockline::{Constraint, ConstraintKind, Error};
+    ///
+    /// /// Tells a user what to change.
+    /// fn advice(error: &Error) -> &'static str {
+    ///     match error.constraint().map(Constraint::kind) {
+    ///         Some(ConstraintKind::Unique) => "this name is taken",
+    ///         Some(ConstraintKind::NotNull) => "a field is empty",
+    ///         _ => "try again later",
+    ///     }
+    /// }
+    /// ```
     pub fn kind(&self) -> ConstraintKind {
         self.kind
     }
 
     /// Returns its name, or that of its column, as far as the server tells.
+    ///
+    /// ```
+    /// use dockline::{Constraint, Error};
+    ///
+    /// fn is_about_email(error: &Error) -> bool {
+    ///     error.constraint().and_then(Constraint::name) == Some("user_email_key")
+    /// }
+    /// ```
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
@@ -152,6 +181,13 @@ impl Fact {
 
 impl Error {
     /// Makes an error of that kind. The message is lower case, without a full stop, and holds no secret.
+    ///
+    /// ```
+    /// use dockline::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Data, "the amount is negative");
+    /// assert_eq!(error.to_string(), "the amount is negative");
+    /// ```
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             inner: Box::new(Inner {
@@ -168,11 +204,24 @@ impl Error {
     }
 
     /// Makes an [`ErrorKind::ImproperlyConfigured`] error.
+    ///
+    /// ```
+    /// use dockline::Error;
+    ///
+    /// assert!(Error::config("the region is not set").is_config());
+    /// ```
     pub fn config(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::ImproperlyConfigured, message)
     }
 
     /// Adds the alias, unless the error already has one.
+    ///
+    /// ```
+    /// use dockline::Error;
+    ///
+    /// let error = Error::config("the region is not set").with_alias("replica");
+    /// assert_eq!(error.alias(), Some("replica"));
+    /// ```
     #[must_use]
     pub fn with_alias(mut self, alias: impl Into<Arc<str>>) -> Self {
         self.inner.alias.get_or_insert_with(|| alias.into());
@@ -180,6 +229,13 @@ impl Error {
     }
 
     /// Adds the code that the server or the driver gave, as operators search for it.
+    ///
+    /// ```
+    /// use dockline::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Operational, "server has gone away").with_code("2006");
+    /// assert_eq!(error.code().as_deref(), Some("2006"));
+    /// ```
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
         self.inner.code = Some(code.into());
@@ -187,6 +243,14 @@ impl Error {
     }
 
     /// States a fact.
+    ///
+    /// ```
+    /// use dockline::{Error, ErrorKind, Fact};
+    ///
+    /// // What a test of code that tries again makes:
+    /// let error = Error::new(ErrorKind::Operational, "deadlock").with_fact(Fact::Retryable);
+    /// assert!(error.is_retryable());
+    /// ```
     #[must_use]
     pub fn with_fact(mut self, fact: Fact) -> Self {
         self.inner.facts |= fact.bit();
@@ -194,6 +258,14 @@ impl Error {
     }
 
     /// States which constraint was violated.
+    ///
+    /// ```
+    /// use dockline::{Constraint, ConstraintKind, Error, ErrorKind};
+    ///
+    /// let constraint = Constraint::new(ConstraintKind::Unique, Some("job_name".into()));
+    /// let error = Error::new(ErrorKind::Integrity, "duplicate key").with_constraint(constraint);
+    /// assert!(error.constraint().is_some());
+    /// ```
     #[must_use]
     pub fn with_constraint(mut self, constraint: Constraint) -> Self {
         self.inner.constraint = Some(constraint);
@@ -201,6 +273,13 @@ impl Error {
     }
 
     /// Adds what the server says in detail.
+    ///
+    /// ```
+    /// use dockline::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Integrity, "duplicate key").with_detail("Key (id)=(1) already exists.");
+    /// assert_eq!(error.detail(), Some("Key (id)=(1) already exists."));
+    /// ```
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.details().detail = Some(detail.into());
@@ -208,6 +287,14 @@ impl Error {
     }
 
     /// Adds what may help.
+    ///
+    /// ```
+    /// use dockline::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Programming, "no such column").with_hint("did you mean \"name\"?");
+    /// assert_eq!(error.hint(), Some("did you mean \"name\"?"));
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.details().hint = Some(hint.into());
@@ -216,6 +303,13 @@ impl Error {
 
     /// Adds where in its statement the error is, in characters, counted from 1. `Display` shows the line. A position that the statement
     /// does not have is left out.
+    ///
+    /// ```
+    /// use dockline::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Programming, "syntax error").with_position("SELECT * FORM job", 10);
+    /// assert_eq!(error.position(), Some(10));
+    /// ```
     #[must_use]
     pub fn with_position(mut self, statement: &str, position: usize) -> Self {
         self.details().place = Place::of(statement, position);
@@ -227,6 +321,15 @@ impl Error {
     }
 
     /// Adds the error that caused this one.
+    ///
+    /// ```
+    /// use std::error::Error as _;
+    /// use dockline::{Error, ErrorKind};
+    ///
+    /// let cause = "x".parse::<i64>().unwrap_err();
+    /// let error = Error::new(ErrorKind::Data, "the setting is no number").with_source(cause);
+    /// assert!(error.source().is_some());
+    /// ```
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.inner.source = Some(source.into());
@@ -234,128 +337,17 @@ impl Error {
     }
 
     /// Puts `context` and a colon before the message.
+    ///
+    /// ```
+    /// use dockline::Error;
+    ///
+    /// let error = Error::config("the region is not set").with_context("starting");
+    /// assert_eq!(error.message(), "starting: the region is not set");
+    /// ```
     #[must_use]
     pub fn with_context(mut self, context: impl fmt::Display) -> Self {
         self.inner.message = format!("{context}: {}", self.inner.message).into();
         self
-    }
-
-    /// The class of the error.
-    pub fn kind(&self) -> ErrorKind {
-        self.inner.kind
-    }
-
-    /// The message alone, without the alias and the code.
-    pub fn message(&self) -> &str {
-        &self.inner.message
-    }
-
-    /// The alias of the connection, where the error belongs to one.
-    pub fn alias(&self) -> Option<&str> {
-        self.inner.alias.as_deref()
-    }
-
-    /// The code that the server or the driver gave: an errno of MySQL (`2006`), an SQLSTATE (`57P01`), an extended
-    /// result code of SQLite (`2067`).
-    pub fn code(&self) -> Option<String> {
-        self.inner.code.clone()
-    }
-
-    /// What the server says in detail. It may quote values: keep it out of logs that others read.
-    pub fn detail(&self) -> Option<&str> {
-        self.inner.details.as_ref()?.detail.as_deref()
-    }
-
-    /// What may help, by the word of the server or of this crate.
-    pub fn hint(&self) -> Option<&str> {
-        self.inner.details.as_ref()?.hint.as_deref()
-    }
-
-    /// Where in its statement the error is, in characters, counted from 1.
-    pub fn position(&self) -> Option<usize> {
-        self.inner.details.as_ref()?.place.as_ref().map(|place| place.position)
-    }
-
-    /// Whether the statement may have taken effect although the call failed.
-    ///
-    /// False: it was not sent, or the server answered that it refused it as a whole. True: it was sent and the answer
-    /// does not say, or the statement ran and what came after it failed, as a result that does not convert.
-    pub fn may_have_executed(&self) -> bool {
-        self.has(Fact::MayHaveExecuted)
-    }
-
-    /// Whether the connection is gone, can no longer be trusted, or could not be made.
-    pub fn is_disconnect(&self) -> bool {
-        self.has(Fact::Disconnect)
-    }
-
-    /// Whether the same transaction may succeed when it is tried again from its beginning: a lock that another
-    /// connection holds, a deadlock, a serialization failure.
-    pub fn is_retryable(&self) -> bool {
-        self.has(Fact::Retryable)
-    }
-
-    /// Whether a resource has run out: connections of the server, file descriptors of the process.
-    pub fn is_exhausted(&self) -> bool {
-        self.has(Fact::Exhausted)
-    }
-
-    /// Whether the server had no place for another connection, and may have one when others are closed.
-    pub(crate) fn is_server_full(&self) -> bool {
-        self.has(Fact::ServerFull)
-    }
-
-    /// Whether the statement was cancelled, by [`Canceller`](crate::Canceller) or by `statement_timeout`.
-    pub fn is_cancelled(&self) -> bool {
-        self.has(Fact::Cancelled)
-    }
-
-    /// Whether waiting for a lock took longer than the server's limit (1205, `55P03`, SQLite's busy).
-    pub fn is_lock_timeout(&self) -> bool {
-        self.has(Fact::LockTimeout)
-    }
-
-    /// Whether the server takes no writes: it is a replica, or was demoted to one; or the transaction or session was made
-    /// read-only.
-    pub fn is_read_only(&self) -> bool {
-        self.has(Fact::ReadOnly)
-    }
-
-    /// The constraint that was violated, where the kind is [`Integrity`](ErrorKind::Integrity) and the server tells.
-    pub fn constraint(&self) -> Option<&Constraint> {
-        self.inner.constraint.as_ref()
-    }
-
-    /// Whether a transaction that was open before the call is gone, and its work with it.
-    pub fn is_work_lost(&self) -> bool {
-        self.has(Fact::WorkLost)
-    }
-
-    /// Whether a commit was sent and nobody can say if it took effect.
-    pub fn is_commit_unknown(&self) -> bool {
-        self.has(Fact::CommitUnknown)
-    }
-
-    /// Whether the work of the block was committed all the same: a hook of [`on_commit`](crate::Connection::on_commit) has failed
-    /// after it.
-    pub fn is_after_commit(&self) -> bool {
-        self.has(Fact::AfterCommit)
-    }
-
-    /// Whether a durable atomic block was to stand inside another (Django's `RuntimeError`).
-    pub fn is_nested_durable(&self) -> bool {
-        self.has(Fact::NestedDurable)
-    }
-
-    /// Whether the statement names a savepoint that does not exist.
-    pub(crate) fn is_savepoint_missing(&self) -> bool {
-        self.has(Fact::SavepointMissing)
-    }
-
-    /// Whether the configuration is at fault: [`ErrorKind::ImproperlyConfigured`] or
-    /// [`ErrorKind::ConnectionDoesNotExist`].
-    pub fn is_config(&self) -> bool {
-        matches!(self.kind(), ErrorKind::ImproperlyConfigured | ErrorKind::ConnectionDoesNotExist)
     }
 
     /// The error for a log, which is read by others than the caller. What a server says, which has a code, can quote values: of that it

@@ -98,11 +98,24 @@ pub enum Value {
 
 impl Value {
     /// Whether this is [`Value::Null`].
+    ///
+    /// ```
+    /// use dockline::Value;
+    ///
+    /// assert!(Value::Null.is_null());
+    /// assert!(!Value::Int(0).is_null());
+    /// ```
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }
 
     /// What kind of value this is, in a word, as error messages name it.
+    ///
+    /// ```
+    /// use dockline::Value;
+    ///
+    /// assert_eq!(Value::Int(7).type_name(), "integer");
+    /// ```
     pub fn type_name(&self) -> &str {
         match self {
             Self::Null => "null",

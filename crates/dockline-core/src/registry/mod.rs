@@ -321,6 +321,20 @@ impl Registry {
 
     /// The events of this registry: who listens hears every statement and every connection of all of its threads. See
     /// [`events`](crate::events).
+    ///
+    /// ```
+    /// use dockline::events::Event;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// let id = connections.events().listen(|event| {
+    ///     if let Event::StatementDone { source, elapsed, .. } = event {
+    ///         println!("{}: {elapsed:?}", source.alias());
+    ///     }
+    /// });
+    /// connections.get("default")?.query("SELECT 1", ())?;
+    /// connections.events().remove(id);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn events(&self) -> &Events {
         &self.shared().hot.events
     }

@@ -23,6 +23,14 @@ const MICROS_OF_A_DAY: i64 = 86_400_000_000;
 
 impl Interval {
     /// All of it in microseconds, with days of 24 hours; `None` if it has months, or is too long.
+    ///
+    /// ```
+    /// use dockline::Interval;
+    ///
+    /// let day_and_second = Interval { days: 1, micros: 1_000_000, ..Interval::default() };
+    /// assert_eq!(day_and_second.total_micros(), Some(86_401_000_000));
+    /// assert_eq!(Interval { months: 1, ..Interval::default() }.total_micros(), None);
+    /// ```
     pub fn total_micros(&self) -> Option<i64> {
         let days = i64::from(self.days).checked_mul(MICROS_OF_A_DAY)?;
         days.checked_add(self.micros).filter(|_| self.months == 0)

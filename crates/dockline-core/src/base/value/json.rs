@@ -23,21 +23,53 @@ pub struct RawJson {
 
 impl RawJson {
     /// Takes a text that is a document. It is not checked.
+    ///
+    /// ```
+    /// use dockline::RawJson;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// db.execute("INSERT INTO job (name) VALUES (?)", (RawJson::new(r#"{"n": 1.50}"#),))?;
+    /// let document: RawJson = db.query_value("SELECT name FROM job", ())?;
+    /// assert_eq!(document.as_str(), r#"{"n": 1.50}"#); // as it was written
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into() }
     }
 
     /// The text.
+    ///
+    /// ```
+    /// use dockline::RawJson;
+    ///
+    /// assert_eq!(RawJson::new("[1]").as_str(), "[1]");
+    /// ```
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
     /// The text, out of it.
+    ///
+    /// ```
+    /// use dockline::RawJson;
+    ///
+    /// assert_eq!(RawJson::new("[1]").into_string(), "[1]");
+    /// ```
     pub fn into_string(self) -> String {
         self.text
     }
 
     /// Makes the document of something that serde can write.
+    ///
+    /// ```
+    /// # extern crate dockline_core as dockline;
+    /// use dockline::RawJson;
+    ///
+    /// assert_eq!(RawJson::of(&["a", "b"])?.as_str(), r#"["a","b"]"#);
+    /// # Ok::<_, dockline::ValueError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -48,6 +80,15 @@ impl RawJson {
     }
 
     /// Reads the document as a type of yours.
+    ///
+    /// ```
+    /// # extern crate dockline_core as dockline;
+    /// use dockline::RawJson;
+    ///
+    /// let document = RawJson::new("[1, 2]");
+    /// assert_eq!(document.parse::<Vec<i64>>()?, [1, 2]);
+    /// # Ok::<_, dockline::ValueError>(())
+    /// ```
     ///
     /// # Errors
     ///

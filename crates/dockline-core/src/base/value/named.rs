@@ -26,11 +26,25 @@ pub trait NamedParams {
 
 impl Value {
     /// Gives the value a name, for a statement with `:name` in it.
+    ///
+    /// ```
+    /// use dockline::{Value, named};
+    ///
+    /// // What named! makes of each of its pairs:
+    /// assert_eq!(named! { id: 7 }, [Value::named("id", Value::Int(7))]);
+    /// ```
     pub fn named(name: impl Into<Cow<'static, str>>, value: Self) -> Self {
         Self::Named(Box::new(NamedValue { name: name.into(), value, is_optional: false }))
     }
 
     /// The same, for one that a statement may leave out.
+    ///
+    /// ```
+    /// use dockline::Value;
+    ///
+    /// // What a struct that derives NamedParams gives: a statement need not use all of its fields.
+    /// assert_ne!(Value::named_optional("id", Value::Int(7)), Value::named("id", Value::Int(7)));
+    /// ```
     #[doc(hidden)]
     pub fn named_optional(name: impl Into<Cow<'static, str>>, value: Self) -> Self {
         Self::Named(Box::new(NamedValue { name: name.into(), value, is_optional: true }))

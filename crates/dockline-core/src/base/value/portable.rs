@@ -9,6 +9,13 @@ impl Value {
     ///
     /// It sorts as the values do where that can be (dates, times), is what SQLite's own functions read, and
     /// [`FromValue`](crate::FromValue) reads it back to the same value.
+    ///
+    /// ```
+    /// use dockline::{RawJson, Value};
+    ///
+    /// assert_eq!(Value::Json(RawJson::new("[1]")).portable_text().as_deref(), Some("[1]"));
+    /// assert_eq!(Value::Int(7).portable_text(), None); // every database has integers
+    /// ```
     pub fn portable_text(&self) -> Option<Cow<'static, str>> {
         match self {
             #[cfg(feature = "decimal")]

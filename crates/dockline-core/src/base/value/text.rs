@@ -9,6 +9,13 @@ impl Value {
     /// a type whose text is not known.
     ///
     /// It is the same whichever features are on.
+    ///
+    /// ```
+    /// use dockline::Value;
+    ///
+    /// assert_eq!(Value::Int(7).text().as_deref(), Some("7"));
+    /// assert_eq!(Value::Null.text(), None);
+    /// ```
     pub fn text(&self) -> Option<Cow<'_, str>> {
         Some(match self {
             Self::Null => return None,
