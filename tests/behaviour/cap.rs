@@ -1,12 +1,12 @@
 //! The cap on connections: below it nothing is different, at it threads take turns.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use dockline::signals::CloseReason;
-use dockline::{CapStatus, Connections, Databases, ErrorKind, Settings, TaskPolicy, params};
+use dockline::{CapStatus, Connections, Databases, ErrorKind, ResetOnHandover, Settings, TaskPolicy, params};
 use dockline_tests::scripted::Script;
 use dockline_tests::{Database, Story, connections, memory, on_thread, wait_until};
 
@@ -373,6 +373,164 @@ fn those_who_wait_for_an_alias_that_is_removed_are_told_at_once() {
     holder.end();
 }
 
+/// What it is now may be another database, as after a failover.
+#[test]
+fn those_who_wait_for_an_alias_that_is_replaced_get_what_it_is_now() {
+    let (before, after) = (Database::new(), Database::new());
+    let registry = before.connections_with(|settings| settings.max_connections(Some(1)).acquire_timeout(LONG));
+    let holder = Holder::of(&registry, "default");
+    let worker = registry.clone();
+    let file = "SELECT file FROM pragma_database_list WHERE name = 'main'";
+    let waiter = thread::spawn(move || worker.get("default")?.query_value::<String>(file, ()));
+    wait_until_waiting(&registry, 1);
+    registry.replace("default", after.settings().max_connections(Some(1)).acquire_timeout(LONG)).unwrap();
+    assert_eq!(status(&registry).waiting, 1, "it keeps its place");
+    holder.end();
+    let found = waiter.join().unwrap().unwrap();
+    assert_eq!(std::fs::canonicalize(found).unwrap(), std::fs::canonicalize(after.path()).unwrap());
+}
+
+#[test]
+fn those_who_wait_go_on_when_the_cap_is_taken_away() {
+    let registry = connections(capped(1));
+    let holder = Holder::of(&registry, "default");
+    let waiters: Vec<_> = (0..3)
+        .map(|n| {
+            let worker = registry.clone();
+            let waiter = thread::spawn(move || look_up(&worker, "default"));
+            wait_until_waiting(&registry, n + 1);
+            waiter
+        })
+        .collect();
+    registry.replace("default", memory()).unwrap();
+    for waiter in waiters {
+        assert_eq!(waiter.join().unwrap().unwrap(), 1);
+    }
+    assert_eq!(registry.cap_status("default").unwrap(), None);
+    holder.end();
+}
+
+/// The deadline is that of the first moment, whatever happens to the alias meanwhile.
+#[test]
+fn whoever_is_woken_to_think_again_has_no_more_time_than_before() {
+    let timeout = Duration::from_millis(500);
+    let settings =
+        |n: u32| memory().max_connections(Some(1)).cap(format!("cap_{n}_of_no_more_time")).acquire_timeout(timeout);
+    let registry = connections(settings(0));
+    let waits = AtomicBool::new(true);
+    let result = thread::scope(|scope| {
+        // Each cap that the alias gets is full at once.
+        let full = |n| {
+            let other = connections(settings(n));
+            Holder::of(&other, "default")
+        };
+        let first = full(0);
+        let waiter = scope.spawn(|| {
+            let result = look_up(&registry, "default");
+            waits.store(false, Ordering::SeqCst);
+            result
+        });
+        let mut holders = vec![first];
+        // Far longer than the limit, if each change began it anew.
+        for n in 1..600 {
+            if !waits.load(Ordering::SeqCst) {
+                break;
+            }
+            holders.push(full(n));
+            registry.replace("default", settings(n)).unwrap();
+            thread::sleep(timeout / 10);
+        }
+        assert!(!waits.load(Ordering::SeqCst), "it waits still");
+        holders.into_iter().for_each(Holder::end);
+        waiter.join().unwrap()
+    });
+    let error = result.unwrap_err();
+    assert!(error.is_exhausted(), "{error:?}");
+}
+
+#[test]
+fn whoever_gives_up_at_the_head_of_the_queue_leaves_the_others_their_turns() {
+    let shared = |timeout| memory().max_connections(Some(1)).cap("of_who_gives_up").acquire_timeout(timeout);
+    let databases = Databases::new().with("default", shared(LONG)).with("hasty", shared(SHORT));
+    let registry = Connections::new(databases).unwrap();
+    let holder = Holder::of(&registry, "default");
+    let wait = |alias: &'static str, count| {
+        let worker = registry.clone();
+        let waiter = thread::spawn(move || look_up(&worker, alias));
+        wait_until(&format!("{count} wait, or one has given up"), || {
+            let status = status(&registry);
+            status.waiting + usize::try_from(status.timeouts).unwrap() == count
+        });
+        waiter
+    };
+    let (hasty, patient) = (wait("hasty", 1), wait("default", 2));
+    assert!(hasty.join().unwrap().unwrap_err().is_exhausted());
+    wait_until_waiting(&registry, 1);
+    holder.end();
+    assert_eq!(patient.join().unwrap().unwrap(), 1);
+}
+
+#[test]
+fn a_thread_that_panics_with_what_it_has_waited_for_passes_it_on() {
+    let registry = connections(capped(1));
+    let holder = Holder::of(&registry, "default");
+    let worker = registry.clone();
+    let waiter = thread::spawn(move || {
+        let _request = worker.request();
+        look_up(&worker, "default").unwrap();
+        panic!("with what it has waited for");
+    });
+    wait_until_waiting(&registry, 1);
+    holder.end();
+    assert!(waiter.join().is_err());
+    assert_eq!(look_up(&registry, "default").unwrap(), 1);
+}
+
+#[test]
+fn a_thread_that_ends_leaves_its_connection_to_who_waits() {
+    let registry = connections(capped(1));
+    let story = Story::of(&registry);
+    let worker = registry.clone();
+    let (release, released) = mpsc::channel::<()>();
+    let (tell, told) = mpsc::channel();
+    let owner = thread::spawn(move || {
+        // Outside requests and tasks: it is the thread's until it ends.
+        look_up(&worker, "default").unwrap();
+        tell.send(worker.get("default").unwrap().serial()).unwrap();
+        let _ = released.recv();
+    });
+    let serial = told.recv().unwrap();
+    let worker = registry.clone();
+    let waiter = thread::spawn(move || {
+        let _request = worker.request();
+        look_up(&worker, "default").map(|_| worker.get("default").unwrap().serial())
+    });
+    wait_until_waiting(&registry, 1);
+    release.send(()).unwrap();
+    owner.join().unwrap();
+    assert_eq!(waiter.join().unwrap().unwrap(), serial);
+    assert_eq!((story.opened(), status(&registry).handed_over), (1, 1));
+}
+
+#[test]
+fn an_owner_that_sleeps_in_its_stint_keeps_nobody_waiting() {
+    let registry = connections(capped(1));
+    let worker = registry.clone();
+    let (release, released) = mpsc::channel::<()>();
+    let (tell, told) = mpsc::channel();
+    let owner = thread::spawn(move || {
+        worker.in_request(|| look_up(&worker, "default")).unwrap();
+        tell.send(()).unwrap();
+        let _ = released.recv();
+    });
+    told.recv().unwrap();
+    // In the owner's stint or after it: the owner never comes back.
+    assert_eq!(registry.in_request(|| look_up(&registry, "default")).unwrap(), 1);
+    assert_eq!(status(&registry).handed_over, 1);
+    release.send(()).unwrap();
+    owner.join().unwrap();
+}
+
 #[test]
 fn those_who_wait_when_the_registry_is_shut_down_are_told_at_once() {
     let registry = connections(capped(1));
@@ -456,6 +614,11 @@ fn wrong_caps_are_errors_of_the_configuration() {
         (memory().max_connections(Some(0)), "max_connections: it cannot be 0"),
         (memory().cap("one"), "max_connections, which says how many it allows, is missing"),
         (capped(1).acquire_timeout(Duration::ZERO), "acquire_timeout: it cannot be zero"),
+        (
+            memory().reset_on_handover(ResetOnHandover::Server),
+            "reset_on_handover: connections go from thread to thread",
+        ),
+        (capped(1).reset_on_handover(ResetOnHandover::Server), "reset_on_handover: sqlite has no server"),
     ] {
         let registry = Connections::new(Databases::new().with("default", settings));
         let error = registry.and_then(|registry| registry.get("default")).unwrap_err();
@@ -464,6 +627,34 @@ fn wrong_caps_are_errors_of_the_configuration() {
     }
     let error = Settings::from_url("sqlite::memory:?max_connections=4&acquire_timeout=none").unwrap_err();
     assert!(error.to_string().contains("acquire_timeout"), "{error}");
+    for name in ["min_idle", "minimumIdle", "min_connections"] {
+        let error = Settings::from_url(&format!("sqlite::memory:?max_connections=4&{name}=2")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ImproperlyConfigured);
+        for part in [name, "ensure_connection", "leave it out"] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+    let error = Settings::from_url("sqlite::memory:?max_connections=4&reset_on_handover=discard").unwrap_err();
+    for part in ["reset_on_handover", "discard", "none", "server"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
+/// A backend of the program's own, say: a new connection is as clean as one that was reset.
+#[test]
+fn what_a_backend_cannot_reset_is_replaced_at_each_handover() {
+    let (registry, script) = Script::connections(|settings| {
+        settings.max_connections(Some(1)).acquire_timeout(LONG).reset_on_handover(ResetOnHandover::Server)
+    });
+    let story = Story::of(&registry);
+    for n in 1..=3 {
+        registry.in_request(|| look_up(&registry, "default")).unwrap();
+        let other = registry.clone();
+        on_thread(move || other.in_request(|| look_up(&other, "default"))).unwrap();
+        assert_eq!(story.opened(), 2 * n);
+    }
+    assert_eq!(script.closed.load(Ordering::SeqCst), 6 - story.open());
+    assert_eq!(status(&registry).waiting, 0);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::case::{Case, case};
 
 mod adapters;
 mod threads;
+mod traces;
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = vec![
@@ -21,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ];
     cases.extend(threads::cases());
     cases.extend(adapters::cases());
+    cases.extend(traces::cases());
     cases
 }
 

@@ -25,6 +25,8 @@ mod faults;
 #[cfg(unix)]
 mod forks;
 #[cfg(unix)]
+mod handover;
+#[cfg(unix)]
 mod harness;
 #[cfg(unix)]
 mod info;
@@ -107,6 +109,7 @@ fn main() -> std::process::ExitCode {
         ("mysqls", mysqls::cases()),
         ("bank", bank::cases()),
         ("cap", cap::cases()),
+        ("handover", handover::cases()),
         ("thread_exit", thread_exit::cases()),
         ("tls", tls::cases()),
         ("async_runtimes", async_runtimes::cases()),

@@ -67,8 +67,8 @@ pub use base::value::{
 pub use config::findings::{Finding, Severity};
 pub use config::server_info::ServerInfo;
 pub use config::settings::{
-    ChannelBinding, Databases, IsolationLevel, Liveness, LoadBalanceHosts, Settings, TargetSessionAttrs, Tls,
-    TransactionMode,
+    ChannelBinding, Databases, IsolationLevel, Liveness, LoadBalanceHosts, ResetOnHandover, Settings,
+    TargetSessionAttrs, Tls, TransactionMode,
 };
 pub use handle::atomic::{Atomic, AtomicBlock};
 pub use handle::canceller::Canceller;

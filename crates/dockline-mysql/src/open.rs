@@ -62,23 +62,39 @@ impl Opened {
         self.wire.as_ref().map(|wire| Watchdog::of(wire, self.deadline))
     }
 
-    /// The first two round trips, and what the program wants to be run on each connection, within what is left of the time for
-    /// connecting. The answer is what the server says of itself.
+    /// Sets it up within what is left of the time for connecting.
     pub(crate) fn set_up(&mut self, plan: &Plan, tracking: &mut Tracking) -> Result<Vec<Option<String>>> {
+        SettingUp { conn: &mut self.conn, wire: self.wire.as_ref(), deadline: self.deadline }.run(plan, tracking)
+    }
+}
+
+/// A connection that is set up: a new one, or one that was reset.
+pub(crate) struct SettingUp<'a> {
+    pub(crate) conn: &'a mut Conn,
+    pub(crate) wire: Option<&'a Wire>,
+    pub(crate) deadline: Deadline,
+}
+
+impl SettingUp<'_> {
+    /// The first two round trips, and what the program wants to be run on each connection, until the deadline. The answer is what the
+    /// server says of itself.
+    pub(crate) fn run(self, plan: &Plan, tracking: &mut Tracking) -> Result<Vec<Option<String>>> {
+        let Self { conn, wire, deadline } = self;
         let late = |source: Option<mysql::Error>| {
-            let message = format!("setting the connection up: {}", no_answer(self.deadline));
+            let message = format!("setting the connection up: {}", no_answer(deadline));
             let error = Error::new(ErrorKind::Operational, message).with_code("2013").with_fact(Fact::Disconnect);
             source.into_iter().fold(error, Error::with_source)
         };
-        let watchdog = self.watched();
-        let told = self.conn.query_drop(&plan.set_up).and_then(|()| {
-            let reports = tracking.read(&self.conn).any;
+        // It ends the connection at the deadline, however often something comes.
+        let watchdog = wire.map(|wire| Watchdog::of(wire, deadline));
+        let told = conn.query_drop(&plan.set_up).and_then(|()| {
+            let reports = tracking.read(conn).any;
             tracking.set_reports(reports);
-            ask(&mut self.conn, &format!("SELECT {WHO}, {IDENTITY}"))
+            ask(conn, &format!("SELECT {WHO}, {IDENTITY}"))
         });
         let own = match (&told, plan.settings.get_init_sql()) {
             // Read to its end: an error of a later statement in it comes with a later result.
-            (Ok(_), Some(init_sql)) => ask(&mut self.conn, init_sql).map(drop),
+            (Ok(_), Some(init_sql)) => ask(conn, init_sql).map(drop),
             _ => Ok(()),
         };
         if let Ok(told) = &told {
@@ -87,9 +103,9 @@ impl Opened {
         }
         // The program's own text may have said something else.
         let own = own.and_then(|()| {
-            let is_foreign = plan.settings.get_init_sql().is_some() && tracking.read(&self.conn).foreign;
+            let is_foreign = plan.settings.get_init_sql().is_some() && tracking.read(conn).foreign;
             tracking.begins_here();
-            if is_foreign { self.conn.query_drop(&plan.names) } else { Ok(()) }
+            if is_foreign { conn.query_drop(&plan.names) } else { Ok(()) }
         });
         let was_ended = watchdog.is_some_and(Watchdog::stop);
         match (told, own) {

@@ -5,6 +5,7 @@ mod file;
 mod native;
 mod prepare;
 mod ran;
+mod reset;
 mod run;
 mod text;
 mod transaction;
@@ -292,6 +293,10 @@ impl Session for MysqlSession {
 
     fn state(&mut self) -> SessionState {
         self.tracking.state().clone()
+    }
+
+    fn reset(&mut self, deadline: Instant) -> Result<()> {
+        self.reset_by(deadline)
     }
 
     fn server_connection_id(&self) -> Option<u64> {

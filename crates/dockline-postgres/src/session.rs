@@ -12,6 +12,7 @@ mod liveness;
 mod many;
 mod prepared;
 mod preparing;
+mod reset;
 mod statement;
 mod texts;
 mod transaction;
@@ -114,7 +115,7 @@ impl PostgresSession {
             outdated: None,
             plan,
         };
-        if let Err(error) = session.tell_settings(deadline) {
+        if let Err(error) = session.tell_settings("", deadline) {
             session.let_go(None);
             return Err(set_up_failed(&session.plan, deadline, error));
         }
@@ -126,14 +127,17 @@ impl PostgresSession {
         Ok(session)
     }
 
-    fn tell_settings(&mut self, deadline: Deadline) -> Result<()> {
+    /// Makes the session what the settings say. `reset`: what resets it before.
+    fn tell_settings(&mut self, reset: &str, deadline: Deadline) -> Result<()> {
         let plan = Arc::clone(&self.plan);
-        let mut sql = plan.set_up.clone();
+        let mut sql = format!("{reset}{}", plan.set_up);
         // As Django, which has it so on every database. A server that says that it is there already is not told.
-        if plan.at_utc && self.parameter("TimeZone").is_none_or(|zone| !is_utc(&zone)) {
+        let is_there = || reset.is_empty() && self.parameter("TimeZone").is_some_and(|zone| is_utc(&zone));
+        if plan.at_utc && !is_there() {
             sql.push_str("SET TIME ZONE 'UTC';");
         }
-        if self.process.is_none() {
+        let asks_for_process = self.process.is_none();
+        if asks_for_process {
             sql.push_str("SELECT pg_backend_pid()");
         }
         if !sql.is_empty() {
@@ -144,7 +148,9 @@ impl PostgresSession {
             let answer = self.client()?.simple_query(&sql);
             let messages = answer.map_err(|error| self.failed(error, Phase::Before, before))?;
             for message in messages {
-                if let SimpleQueryMessage::Row(row) = message {
+                if let SimpleQueryMessage::Row(row) = message
+                    && asks_for_process
+                {
                     self.process = row.get(0).and_then(|text| text.parse().ok());
                 }
             }
@@ -417,6 +423,10 @@ impl Session for PostgresSession {
             }
         });
         state
+    }
+
+    fn reset(&mut self, deadline: Instant) -> Result<()> {
+        runtime::blocking(|| self.reset_by(deadline))
     }
 
     fn server_connection_id(&self) -> Option<u64> {

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use dockline_core::backend::{Backend, Engine, Session, TestDatabases};
-use dockline_core::{Error, ErrorKind, Result, Settings};
+use dockline_core::{Error, ErrorKind, ResetOnHandover, Result, Settings};
 use once_cell::sync::OnceCell;
 use rusqlite::Connection;
 
@@ -89,6 +89,12 @@ fn refuse_settings_of_servers(settings: &Settings) -> Result<()> {
     }
     if settings.get_user().is_some() || settings.get_password().is_some() || settings.get_port().is_some() {
         return Err(Error::config("settings user, password, port: sqlite has none; write sqlite:path"));
+    }
+    if settings.get_reset_on_handover() != ResetOnHandover::None {
+        return Err(Error::config(
+            "setting reset_on_handover: sqlite has no server that could reset a session; leave it out. What a connection holds keeps it \
+             with its thread in any case",
+        ));
     }
     Ok(())
 }

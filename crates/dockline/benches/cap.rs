@@ -25,16 +25,27 @@ fn main() {
         // `cargo test --benches` compiles it, and that is all that it is asked for.
         return;
     }
-    below_the_cap();
-    for kind in [Kind::Postgres, Kind::Mysql] {
+    let parts: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_asked_for = |part: &str| parts.is_empty() || parts.iter().any(|asked| asked == part);
+    if is_asked_for("below") {
+        below_the_cap();
+    }
+    for (kind, part) in [(Kind::Postgres, "postgres"), (Kind::Mysql, "mysql")] {
         match kind.available() {
-            Ok(()) => at_the_cap(Server::shared(kind)),
+            Ok(()) if is_asked_for(part) => at_the_cap(Server::shared(kind)),
+            Ok(()) => {}
             Err(reason) => println!("{}: skipped: {reason}", kind.name()),
         }
     }
-    growth(Server::shared(Kind::Postgres));
-    worker(Server::shared(Kind::Postgres));
-    status_of_a_thousand();
+    if is_asked_for("growth") {
+        growth(Server::shared(Kind::Postgres));
+    }
+    if is_asked_for("worker") {
+        worker(Server::shared(Kind::Postgres));
+    }
+    if is_asked_for("status") {
+        status_of_a_thousand();
+    }
     end_shared();
 }
 

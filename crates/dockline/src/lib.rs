@@ -153,10 +153,10 @@ pub use dockline_core::{
     ConnectionStatus, Constraint, ConstraintKind, Counts, DEFAULT_ALIAS, DatabaseFailure, Databases, Element, Error,
     ErrorKind, ExecuteWrapper, Executed, Execution, ExposeSecret, Fact, Finding, FromRow, FromValue, FromValueRef,
     Hold, HookOutcome, Interval, IsolationLevel, Left, Liveness, LoadBalanceHosts, LoggedQuery, NamedParams,
-    NamedValue, Other, Params, Phase, RawJson, Registry, RegistryBuilder, Request, Result, Retry, Row, RowIndex,
-    Savepoint, SecretString, ServerInfo, Settings, Severity, ShutdownReport, Signals, Status, TargetSessionAttrs, Task,
-    TaskPolicy, Tls, ToValue, Totals, TransactionMode, Value, ValueError, backend, batch, events, list, named, params,
-    placeholder, signals, statement, testing,
+    NamedValue, Other, Params, Phase, RawJson, Registry, RegistryBuilder, Request, ResetOnHandover, Result, Retry, Row,
+    RowIndex, Savepoint, SecretString, ServerInfo, Settings, Severity, ShutdownReport, Signals, Status,
+    TargetSessionAttrs, Task, TaskPolicy, Tls, ToValue, Totals, TransactionMode, Value, ValueError, backend, batch,
+    events, list, named, params, placeholder, signals, statement, testing,
 };
 #[cfg(feature = "derive")]
 pub use dockline_derive::{FromRow, FromValue, NamedParams, ToValue};

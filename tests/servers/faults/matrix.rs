@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use Fault::{Crash, Cut, Deaf, Demoted, Fin, IdleLimit, Kill, Password, Reset, Restart, Silence, TooMany};
-use Moment::{Between, Committing, Connecting, Inside, LeftEarly, Running, Transaction};
+use Moment::{AtCap, Between, Committing, Connecting, Inside, LeftEarly, Running, Transaction};
 
 use super::kinds;
 
@@ -38,6 +38,8 @@ pub(super) enum Moment {
     LeftEarly,
     Committing,
     Connecting,
+    /// While the thread waits for the only connection that there may be, which another thread has.
+    AtCap,
 }
 
 /// What the caller gets.
@@ -108,7 +110,7 @@ impl Fault {
 }
 
 impl Moment {
-    pub(super) const ALL: [Self; 7] = [Between, Inside, Transaction, Running, LeftEarly, Committing, Connecting];
+    pub(super) const ALL: [Self; 8] = [Between, Inside, Transaction, Running, LeftEarly, Committing, Connecting, AtCap];
 
     fn title(self) -> &'static str {
         match self {
@@ -119,6 +121,7 @@ impl Moment {
             LeftEarly => "left early",
             Committing => "while committing",
             Connecting => "while connecting",
+            AtCap => "handed over at the cap",
         }
     }
 }
@@ -128,6 +131,8 @@ pub(super) fn expected(fault: Fault, moment: Moment) -> Option<Cell> {
     let cell = |outcome, ran, limit: Duration| Some(Cell { outcome, ran, within: limit + SLACK });
     let at_once = Duration::ZERO;
     match (fault, moment) {
+        // A connection that was handed over is no worse than one's own; and if it is gone, another is opened in its place.
+        (_, AtCap) => expected(fault, Between),
         // What the kernel has been told of is noticed before the statement is sent.
         (Kill | IdleLimit | Restart | Crash | Reset | Fin, Between | Inside) => {
             cell(Outcome::Success, Ran::Once, at_once)
@@ -204,13 +209,15 @@ pub(super) fn document() -> String {
          - Without a limit behind it, the answer comes at once. Where there is a limit, it is that of the settings: without\n  \
            `read_timeout`, silence lasts as long as the kernel's own limits (`tcp_user_timeout`, `tcp_keepalive`).\n\
          - *Left early*: the fault comes among the rows of a large result, and the caller takes no more of them.\n\
+         - *Handed over at the cap*: with `max_connections` of 1 the fault strikes the connection of one thread while another waits\n  \
+           for it, and the answer is that of the other. The place is never lost.\n\
          - *—*: the one has nothing to do with the other.\n\n",
     );
     let _ = write!(text, "| |");
     for moment in Moment::ALL {
         let _ = write!(text, " {} |", moment.title());
     }
-    text.push_str("\n|---|---|---|---|---|---|---|---|\n");
+    text.push_str("\n|---|---|---|---|---|---|---|---|---|\n");
     for fault in Fault::ALL {
         let _ = write!(text, "| {} |", fault.title());
         for moment in Moment::ALL {

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use dockline::{Connection, Connections, Error, Settings, params};
-use dockline_tests::connections;
+use dockline::{Connection, Connections, Error, Request, Settings, params};
 use dockline_tests::proxy::Proxy;
 use dockline_tests::servers::{Admin, FreshDatabase, Server};
+use dockline_tests::{connections, wait_until};
 
 use super::matrix::{CONNECT_TIMEOUT, Cell, Fault, Moment, Outcome, READ_TIMEOUT, Ran};
 
@@ -42,6 +42,9 @@ impl<'a> Stage<'a> {
             .conn_max_age(None);
         if fault == Fault::Silence {
             settings = settings.read_timeout(Some(READ_TIMEOUT));
+        }
+        if moment == Moment::AtCap {
+            settings = settings.max_connections(Some(1)).acquire_timeout(Duration::from_secs(100));
         }
         if fault == Fault::IdleLimit {
             settings = settings.init_sql(if server.kind().is_postgres() {
@@ -124,6 +127,13 @@ impl<'a> Stage<'a> {
                 started = Instant::now();
                 self.during(&db, || self.write(&db))
             }
+            Moment::AtCap => {
+                let request = self.registry.request();
+                self.read(&db);
+                let result;
+                (started, result) = self.hand_over(&db, request);
+                result
+            }
         };
         let took = started.elapsed();
         assert!(took <= expected.within, "{what}: it took {took:?}; {result:?}");
@@ -155,6 +165,20 @@ impl<'a> Stage<'a> {
             Ran::Perhaps => rows <= 1,
         };
         assert!(fits, "{what}: {rows} rows, and it ran {:?}", expected.ran);
+    }
+
+    /// Strikes while another thread waits for the connection, and then ends the request that has it. Answers when it did, and what the
+    /// other got.
+    fn hand_over(&self, db: &Connection, request: Request) -> (Instant, Result<(), Error>) {
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| self.registry.in_request(|| self.write(&self.registry.get("default")?)));
+            let waiting = || self.registry.cap_status("default").expect("the alias").expect("a cap").waiting;
+            wait_until("another thread waits", || waiting() == 1);
+            self.strike(db);
+            let started = Instant::now();
+            drop(request);
+            (started, other.join().expect("no panic"))
+        })
     }
 
     fn read(&self, db: &Connection) {
@@ -364,7 +388,8 @@ impl<'a> Stage<'a> {
                 }
                 // What they held is free a moment later.
                 let is_open = match self.moment {
-                    Moment::Connecting => false,
+                    // The other thread has ended.
+                    Moment::Connecting | Moment::AtCap => false,
                     Moment::LeftEarly => {
                         // It may be open or not.
                         self.registry.get("default").expect("the alias").close();

@@ -54,6 +54,8 @@ impl Drop for LimitedUser<'_> {
         let (user, mut admin) = (&self.user, self.database.admin());
         admin.wait_until_connections(0);
         if self.database.server().kind().is_postgres() {
+            // With what tests have granted it.
+            admin.execute(&format!("DROP OWNED BY {user}"));
             admin.execute(&format!("DROP ROLE {user}"));
         } else {
             admin.execute(&format!("DROP USER {user}@'%'"));

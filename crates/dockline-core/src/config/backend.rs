@@ -214,6 +214,19 @@ pub trait Session: Send {
     /// before a connection is replaced or discarded. Costs no round trip, and answers for a connection that was lost too.
     fn state(&mut self) -> SessionState;
 
+    /// Makes the session as a new one is: what the program has set, locked or made in it is gone, and it is set up anew. Called outside a
+    /// transaction, before another thread gets the connection, if [`reset_on_handover`](Settings::reset_on_handover) asks for that. It
+    /// ends by the deadline.
+    ///
+    /// # Errors
+    ///
+    /// As the driver's; the connection is then closed. A backend without a reset answers
+    /// [`NotSupported`](crate::ErrorKind::NotSupported), which is what happens if it leaves this as it is.
+    fn reset(&mut self, deadline: Instant) -> Result<()> {
+        let _ = deadline;
+        Err(Error::new(ErrorKind::NotSupported, "this backend cannot reset a session"))
+    }
+
     /// The number by which the server lists this connection; `None` for an embedded database.
     fn server_connection_id(&self) -> Option<u64>;
 

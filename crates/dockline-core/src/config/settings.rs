@@ -3,6 +3,7 @@
 mod databases;
 mod file;
 mod hosts;
+mod not_offered;
 mod parse;
 mod spellings;
 #[cfg(test)]
@@ -19,7 +20,10 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 pub use databases::Databases;
-pub use words::{ChannelBinding, IsolationLevel, Liveness, LoadBalanceHosts, TargetSessionAttrs, Tls, TransactionMode};
+pub use words::{
+    ChannelBinding, IsolationLevel, Liveness, LoadBalanceHosts, ResetOnHandover, TargetSessionAttrs, Tls,
+    TransactionMode,
+};
 
 use crate::base::error::{Error, ErrorKind, Result};
 
@@ -155,6 +159,11 @@ settings! {
         /// How long a thread may take to get a connection when `max_connections` is set: waiting for its turn, and then connecting.
         /// Default: 30 s. Not zero, and never without a limit: threads that wait for each other would wait for ever.
         acquire_timeout, get_acquire_timeout: Duration = Duration::from_secs(30), parse::duration;
+        /// What is done to the session of a connection that goes from one thread to another at the cap: `none`, or `server`, which
+        /// has the server reset it and sets it up anew, at the cost of a round trip or a few. A thread that takes its own back
+        /// pays nothing. Default: none, for what a session is known to hold keeps its connection from other threads. Servers only, and
+        /// only with [`max_connections`](Settings::max_connections).
+        reset_on_handover, get_reset_on_handover: ResetOnHandover = ResetOnHandover::None, parse::word;
         /// How long connecting may take, over all addresses of the host. Default: 10 s. Not zero. Servers only.
         connect_timeout, get_connect_timeout: Duration = Duration::from_secs(10), parse::duration;
         /// How long an answer may take. `None`: for ever. Default: none. Not zero. Servers only.
@@ -382,7 +391,9 @@ impl Settings {
         match self.set_by_name(name, text) {
             Some(Ok(())) => Ok(()),
             Some(Err(why)) => Err(Error::config(format!("setting {name} = {text:?}: {why}"))),
-            None => Err(unknown_setting("setting", name, Self::NAMES)),
+            None => {
+                Err(not_offered::not_offered(name).unwrap_or_else(|| unknown_setting("setting", name, Self::NAMES)))
+            }
         }
     }
 
@@ -416,6 +427,11 @@ impl Settings {
         if self.get_cap().is_some() && plain.max_connections.is_none() {
             return Err(Error::config(
                 "setting cap: it names a cap, and max_connections, which says how many it allows, is missing",
+            ));
+        }
+        if plain.reset_on_handover != ResetOnHandover::None && plain.max_connections.is_none() {
+            return Err(Error::config(
+                "setting reset_on_handover: connections go from thread to thread only under a cap; set max_connections, or leave it out",
             ));
         }
         if plain.max_age_jitter > 100 {

@@ -9,6 +9,9 @@
 //! 3. Nobody waits for long while a connection is parked. Whoever waits publishes himself (`waiting`) and then scans; whoever parks
 //!    parks and then looks at `waiting`. Both do so in sequentially consistent order, so at least one of them sees the other. It
 //!    is the owner's duty, after each time that he has locked a place that is parked, to look: see [`Cap::serve_if_any_waits`].
+//!    A place may be kept for its owner for a moment ([`Place::kept_until`]). The head of the queue then looks again by himself at that
+//!    moment, and says so (`is_looked_after`): he takes that back, and then scans; whoever parks a place that is kept parks, and
+//!    then looks whether he has to tell the head.
 //! 4. Whoever waits stands in the queue once. He leaves it by being assigned something or by giving up, under the lock. What was
 //!    assigned to somebody who gives up is his all the same: [`Waiting::give_up`] hands it over.
 //! 5. Under the lock nothing is called that blocks, logs, or is the program's. A place is only ever tried. (What is taken is asked for its
@@ -19,9 +22,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::link::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, Process, fence};
+use crate::link::sync::{
+    AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, PoisonError, Process, fence, now, stamp,
+};
+use crate::link::waiter::{self, Woken};
 
 /// Where a connection can be: one thread's, for one alias.
 pub(crate) trait Place: Send + Sync {
@@ -30,6 +36,9 @@ pub(crate) trait Place: Send + Sync {
 
     /// Returns since when a connection is parked here, in any unit; `None` if none is. A glance, without a lock.
     fn parked_since(&self) -> Option<u64>;
+
+    /// Returns until when the owner may take back what is parked here although others wait, as a stamp. A glance, without a lock.
+    fn kept_until(&self) -> u64;
 
     /// Takes the connection, if it is parked and nobody is looking at it.
     fn take_parked(&self) -> Option<Self::Link>;
@@ -47,6 +56,8 @@ pub(crate) struct Cap<P: Place> {
     process: Process,
     /// The length of the queue.
     waiting: AtomicUsize,
+    /// The head of the queue will look again by himself, for what he has found is still kept for its owner.
+    is_looked_after: AtomicBool,
     /// How many connections there are beyond what may be.
     excess: AtomicUsize,
     ledger: Mutex<Ledger<P>>,
@@ -116,18 +127,8 @@ pub(crate) enum Grant<P: Place> {
     Nothing,
 }
 
-struct Waiter<P: Place> {
-    place: Arc<P>,
-    since: Instant,
-    told: Mutex<Told<P>>,
-    bell: Condvar,
-}
-
-struct Told<P: Place> {
-    grant: Option<Grant<P>>,
-    /// He is the head of the queue, and may look again then.
-    look_at: Option<Instant>,
-}
+/// Somebody in the queue.
+type Waiter<P> = waiter::Waiter<P, Grant<P>>;
 
 impl<P: Place> Cap<P> {
     /// A cap of `max`, which is at least 1. The name is for messages.
@@ -136,6 +137,7 @@ impl<P: Place> Cap<P> {
             name,
             process: Process::current(),
             waiting: AtomicUsize::new(0),
+            is_looked_after: AtomicBool::new(false),
             excess: AtomicUsize::new(0),
             ledger: Mutex::new(Ledger {
                 max,
@@ -179,8 +181,7 @@ impl<P: Place> Cap<P> {
 
     /// Asks for a connection, behind all who have asked before; or before them, for who was the first already.
     pub(crate) fn claim(self: &Arc<Self>, place: &Arc<P>, since: Instant, order: Order) -> Waiting<P> {
-        let told = Mutex::new(Told { grant: None, look_at: None });
-        let waiter = Arc::new(Waiter { place: Arc::clone(place), since, told, bell: Condvar::new() });
+        let waiter = Arc::new(Waiter::new(Arc::clone(place), since));
         let mut ledger = self.ledger();
         match order {
             Order::Last => ledger.queue.push_back(Arc::clone(&waiter)),
@@ -195,9 +196,17 @@ impl<P: Place> Cap<P> {
     /// For the owner of a place that is parked, after each time that he has locked it: whoever waits may have tried it in vain just
     /// then.
     #[inline]
-    pub(crate) fn serve_if_any_waits(self: &Arc<Self>) {
+    pub(crate) fn serve_if_any_waits(self: &Arc<Self>, place: &P) {
         fence(Ordering::SeqCst);
         if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.serve_unless_kept(place);
+        }
+    }
+
+    #[cold]
+    fn serve_unless_kept(self: &Arc<Self>, place: &P) {
+        let will_be_found = self.is_looked_after.load(Ordering::SeqCst) && place.kept_until() > stamp(now());
+        if !will_be_found {
             self.serve();
         }
     }
@@ -237,13 +246,15 @@ impl<P: Place> Cap<P> {
     }
 
     /// Wakes those who wait for these places: they have to think again.
-    pub(crate) fn wake(&self, which: impl Fn(&P) -> bool) {
+    pub(crate) fn wake(self: &Arc<Self>, which: impl Fn(&P) -> bool) {
         let mut ledger = self.ledger();
         let (woken, others) = ledger.queue.drain(..).partition(|waiter| which(&waiter.place));
         ledger.queue = others;
         self.publish(&ledger);
         let woken: VecDeque<Arc<Waiter<P>>> = woken;
-        woken.iter().for_each(|waiter| waiter.tell(Grant::Nothing));
+        woken.iter().for_each(|waiter| waiter.give(Grant::Nothing));
+        // Whoever is the head now may have to look at the clock.
+        self.serve_all(&mut ledger);
     }
 
     /// How it stands now.
@@ -272,10 +283,10 @@ impl<P: Place> Cap<P> {
         while let Some(head) = ledger.queue.front().map(Arc::clone) {
             let grant = match ledger.room() {
                 Room::Free => None,
-                room => match ledger.take_parked(&head.place) {
-                    Some(link) => Some(link),
-                    None => {
-                        if let Room::From(moment) = room {
+                Room::Full(until) => match self.find_parked(ledger, &head.place) {
+                    Ok(link) => Some(link),
+                    Err(kept_until) => {
+                        if let Some(moment) = kept_until.into_iter().chain(until).min() {
                             head.look_at(moment);
                         }
                         return;
@@ -296,8 +307,19 @@ impl<P: Place> Cap<P> {
                     Grant::Permit(Permit { cap: Arc::clone(self), ticket })
                 }
             };
-            head.tell(grant);
+            head.give(grant);
         }
+    }
+
+    /// Takes a connection that is parked, for the head of the queue. If there are only such as are kept for their owners, the head has to
+    /// look again at the moment that is answered.
+    fn find_parked(&self, ledger: &mut Ledger<P>, place: &Arc<P>) -> Result<P::Link, Option<Instant>> {
+        // Whoever parks one from now on finds this, or is found.
+        self.is_looked_after.store(false, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        let found = ledger.take_parked(place);
+        self.is_looked_after.store(matches!(found, Err(Some(_))), Ordering::SeqCst);
+        found
     }
 
     fn publish(&self, ledger: &Ledger<P>) {
@@ -321,21 +343,20 @@ pub(crate) enum Order {
 /// Whether a permit is free.
 enum Room {
     Free,
-    Full,
-    /// The server may have a place then.
-    From(Instant),
+    /// It is not; the server may have a place then.
+    Full(Option<Instant>),
 }
 
 impl<P: Place> Ledger<P> {
     fn room(&mut self) -> Room {
         let held = self.holders.len();
         if held >= self.max {
-            return Room::Full;
+            return Room::Full(None);
         }
         match self.ceiling {
             Some(ceiling) if held >= ceiling.max => {
-                if Instant::now() < ceiling.until {
-                    return Room::From(ceiling.until);
+                if now() < ceiling.until {
+                    return Room::Full(Some(ceiling.until));
                 }
                 self.ceiling = None;
                 Room::Free
@@ -344,39 +365,31 @@ impl<P: Place> Ledger<P> {
         }
     }
 
-    /// Takes the connection that was parked the longest; one that would do as it is comes first.
-    fn take_parked(&mut self, place: &Arc<P>) -> Option<P::Link> {
+    /// Takes the connection that was parked the longest; one that would do as it is comes first. If all are kept for their owners, the
+    /// answer is until when the first of them is.
+    fn take_parked(&mut self, place: &Arc<P>) -> Result<P::Link, Option<Instant>> {
+        let now = now();
+        let stamp = stamp(now);
+        let mut kept_until: Option<u64> = None;
         let mut parked: Vec<(bool, u64, usize)> = Vec::new();
-        for (at, holder) in self.holders.iter().enumerate() {
-            if let Some(since) = holder.place.parked_since().filter(|_| holder.stage == Stage::Open) {
+        for (at, holder) in self.holders.iter().enumerate().filter(|(_, holder)| holder.stage == Stage::Open) {
+            let Some(since) = holder.place.parked_since() else { continue };
+            let until = holder.place.kept_until();
+            if until <= stamp {
                 parked.push((!holder.place.is_alike(place), since, at));
+            } else if kept_until.is_none_or(|first| until < first) {
+                kept_until = Some(until);
             }
         }
         parked.sort_unstable();
         // One that somebody looks at just now is served by whoever looks.
-        let (at, link) = parked.into_iter().find_map(|(_, _, at)| Some((at, self.holders[at].place.take_parked()?)))?;
+        let taken = parked.into_iter().find_map(|(_, _, at)| Some((at, self.holders[at].place.take_parked()?)));
+        let Some((at, link)) = taken else {
+            return Err(kept_until.map(|until| now + Duration::from_nanos(until - stamp)));
+        };
         // From this moment on it is the other's, also while he has not woken up yet.
         self.holders[at].place = Arc::clone(place);
-        Some(link)
-    }
-}
-
-impl<P: Place> Waiter<P> {
-    fn tell(&self, grant: Grant<P>) {
-        let mut told = self.told();
-        told.grant = Some(grant);
-        drop(told);
-        self.bell.notify_one();
-    }
-
-    fn look_at(&self, moment: Instant) {
-        if self.told().look_at.replace(moment) != Some(moment) {
-            self.bell.notify_one();
-        }
-    }
-
-    fn told(&self) -> MutexGuard<'_, Told<P>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(link)
     }
 }
 
@@ -420,7 +433,7 @@ pub(crate) struct Waiting<P: Place> {
 impl<P: Place> Waiting<P> {
     /// Returns what was assigned, once.
     pub(crate) fn granted(&mut self) -> Option<Grant<P>> {
-        let grant = self.waiter.told().grant.take();
+        let grant = self.waiter.given();
         // Whoever was assigned something stands in the queue no more.
         self.is_over |= grant.is_some();
         grant
@@ -438,26 +451,14 @@ impl<P: Place> Waiting<P> {
     /// Waits until something is assigned, up to the deadline.
     pub(crate) fn wait(&mut self, deadline: Instant) -> Option<Grant<P>> {
         loop {
-            let mut told = self.waiter.told();
-            loop {
-                if let Some(grant) = told.grant.take() {
+            match self.waiter.sleep(deadline) {
+                Woken::Given(grant) => {
                     self.is_over = true;
                     return Some(grant);
                 }
-                let now = Instant::now();
-                if now >= deadline {
-                    return None;
-                }
-                let until = told.look_at.map_or(deadline, |moment| moment.min(deadline));
-                if now >= until {
-                    told.look_at = None;
-                    break;
-                }
-                let waited = self.waiter.bell.wait_timeout(told, until.saturating_duration_since(now));
-                told = waited.unwrap_or_else(PoisonError::into_inner).0;
+                Woken::ToLook => self.cap.serve(),
+                Woken::Late => return None,
             }
-            drop(told);
-            self.cap.serve();
         }
     }
 

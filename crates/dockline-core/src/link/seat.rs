@@ -13,6 +13,7 @@ use crate::config::backend::{Cancel, Session, SessionState};
 use crate::config::engines::AliasConfig;
 use crate::link::ages::{Ages, Birth};
 use crate::link::cap::{Permit, Place, Stage};
+use crate::link::stint::Stint;
 use crate::link::usage::Usage;
 use crate::link::vitals::{Presence, Tally, Vitals};
 use crate::link::watch::Watch;
@@ -30,6 +31,8 @@ pub(crate) struct Seat {
     link: Mutex<Sitting>,
     /// Since when the link is parked, as a stamp; 0 if it is not. Written under the lock.
     parked_since: AtomicU64,
+    /// How long the owner may go on with the link although others wait.
+    pub(crate) stint: Stint,
     usage: Usage,
     /// The link's number, 0 where there is none: what the owner can ask in the middle of a statement.
     serial: AtomicU64,
@@ -75,6 +78,7 @@ impl Seat {
             registry,
             link: Mutex::default(),
             parked_since: AtomicU64::new(0),
+            stint: Stint::default(),
             usage: Usage::default(),
             serial: AtomicU64::new(0),
             running: AtomicBool::new(false),
@@ -137,7 +141,7 @@ impl Seat {
 
     /// For who is not the owner: locks it, if the owner is not busy with it.
     pub(crate) fn visit(&self) -> Option<Visit<'_>> {
-        self.try_lock().map(|guard| Visit { guard: Some(guard) })
+        self.try_lock().map(|guard| Visit { seat: self, guard: Some(guard) })
     }
 
     /// `None` where the owner is busy with it.
@@ -204,6 +208,10 @@ impl Place for Seat {
         Some(self.parked_since.load(Ordering::Relaxed)).filter(|since| *since != 0)
     }
 
+    fn kept_until(&self) -> u64 {
+        self.stint.kept_until(self.parked_since.load(Ordering::Relaxed))
+    }
+
     fn take_parked(&self) -> Option<Link> {
         let mut guard = self.try_lock()?;
         if !guard.is_parked() {
@@ -263,6 +271,9 @@ impl LinkGuard<'_> {
         self.seat.vitals.put(link.ages.opened_at(), link.statements, link.session.server_connection_id());
         *lock(&self.seat.cancel) = link.session.canceller();
         self.seat.serial.store(link.serial, Ordering::Relaxed);
+        if link.permit.is_some() {
+            self.seat.stint.begin();
+        }
         self.unpark();
         self.sitting.link = Some(link);
     }
@@ -293,6 +304,7 @@ impl LinkGuard<'_> {
 ///
 /// Whoever waits under a cap may have tried the lock of a parked connection in vain meanwhile, so he is served when this is dropped.
 pub(crate) struct Visit<'a> {
+    seat: &'a Seat,
     /// Some, until it is dropped.
     guard: Option<LinkGuard<'a>>,
 }
@@ -314,7 +326,7 @@ impl Drop for Visit<'_> {
         let cap = permit.map(|permit| Arc::clone(permit.cap()));
         drop(guard);
         if let Some(cap) = cap {
-            cap.serve_if_any_waits();
+            cap.serve_if_any_waits(self.seat);
         }
     }
 }

@@ -8,11 +8,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::base::error::{Error, Result};
+use crate::base::logging::say;
 use crate::base::moment::stamp;
 use crate::config::backend::{Health, Session};
 use crate::config::engines::AliasConfig;
 use crate::config::findings::warn_once;
 use crate::config::full::explain;
+use crate::config::settings::ResetOnHandover;
 use crate::link::cap::{Grant, Order, Permit, Stage, Waiting};
 use crate::link::caps::{SeatCap, cap_of};
 use crate::link::exhausted;
@@ -26,6 +28,8 @@ use crate::slot::turn::Turn;
 const SERVER_FULL_PAUSE: Duration = Duration::from_millis(100);
 /// A connection that has less time than this to be opened is not begun.
 const TOO_SHORT: Duration = Duration::from_millis(1);
+/// How long the reset of a session may take.
+const RESETTING_TAKES: Duration = Duration::from_secs(5);
 /// What stands for a limit beyond what the clock can tell.
 const AGES: Duration = Duration::from_secs(100 * 365 * 86_400);
 
@@ -69,14 +73,13 @@ impl Slot {
                     }
                     return Ok(Acquired::Outdated(None));
                 }
-                Grant::Link(link) => match self.make_fit(link, config) {
+                Grant::Link(link) => match self.make_fit(link, config, deadline) {
                     Ok(link) => return Ok(Acquired::Taken(Box::new(link))),
                     Err(permit) => kept = permit,
                 },
                 Grant::Permit(permit) => {
                     permit.is(Stage::Opening);
-                    let is_newest = self.desk.newest(self.alias()).is_ok_and(|newest| Arc::ptr_eq(&newest, config));
-                    if !is_newest {
+                    if !self.is_newest(config) {
                         return Ok(Acquired::Outdated(Some(permit)));
                     }
                     if left(deadline) < TOO_SHORT {
@@ -166,8 +169,14 @@ impl Slot {
     }
 
     /// Makes sure that a connection of another thread's does here. If it does not, it is closed, and what is left is its permit.
-    fn make_fit(&self, mut link: Link, config: &Arc<AliasConfig>) -> Result<Link, Option<SeatPermit>> {
-        let Some(reason) = self.unfit(&mut link, config) else { return Ok(link) };
+    fn make_fit(
+        &self,
+        mut link: Link,
+        config: &Arc<AliasConfig>,
+        deadline: Instant,
+    ) -> Result<Link, Option<SeatPermit>> {
+        let reason = self.unfit(&mut link, config).or_else(|| self.unclean(&mut link, deadline));
+        let Some(reason) = reason else { return Ok(link) };
         let permit = link.permit.take();
         self.retire(Some(link), reason);
         Err(permit)
@@ -177,6 +186,10 @@ impl Slot {
         if !Arc::ptr_eq(&link.config, config) {
             let is_same_alias = link.config.alias == config.alias;
             return Some(if is_same_alias { CloseReason::Replaced } else { CloseReason::MadeRoom });
+        }
+        // Whoever has waited while the alias was replaced gets what it is now.
+        if !self.is_newest(config) {
+            return Some(CloseReason::Replaced);
         }
         let now = Instant::now();
         if let Some(reason) = CloseReason::by_age(&link.ages, now) {
@@ -189,6 +202,22 @@ impl Slot {
         };
         // What is known to be gone is nobody's to find out, whatever liveness is: this thread has never had it.
         (!is_there).then_some(CloseReason::Unusable)
+    }
+
+    fn is_newest(&self, config: &Arc<AliasConfig>) -> bool {
+        self.desk.newest(self.alias()).is_ok_and(|newest| Arc::ptr_eq(&newest, config))
+    }
+
+    /// Has the session reset, if the settings ask for that.
+    fn unclean(&self, link: &mut Link, deadline: Instant) -> Option<CloseReason> {
+        if link.config.settings.get_reset_on_handover() == ResetOnHandover::None {
+            return None;
+        }
+        let limit = Instant::now() + RESETTING_TAKES;
+        let error = link.session.reset(deadline.min(limit)).err()?;
+        let (alias, serial) = (self.alias(), link.serial);
+        say!(warn, "alias {alias:?}: connection {serial} cannot be reset, and is replaced: {}", error.brief());
+        Some(CloseReason::Unusable)
     }
 
     /// Connects, and warns once of what speaks against the alias.
@@ -251,15 +280,8 @@ impl Slot {
     /// Lets whoever waits for a connection take this one, if there is a cap and nothing would be missed with it.
     #[inline]
     pub(super) fn park(&self, mut turn: Turn<'_>, now: Instant) {
-        let Some(link) = turn.link().filter(|link| link.permit.is_some()) else { return };
-        let may_be_taken = self.may_be_taken(link);
-        if !may_be_taken || turn.is_parked() {
+        if !self.park_unheard(&mut turn, now) {
             return;
-        }
-        self.is_taken.set(false);
-        turn.park(stamp(now));
-        if let Some(link) = turn.link() {
-            self.settle(link);
         }
         if !self.is_heard() {
             return;
@@ -267,6 +289,33 @@ impl Slot {
         let serial = turn.link().map(|link| link.serial);
         drop(turn);
         self.tell_of_serial(serial, |events, source| events.tell(&Event::Parked { source }));
+    }
+
+    /// Whether it is parked now, and was not before.
+    fn park_unheard(&self, turn: &mut Turn<'_>, now: Instant) -> bool {
+        let Some(link) = turn.link().filter(|link| link.permit.is_some()) else { return false };
+        let may_be_taken = self.may_be_taken(link);
+        if !may_be_taken || turn.is_parked() {
+            return false;
+        }
+        self.is_taken.set(false);
+        turn.park(stamp(now));
+        if let Some(link) = turn.link() {
+            self.settle(link);
+        }
+        true
+    }
+
+    /// The owner's thread ends: whoever waits gets the connection as it is, so that none is opened in its place.
+    pub(super) fn leave_to_who_waits(&self) {
+        if self.is_busy() || self.was_forked() || !self.any_waits() {
+            return;
+        }
+        self.seat().stint.end();
+        if let Ok(mut turn) = self.boundary_turn() {
+            // Nobody is told: on a thread that ends, no code of the program may run. The end of the turn serves who waits.
+            self.park_unheard(&mut turn, Instant::now());
+        }
     }
 
     /// Tells how long the thread has waited for its turn.
@@ -302,16 +351,19 @@ impl Slot {
             && self.flags.autocommit() == link.config.settings.get_autocommit()
     }
 
-    /// Takes back what is parked, for its owner needs it again. If somebody else waits, it is his turn: then this does nothing, and
-    /// the answer is false. `in_turn`: he has been let before.
+    /// Takes back what is parked, for its owner needs it again. If somebody else waits and the owner's stint is over, it is the other's
+    /// turn: then this does nothing, and the answer is false. `in_turn`: he has been let before.
     pub(super) fn take_back(&self, turn: &mut Turn<'_>, in_turn: bool) -> bool {
         if !turn.is_parked() {
             return true;
         }
         turn.unpark();
         if !in_turn && self.any_waits() {
-            turn.park(stamp(Instant::now()));
-            return false;
+            let now = stamp(Instant::now());
+            if !self.seat().stint.is_on(now) {
+                turn.park(now);
+                return false;
+            }
         }
         self.has_taken();
         true
@@ -340,7 +392,7 @@ impl Slot {
     #[inline]
     pub(super) fn serve_waiters(&self) {
         if let Some((_, cap)) = &*self.cap.borrow() {
-            cap.serve_if_any_waits();
+            cap.serve_if_any_waits(self.seat());
         }
     }
 }

@@ -73,6 +73,9 @@ impl Slot {
                 "alias {alias:?}: an atomic block is open on a thread that ends ({reason}); it is rolled back (it began at {began_at})"
             );
         }
+        if reason == CloseReason::ThreadExit {
+            self.leave_to_who_waits();
+        }
         self.ended.set(Some(reason));
         self.close(reason);
         if is_ending() {

@@ -36,6 +36,14 @@ words! {
         Off = "off",
     }
 
+    /// What is done to the session of a connection that goes from one thread to another.
+    ResetOnHandover {
+        /// Nothing: what the session is known to hold keeps it from going to another thread.
+        None = "none",
+        /// The server resets it, and it is set up anew.
+        Server = "server",
+    }
+
     /// How a transaction begins on SQLite.
     TransactionMode {
         /// It takes a lock when a statement needs one (Django's behaviour).
