@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
-use dockline::{Binary, Connection, ErrorKind, list, params};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use dockline::{Binary, Connection, Error, ErrorKind, ToValue, Value, list, params};
 use dockline_tests::servers::{Kind, Server};
+use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use crate::case::{Case, case};
@@ -16,6 +17,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(a_uuid_is_its_bytes_in_a_column_of_bytes_if_the_server_says_so),
         case!(a_uuid_is_what_the_settings_say),
         case!(a_uuid_that_does_not_fit_says_what_to_write),
+        case!(a_value_is_stored_as_if_no_other_had_come_before),
+        case!(moments_in_texts_are_the_same_by_both_protocols),
         case!(sessions_are_at_utc),
         case!(an_instant_is_refused_by_a_session_elsewhere),
         case!(lengths_of_time_are_longer_than_a_day),
@@ -128,6 +131,108 @@ fn a_uuid_that_does_not_fit_says_what_to_write(server: &Server) {
     assert!(hint.contains("options.uuid = binary") && hint.contains("Binary(id)"), "{hint}");
     let error = db.execute("INSERT INTO u VALUES (?)", ("x".repeat(17),)).unwrap_err();
     assert_eq!(error.hint(), None);
+}
+
+/// One of each kind, and texts that other types take as well.
+fn values() -> Vec<Value> {
+    let date = NaiveDate::from_ymd_opt(2024, 1, 2).unwrap();
+    let moment = date.and_hms_micro_opt(3, 4, 5, 60).unwrap();
+    vec![
+        Value::Null,
+        5.to_value(),
+        true.to_value(),
+        u64::MAX.to_value(),
+        1.5_f64.to_value(),
+        0.25_f32.to_value(),
+        Decimal::new(12_345, 3).to_value(),
+        "7".to_value(),
+        "[1]".to_value(),
+        "x".to_value(),
+        b"8".to_vec().to_value(),
+        date.to_value(),
+        moment.to_value(),
+        moment.time().to_value(),
+        Duration::from_secs(100_000).to_value(),
+        serde_json::json!({ "a": "ü" }).to_value(),
+        Uuid::from_u128(7).to_value(),
+    ]
+}
+
+/// What an INSERT of the value leaves in the column `v`; `None` if it is refused.
+fn stored(db: &Connection, sql: &str, value: &Value) -> Option<Option<Vec<u8>>> {
+    db.execute("DELETE FROM one", ()).unwrap();
+    db.execute(sql, (value,)).ok()?;
+    Some(db.query_value("SELECT CAST(v AS BINARY) FROM one", ()).unwrap())
+}
+
+fn a_value_is_stored_as_if_no_other_had_come_before(server: &Server) {
+    let Opened { db, .. } = &Opened::new(server);
+    let values = values();
+    for of in [
+        "TINYINT",
+        "BIGINT UNSIGNED",
+        "DECIMAL(30, 5)",
+        "FLOAT",
+        "DOUBLE",
+        "VARCHAR(60)",
+        "CHAR(36)",
+        "TEXT",
+        "VARBINARY(60)",
+        "BLOB",
+        "DATE",
+        "DATETIME(6)",
+        "TIMESTAMP(6) NULL",
+        "TIME(6)",
+        "YEAR",
+        "JSON",
+        "ENUM('5', 'x')",
+        "SET('7', 'x')",
+        "BIT(8)",
+    ] {
+        db.execute("DROP TABLE IF EXISTS one", ()).unwrap();
+        db.execute(&format!("CREATE TABLE one (v {of})"), ()).unwrap();
+        db.atomic(|| {
+            let alone: Vec<_> = (values.iter().enumerate())
+                .map(|(n, value)| stored(db, &format!("INSERT INTO one VALUES (?) /* {of} {n} */"), value))
+                .collect();
+            for (first, before) in values.iter().enumerate() {
+                for (second, value) in values.iter().enumerate() {
+                    let sql = format!("INSERT INTO one VALUES (?) /* {of} {first} {second} */");
+                    let _ = stored(db, &sql, before);
+                    assert_eq!(stored(db, &sql, value), alone[second], "{of}: {before:?}, then {value:?}");
+                }
+            }
+            Ok::<_, Error>(())
+        })
+        .unwrap();
+    }
+}
+
+fn moments_in_texts_are_the_same_by_both_protocols(server: &Server) {
+    let date = NaiveDate::from_ymd_opt(2024, 1, 2).unwrap();
+    let moments = [
+        date.to_value(),
+        date.and_hms_opt(0, 0, 0).unwrap().to_value(),
+        date.and_hms_opt(3, 4, 5).unwrap().to_value(),
+        date.and_hms_micro_opt(3, 4, 5, 60).unwrap().to_value(),
+        date.and_hms_opt(0, 0, 0).unwrap().and_utc().to_value(),
+        NaiveTime::from_hms_opt(0, 0, 0).unwrap().to_value(),
+        NaiveTime::from_hms_micro_opt(3, 4, 5, 600_000).unwrap().to_value(),
+        Duration::from_secs(100_000).to_value(),
+        Duration::from_millis(30 * 3_600_000 + 1).to_value(),
+        chrono::TimeDelta::milliseconds(-1).to_value(),
+    ];
+    let [bound, written] = [true, false].map(|prepared| {
+        let Opened { db, .. } = &Opened::with(server, |settings| settings.prepared_statements(prepared));
+        db.execute("CREATE TABLE one (v VARCHAR(60))", ()).unwrap();
+        let texts = moments.iter().map(|moment| {
+            let stored = stored(db, "INSERT INTO one VALUES (?)", moment).unwrap().unwrap();
+            let found: i64 = db.query_value("SELECT count(*) FROM one WHERE v = ?", (moment,)).unwrap();
+            (String::from_utf8(stored).unwrap(), found)
+        });
+        texts.collect::<Vec<_>>()
+    });
+    assert_eq!(bound, written);
 }
 
 fn zone(db: &Connection) -> String {

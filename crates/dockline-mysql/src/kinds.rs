@@ -1,19 +1,27 @@
 //! The kinds of parameters that a statement was prepared for.
 //!
 //! From 8.0.22 on, MySQL fixes the type of a parameter when a prepared statement runs for the first time, and turns what comes
-//! later into that: `SELECT ?` with 5, and then with "x", answers 0. A statement runs again only with parameters of the kinds that it
-//! has run with, or with NULL, and is prepared anew for others. What it took NULL for may have got its type from a
-//! parameter beside it.
+//! later into that: `SELECT ?` with 5, and then with "x", answers 0; a column gets -1 of the largest unsigned number that comes after a time of day. A
+//! statement runs again only with parameters of the kinds that it has run with, or with NULL, and is prepared anew for others. What it took NULL
+//! for may have got its type from a parameter beside it, unless that is its column's.
+
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use dockline_core::Value;
 use dockline_core::statement::{Dialect, Outline, TokenKind, Tokens, Verb};
 
 /// One for each parameter.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Kinds(Box<[Kind]>);
+#[derive(Debug)]
+pub(crate) struct Kinds {
+    // Read and written by the session's thread alone. They are atomic for a session that goes to another thread.
+    each: Box<[AtomicU8]>,
+    /// Each parameter is the whole value of a column.
+    of_columns: bool,
+}
 
 /// A type of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 enum Kind {
     Null,
     Signed,
@@ -27,13 +35,23 @@ enum Kind {
 }
 
 impl Kinds {
-    pub(crate) fn of(params: &[Value]) -> Self {
-        Self(params.iter().map(Kind::of).collect())
+    pub(crate) fn of(params: &[Value], of_columns: bool) -> Self {
+        Self { each: params.iter().map(|value| AtomicU8::new(Kind::of(value) as u8)).collect(), of_columns }
     }
 
-    /// Whether these parameters, of which there are as many, need no other types.
+    /// Whether these parameters, of which there are as many, need no other types. They are about to be given to the statement if so.
     pub(crate) fn take(&self, params: &[Value]) -> bool {
-        self.0.iter().zip(params).all(|(kind, value)| value.is_null() || *kind == Kind::of(value))
+        self.each.iter().zip(params).all(|(kind, value)| {
+            let (had, has) = (kind.load(Ordering::Relaxed), Kind::of(value) as u8);
+            if has == Kind::Null as u8 || had == has {
+                return true;
+            }
+            let is_first = had == Kind::Null as u8 && self.of_columns;
+            if is_first {
+                kind.store(has, Ordering::Relaxed);
+            }
+            is_first
+        })
     }
 
     /// Whether each parameter is the whole value of a column, which gives it its type: `INSERT … VALUES (?, ?)`. Rows often have
@@ -90,7 +108,7 @@ mod tests {
 
     #[test]
     fn null_is_taken_for_every_kind_and_no_kind_for_another() {
-        let kinds = Kinds::of(&[Value::Int(5), Value::Null, Value::Text("x".into())]);
+        let kinds = Kinds::of(&[Value::Int(5), Value::Null, Value::Text("x".into())], false);
         let text = || Value::Text("y".into());
         assert!(kinds.take(&[Value::Int(6), Value::Null, text()]));
         assert!(kinds.take(&[Value::Null, Value::Null, Value::Bytes(vec![1])]));
@@ -103,6 +121,16 @@ mod tests {
         ] {
             assert!(!kinds.take(&others), "{others:?}");
         }
+    }
+
+    #[test]
+    fn a_column_gives_null_its_type_and_what_comes_first_keeps_it() {
+        let kinds = Kinds::of(&[Value::Null, Value::UInt(1)], true);
+        assert!(kinds.take(&[Value::Null, Value::Null]));
+        assert!(kinds.take(&[Value::Int(1), Value::UInt(2)]));
+        assert!(kinds.take(&[Value::Null, Value::UInt(2)]));
+        assert!(!kinds.take(&[Value::Double(1.0), Value::Null]));
+        assert!(!kinds.take(&[Value::Int(1), Value::Int(2)]));
     }
 
     #[test]

@@ -71,6 +71,7 @@ mod receive;
 mod refusal;
 mod session;
 mod statement;
+mod told;
 mod tracking;
 mod uuids;
 mod value;

@@ -2,8 +2,9 @@
 
 use dockline_core::{Error, Result, Settings, Value};
 use mysql::Column;
+
 #[cfg(feature = "uuid")]
-use mysql::consts::ColumnType;
+use crate::told::is_of_bytes;
 
 /// The setting `options.uuid`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,12 +15,6 @@ pub(crate) enum Uuids {
     Text,
     Binary,
 }
-
-/// From this version on, MySQL finds out the types of parameters when it prepares a statement.
-const TELLS_TYPES: (u16, u16, u16) = (8, 0, 22);
-
-#[cfg(feature = "uuid")]
-const BINARY: u16 = 63;
 
 impl Uuids {
     pub(crate) fn read(settings: &Settings) -> Result<Self> {
@@ -33,12 +28,7 @@ impl Uuids {
         }
     }
 
-    /// What a server of this version tells of its parameters is worth.
-    pub(crate) fn on(self, mariadb: bool, version: (u16, u16, u16)) -> Self {
-        if self == Self::AsTold && (mariadb || version < TELLS_TYPES) { Self::Text } else { self }
-    }
-
-    /// The bytes of a UUID that goes as bytes into this parameter; it is `None` if there is no parameter but a literal.
+    /// The bytes of a UUID that goes as bytes into this parameter; nothing may be known of it.
     #[cfg_attr(not(feature = "uuid"), expect(unused_variables, reason = "without the feature there are no UUIDs"))]
     pub(crate) fn bytes(self, value: &Value, parameter: Option<&Column>) -> Option<[u8; 16]> {
         #[cfg(feature = "uuid")]
@@ -52,23 +42,6 @@ impl Uuids {
         }
         None
     }
-}
-
-#[cfg(feature = "uuid")]
-fn is_of_bytes(parameter: &Column) -> bool {
-    use ColumnType as T;
-    let is_string = matches!(
-        parameter.column_type(),
-        T::MYSQL_TYPE_VAR_STRING
-            | T::MYSQL_TYPE_STRING
-            | T::MYSQL_TYPE_VARCHAR
-            | T::MYSQL_TYPE_TINY_BLOB
-            | T::MYSQL_TYPE_BLOB
-            | T::MYSQL_TYPE_MEDIUM_BLOB
-            | T::MYSQL_TYPE_LONG_BLOB
-    );
-    // One that the server knows nothing of has no length.
-    is_string && parameter.character_set() == BINARY && parameter.column_length() > 0
 }
 
 /// Says what to write if a UUID went the wrong way.
@@ -93,20 +66,19 @@ pub(crate) fn explain(error: Error, params: &[Value], uuids: Uuids) -> Error {
 mod tests {
     use dockline_core::FromValue;
 
-    use super::*;
+    use mysql::consts::ColumnType;
 
-    fn parameter(kind: ColumnType, charset: u16, length: u32) -> Column {
-        Column::new(kind).with_character_set(charset).with_column_length(length)
-    }
+    use super::*;
+    use crate::told::tests::parameter;
 
     #[test]
     fn a_uuid_is_bytes_if_the_server_says_so_or_the_settings_do() {
         let id = Value::Uuid(FromValue::from_value(Value::Bytes(vec![7; 16])).unwrap());
         let bytes = Some([7; 16]);
-        let of_bytes = parameter(ColumnType::MYSQL_TYPE_VAR_STRING, BINARY, 65_535);
+        let of_bytes = parameter(ColumnType::MYSQL_TYPE_VAR_STRING, 63, 65_535);
         let of_text = parameter(ColumnType::MYSQL_TYPE_VAR_STRING, 255, 65_532);
-        let unknown = parameter(ColumnType::MYSQL_TYPE_VAR_STRING, BINARY, 0);
-        let number = parameter(ColumnType::MYSQL_TYPE_LONGLONG, BINARY, 21);
+        let unknown = parameter(ColumnType::MYSQL_TYPE_VAR_STRING, 63, 0);
+        let number = parameter(ColumnType::MYSQL_TYPE_LONGLONG, 63, 21);
         assert_eq!(Uuids::AsTold.bytes(&id, Some(&of_bytes)), bytes);
         for other in [&of_text, &unknown, &number] {
             assert_eq!(Uuids::AsTold.bytes(&id, Some(other)), None, "{other:?}");
@@ -115,13 +87,5 @@ mod tests {
         assert_eq!(Uuids::Binary.bytes(&id, None), bytes);
         assert_eq!(Uuids::Text.bytes(&id, Some(&of_bytes)), None);
         assert_eq!(Uuids::Binary.bytes(&Value::Text("x".into()), None), None);
-    }
-
-    #[test]
-    fn only_servers_that_know_types_are_believed() {
-        assert_eq!(Uuids::AsTold.on(false, (9, 7, 4)), Uuids::AsTold);
-        assert_eq!(Uuids::AsTold.on(false, (8, 0, 21)), Uuids::Text);
-        assert_eq!(Uuids::AsTold.on(true, (10, 11, 19)), Uuids::Text);
-        assert_eq!(Uuids::Binary.on(true, (10, 11, 19)), Uuids::Binary);
     }
 }

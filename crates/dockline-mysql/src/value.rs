@@ -7,15 +7,21 @@ use mysql::Column;
 use mysql::Value as Wire;
 use mysql::consts::{ColumnFlags, ColumnType};
 
+use crate::told::is_of_text;
 use crate::uuids::Uuids;
 
 /// The parameters of a prepared statement, of which the server says this.
 pub(crate) fn params(values: &[Value], uuids: Uuids, told: &[Column]) -> Result<Vec<Wire>> {
     let mut wire = Vec::with_capacity(values.len());
     for (at, value) in values.iter().enumerate() {
-        wire.push(match uuids.bytes(value, told.get(at)) {
-            Some(bytes) => Wire::Bytes(bytes.to_vec()),
-            None => param(at, value)?,
+        let parameter = told.get(at);
+        wire.push(match (uuids.bytes(value, parameter), param(at, value)) {
+            (Some(bytes), _) => Wire::Bytes(bytes.to_vec()),
+            // Turning one into a text, MySQL leaves out what is smaller than a second, as it left out for the value before.
+            (None, Ok(moment @ (Wire::Date(..) | Wire::Time(..)))) if parameter.is_some_and(is_of_text) => {
+                Wire::Bytes(moment_text(&moment, ColumnType::MYSQL_TYPE_DATETIME).into_bytes())
+            }
+            (None, other) => other?,
         });
     }
     Ok(wire)
@@ -146,7 +152,10 @@ pub(crate) fn literal(sql: &mut String, at: usize, value: &Value, uuids: Uuids) 
             Wire::Double(double) => write(sql, format_args!("{double:e}")),
             Wire::Float(single) => write(sql, format_args!("{single:e}")),
             Wire::Bytes(bytes) => hex(sql, "_utf8mb4 X'", &bytes),
-            other => sql.push_str(&other.as_sql(true)),
+            moment => {
+                let text = moment_text(&moment, ColumnType::MYSQL_TYPE_DATETIME);
+                write(sql, format_args!("'{text}'"));
+            }
         },
     }
     sql.push(' ');
@@ -320,6 +329,11 @@ fn moment_text(value: &Wire, kind: ColumnType) -> String {
         Wire::Date(year, month, day, hour, minute, second, micros) => {
             let fraction = fraction(micros);
             format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction}")
+        }
+        Wire::Time(negative, days, hours, minutes, seconds, micros) => {
+            let (sign, hours, fraction) =
+                (if negative { "-" } else { "" }, days * 24 + u32::from(hours), fraction(micros));
+            format!("{sign}{hours:02}:{minutes:02}:{seconds:02}{fraction}")
         }
         _ => String::new(),
     }

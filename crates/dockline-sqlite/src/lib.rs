@@ -59,6 +59,7 @@ mod backend;
 mod busy;
 mod clock;
 mod database;
+mod decimals;
 mod error;
 mod file_system;
 mod global;

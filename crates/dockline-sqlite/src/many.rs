@@ -5,10 +5,10 @@ use dockline_core::backend::ParamRows;
 use dockline_core::{Error, Fact, Result, Value};
 use rusqlite::CachedStatement;
 
-use crate::rows::{prepare, run_to_end};
+use crate::decimals::Targets;
+use crate::rows::{bind, prepare, prepare_for_many, run_to_end};
 use crate::session::SqliteSession;
 use crate::texts::{Kind, Text};
-use crate::value;
 
 /// How many rows go into one transaction at the most.
 const ROWS: usize = 4096;
@@ -35,7 +35,8 @@ impl SqliteSession {
             let error = error.with_context(format_args!("row {}", done + 1));
             if done > 0 && commits_each { error.with_fact(Fact::MayHaveExecuted) } else { error }
         };
-        let mut statement = prepare(&self.connection, text, first).map_err(|error| failed(error, done))?;
+        let prepared = prepare_for_many(&self.connection, text, first);
+        let (mut statement, mut targets) = prepared.map_err(|error| failed(error, done))?;
         loop {
             self.watch.check().map_err(|error| failed(error, done))?;
             // The limit is that of a statement, and each row is one.
@@ -44,7 +45,7 @@ impl SqliteSession {
             changed += run_to_end(&self.connection, &mut statement).map_err(|error| failed(error, done))?;
             done += 1;
             let Some(row) = rows.next_row() else { return Ok(changed) };
-            self.bind(text, &mut statement, row).map_err(|error| failed(error, done))?;
+            self.bind(text, &mut statement, &mut targets, row).map_err(|error| failed(error, done))?;
         }
     }
 
@@ -90,22 +91,30 @@ impl SqliteSession {
     }
 
     fn rows_of(&self, text: &Text, group: &Group) -> Result<u64> {
-        let mut statement = prepare(&self.connection, text, group.row(0)).map_err(|error| group.failed(error, 0))?;
+        let prepared = prepare_for_many(&self.connection, text, group.row(0));
+        let (mut statement, mut targets) = prepared.map_err(|error| group.failed(error, 0))?;
         let mut changed = 0;
         for at in 0..group.rows {
             self.watch.check().map_err(|error| group.failed(error, at))?;
             self.watch.begin();
             if at > 0 {
-                value::bind(&mut statement, group.row(at)).map_err(|error| group.failed(error, at))?;
+                let bound = bind(&self.connection, text, &mut statement, &mut targets, group.row(at));
+                bound.map_err(|error| group.failed(error, at))?;
             }
             changed += run_to_end(&self.connection, &mut statement).map_err(|error| group.failed(error, at))?;
         }
         Ok(changed)
     }
 
-    fn bind(&self, text: &Text, statement: &mut CachedStatement<'_>, row: &[Value]) -> Result<()> {
+    fn bind(
+        &self,
+        text: &Text,
+        statement: &mut CachedStatement<'_>,
+        targets: &mut Targets,
+        row: &[Value],
+    ) -> Result<()> {
         if row.len() == text.parameters {
-            value::bind(statement, row)
+            bind(&self.connection, text, statement, targets, row)
         } else {
             self.text(&text.sql, row.len()).map(drop)
         }

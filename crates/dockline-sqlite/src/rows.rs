@@ -7,6 +7,7 @@ use dockline_core::backend::{Rest, RowSink, empty_row};
 use dockline_core::{Error, ErrorKind, Result, Value};
 use rusqlite::{CachedStatement, Connection, Statement};
 
+use crate::decimals::Targets;
 use crate::error::map;
 use crate::texts::Text;
 use crate::value;
@@ -30,6 +31,15 @@ impl Columns {
 
 /// Prepares a statement, or takes it from the cache, and binds its parameters.
 pub(crate) fn prepare<'c>(connection: &'c Connection, text: &Text, params: &[Value]) -> Result<CachedStatement<'c>> {
+    prepare_for_many(connection, text, params).map(|(statement, _)| statement)
+}
+
+/// The same, for a statement that gets others by [`bind`] later.
+pub(crate) fn prepare_for_many<'c>(
+    connection: &'c Connection,
+    text: &Text,
+    params: &[Value],
+) -> Result<(CachedStatement<'c>, Targets)> {
     let mut statement = connection.prepare_cached(text.for_sqlite()).map_err(map)?;
     if statement.parameter_count() != params.len() {
         let message = "the statement has placeholders of SQLite's own, as ?1 or :name; write ? for each parameter";
@@ -39,8 +49,23 @@ pub(crate) fn prepare<'c>(connection: &'c Connection, text: &Text, params: &[Val
     if statement.column_count() == 0 && statement.readonly() && statement.expanded_sql().is_none() {
         return Err(Error::new(ErrorKind::Programming, "there is no statement in the text"));
     }
-    value::bind(&mut statement, params)?;
-    Ok(statement)
+    let mut targets = Targets::default();
+    bind(connection, text, &mut statement, &mut targets, params)?;
+    Ok((statement, targets))
+}
+
+/// Binds parameters, of which there are as many as the statement has. One that its column would not keep is refused.
+pub(crate) fn bind(
+    connection: &Connection,
+    text: &Text,
+    statement: &mut Statement<'_>,
+    targets: &mut Targets,
+    params: &[Value],
+) -> Result<()> {
+    if !statement.readonly() {
+        targets.check(connection, text.for_sqlite(), params)?;
+    }
+    value::bind(statement, params)
 }
 
 /// Runs a statement to its end, and answers how many rows it changed.

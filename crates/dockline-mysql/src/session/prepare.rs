@@ -34,9 +34,8 @@ impl MysqlSession {
         }
         let outline = Outline::of(sql, self.dialect);
         let (form, keeps) = self.form(sql, params.len(), &outline)?;
-        let is_typed =
-            matches!(form, Form::Binary(_)) && !self.mariadb && !Kinds::are_of_columns(sql, &outline, self.dialect);
-        let kinds = is_typed.then(|| Kinds::of(params));
+        let is_typed = matches!(form, Form::Binary(_)) && !self.mariadb;
+        let kinds = is_typed.then(|| Kinds::of(params, Kinds::are_of_columns(sql, &outline, self.dialect)));
         let prepared = Arc::new(Prepared::new(form, outline, kinds));
         if !keeps {
             return Ok((prepared, false));

@@ -9,6 +9,7 @@ use super::{MysqlSession, file};
 use crate::error::{Phase, too_large};
 use crate::receive::{Received, receive};
 use crate::statement::{Form, Prepared};
+use crate::told::told;
 use crate::tracking::changes_meaning;
 use crate::uuids::explain;
 use crate::value;
@@ -83,8 +84,8 @@ impl MysqlSession {
         let later = |error| Failed { error, stale: false };
         Ok(match &prepared.form {
             Form::Binary(statement) => {
-                let uuids = self.plan.uuids.on(self.mariadb, self.conn.server_version());
-                let values = value::params(params, uuids, statement.params())?;
+                let told = told(statement, self.mariadb, self.conn.server_version());
+                let values = value::params(params, self.plan.uuids, told)?;
                 fits(sql.len() + params.iter().map(value::size).sum::<usize>(), self.max_packet)?;
                 match self.conn.exec_iter(statement, Params::Positional(values)) {
                     Ok(result) => receive(result, prepared, sink, wire, leaves, at_utc).map_err(later),
