@@ -55,6 +55,17 @@ fn a_url_that_lacks_its_slashes_or_colons_is_refused_with_what_was_meant() {
         assert_config(&refused(Settings::from_url(url).unwrap()), &["setting name", "is // missing"]);
     }
     assert_config(&refused(Settings::from_url("mysql:localhost/x").unwrap()), &["setting name", "is // missing"]);
+    let schemes = ["postgresql+psycopg2://u:secret@h/d", "jdbc:postgresql://h/d"];
+    for (url, meant) in schemes.into_iter().zip(["write postgresql:", "leave jdbc: out"]) {
+        assert_config(&refused(Settings::from_url(url).unwrap()), &["scheme", meant]);
+    }
+    for quoted in ["\"postgres://u:secret@h/d\"", " postgres://u:secret@h/d", "'sqlite:x'"] {
+        assert_config(&Settings::from_url(quoted).unwrap_err(), &["a space or a quotation mark"]);
+    }
+    for memory in ["sqlite://:memory:", "sqlite:///:memory:", "sqlite:///:memory:?options.foreign_keys=false"] {
+        let settings = Settings::from_url(memory).unwrap();
+        assert_eq!(settings.get_name(), Some(":memory:"), "{memory}");
+    }
     assert_config(&refused(Settings::from_url("sqlite::memory").unwrap()), &["setting name", "sqlite::memory:"]);
 }
 

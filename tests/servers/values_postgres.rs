@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use dockline::{Connection, ErrorKind, Interval, Value, list, params};
+use dockline::{Connection, ErrorKind, Interval, ToValue, Value, list, params};
 use dockline_tests::servers::{Kind, Server};
+use rust_decimal::Decimal;
 
 use crate::case::{Case, case};
 use crate::opened::Opened;
@@ -19,6 +20,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(parameters_that_have_no_type_get_their_own),
         case!(in_a_transaction_it_goes_on),
         case!(a_number_beyond_its_type_is_sent_as_what_it_is),
+        case!(a_number_with_a_fraction_is_compared_and_never_rounded),
+        case!(the_server_is_told_options_when_a_session_begins),
         case!(messages_number_the_parameter),
         case!(lengths_of_time_have_months),
     ];
@@ -214,6 +217,41 @@ fn a_number_beyond_its_type_is_sent_as_what_it_is(server: &Server) {
     }
     let error = db.execute("INSERT INTO g VALUES (?, 'x')", (3_000_000_000_i64,)).unwrap_err();
     assert!(error.kind() == ErrorKind::Data && !error.may_have_executed(), "{error}");
+}
+
+fn a_number_with_a_fraction_is_compared_and_never_rounded(server: &Server) {
+    let Opened { db, .. } = &Opened::new(server);
+    db.execute("CREATE TABLE n (v INTEGER)", ()).unwrap();
+    db.execute("INSERT INTO n VALUES (1), (2)", ()).unwrap();
+    let below = "SELECT count(*) FROM n WHERE v < ?";
+    for _ in 0..2 {
+        assert_eq!(db.query_value::<i64>(below, (2,)).unwrap(), 1);
+        assert_eq!(db.query_value::<i64>(below, (1.5_f64,)).unwrap(), 1);
+        assert_eq!(db.query_value::<i64>(below, (2.5_f32,)).unwrap(), 2);
+        assert_eq!(db.query_value::<i64>(below, (Decimal::new(15, 1),)).unwrap(), 1);
+        assert_eq!(db.query_value::<i64>(below, (2.0_f64,)).unwrap(), 1);
+    }
+    for value in [1.5_f64.to_value(), 0.5_f32.to_value(), Decimal::new(15, 1).to_value()] {
+        for sql in ["INSERT INTO n VALUES (?)", "UPDATE n SET v = ?"] {
+            let error = db.execute(sql, (&value,)).unwrap_err();
+            assert!(error.kind() == ErrorKind::Data && !error.may_have_executed(), "{error:?}");
+            assert!(error.message().contains("parameter 1") && error.message().contains("fraction"), "{error}");
+        }
+    }
+    db.execute("INSERT INTO n VALUES (?)", (3.0_f64,)).unwrap();
+    assert_eq!(db.query_value::<i64>("SELECT sum(v) FROM n", ()).unwrap(), 6);
+}
+
+fn the_server_is_told_options_when_a_session_begins(server: &Server) {
+    let database = server.database();
+    let url = database.url();
+    let url = format!(
+        "{url}{}options=-csearch_path%3Dpg_catalog%20-cwork_mem%3D5MB",
+        if url.contains('?') { "&" } else { "?" }
+    );
+    let Opened { db, .. } = &Opened::on(database, |_| crate::opened::settings(&url));
+    assert_eq!(db.query_value::<String>("SHOW search_path", ()).unwrap(), "pg_catalog");
+    assert_eq!(db.query_value::<String>("SHOW work_mem", ()).unwrap(), "5MB");
 }
 
 fn messages_number_the_parameter(server: &Server) {

@@ -21,6 +21,10 @@ impl Engine for Postgres {
         &["postgres", "postgresql", "pgsql", "psql"]
     }
 
+    fn options(&self) -> &'static [&'static str] {
+        &["options"]
+    }
+
     fn open(&self, alias: &str, settings: &Settings) -> Result<Box<dyn Backend>> {
         if settings.get_transaction_mode() != Settings::new().get_transaction_mode() {
             return Err(Error::config("setting transaction_mode: it is SQLite's; for PostgreSQL set isolation_level"));

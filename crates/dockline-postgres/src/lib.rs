@@ -32,6 +32,10 @@
 //! | ranges, composites, `money`, `inet`, `bit`, geometric types, … | `Other`, which is the text |
 //! | types whose text is not known, such as `tsvector` | `Other`, which can be read as nothing |
 //!
+//! | option | default | |
+//! |---|---|---|
+//! | `options` | none | what libpq calls so: settings of the session, `-csearch_path=app`, and Neon's `endpoint=…`; in a URL also `?options=…` |
+//!
 //! A parameter is sent in the form that its place in the statement asks for, also as text that the server reads.
 //!
 //! # Async programs

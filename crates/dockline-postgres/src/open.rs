@@ -64,6 +64,9 @@ fn config(plan: &Plan) -> Result<Config> {
         dockline_core::ChannelBinding::Require => ChannelBinding::Require,
         _ => ChannelBinding::Prefer,
     });
+    if let Some(options) = plan.settings.get_option("options") {
+        config.options(options);
+    }
     let user = plan.user.clone().or_else(pgpass::user_of_the_process).unwrap_or_default();
     if !user.is_empty() {
         config.user(&user);

@@ -191,11 +191,30 @@ fn text(value: &Value, of: &Type, out: &mut BytesMut) -> Result<(), Error> {
         }
         _ => {}
     }
+    if has_fraction_for(of, value) {
+        let message =
+            format!("a number with a fraction is no {of}; round it, or write its type, as in CAST(? AS numeric)");
+        return Err(Error::new(ErrorKind::Data, message));
+    }
     match literal::write(value, out) {
         Ok(true) => Ok(()),
         Ok(false) => Err(no_such(value)),
         // The buffer grows as it has to.
         Err(fmt::Error) => Err(out_of_range(of)),
+    }
+}
+
+/// Whether a number is written with a fraction, and the server wants an integer.
+pub(crate) fn has_fraction_for(of: &Type, value: &Value) -> bool {
+    if !matches!(*of, Type::INT2 | Type::INT4 | Type::INT8) {
+        return false;
+    }
+    match value {
+        Value::Float(single) => single.fract() != 0.0,
+        Value::Double(double) => double.fract() != 0.0,
+        #[cfg(feature = "decimal")]
+        Value::Decimal(_) => value.text().is_some_and(|text| text.contains('.')),
+        _ => false,
     }
 }
 

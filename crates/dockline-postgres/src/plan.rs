@@ -60,7 +60,12 @@ impl Plan {
                 "setting name: it has a / and there is no host; is // missing? Write postgres://host/name, and a / of the name as %2F",
             ));
         }
-        for (setting, value) in [("name", name), ("user", settings.get_user()), ("host", Some(host))] {
+        for (setting, value) in [
+            ("name", name),
+            ("user", settings.get_user()),
+            ("host", Some(host)),
+            ("options.options", settings.get_option("options")),
+        ] {
             if value.is_some_and(|value| value.contains('\0')) {
                 return Err(Error::config(format!("setting {setting}: it has a NUL character")));
             }

@@ -97,6 +97,19 @@ impl Engines {
         if let Some((_, reason)) = self.absent.iter().find(|(schemes, _)| schemes.contains(&scheme)) {
             return Err(Error::config(format!("scheme {scheme:?}: {reason}")));
         }
+        // SQLAlchemy's, and Java's.
+        if let Some((base, _)) = scheme.split_once('+')
+            && self.knows(base)
+        {
+            return Err(Error::config(format!(
+                "unknown scheme: the part behind the + is a driver's of Python; write {base}:"
+            )));
+        }
+        if scheme == "jdbc" {
+            return Err(Error::config(
+                "unknown scheme \"jdbc\": leave jdbc: out, and write user and password before the host, scheme://user:password@host/name",
+            ));
+        }
         let known: Vec<&str> = self.present.iter().flat_map(|engine| engine.schemes()).copied().collect();
         Err(unknown_setting("scheme", scheme, &known))
     }

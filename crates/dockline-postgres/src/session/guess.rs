@@ -12,6 +12,7 @@ use postgres::types::{Kind, Type};
 use super::PostgresSession;
 use super::prepared::Prepared;
 use crate::error::Phase;
+use crate::param::has_fraction_for;
 use crate::prefix;
 use crate::protocol::Status;
 
@@ -118,7 +119,13 @@ impl PostgresSession {
 impl Prepared {
     /// Whether these values can be sent to it: there are as many as it wants, and each fits the type that it has there.
     pub(super) fn takes(&self, params: &[Value]) -> bool {
-        self.statement.as_ref().is_none_or(|statement| fit(&self.told, statement.params(), params))
+        let room = self.room();
+        self.statement.as_ref().is_none_or(|statement| fit(&self.told, statement.params(), params, room))
+    }
+
+    /// How numbers are looked at. What would be stored as an integer must not be told as something else: the server would round it.
+    pub(super) fn room(&self) -> Room {
+        if self.outline.reads_only() { Room::Exact } else { Room::Whole }
     }
 }
 
@@ -251,10 +258,19 @@ const ARRAYS: &[Type] = &[
     Type::JSONB_ARRAY,
 ];
 
+/// Which numbers are looked at, whether they fit the type that the server has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Integers, by their size.
+    Whole,
+    /// Those with a fraction as well, which fit no integer.
+    Exact,
+}
+
 /// Whether values of these kinds can be sent to a statement that was prepared with the types that were told.
-pub(super) fn fit(told: &[Type], types: &[Type], params: &[Value]) -> bool {
+pub(super) fn fit(told: &[Type], types: &[Type], params: &[Value], room: Room) -> bool {
     let is_meant = |(of, value): (&Type, &Value)| *of == Type::UNKNOWN || value.is_null() || holds(of, value);
-    told.iter().zip(params).all(is_meant) && types.iter().zip(params).all(|(of, value)| has_room(of, value))
+    told.iter().zip(params).all(is_meant) && types.iter().zip(params).all(|(of, value)| has_room(of, value, room))
 }
 
 /// Whether a type that was told for another value is right for this one as well.
@@ -270,9 +286,10 @@ fn holds(told: &Type, value: &Value) -> bool {
         }
 }
 
-/// Whether an integer fits the type that the server has chosen for it.
-fn has_room(of: &Type, value: &Value) -> bool {
+/// Whether a number fits the type that the server has chosen for it.
+fn has_room(of: &Type, value: &Value, room: Room) -> bool {
     match (value, of.kind()) {
+        _ if room == Room::Exact && has_fraction_for(of, value) => false,
         (Value::Int(n), _) => match *of {
             Type::INT4 => i32::try_from(*n).is_ok(),
             Type::INT2 => i16::try_from(*n).is_ok(),
@@ -285,17 +302,17 @@ fn has_room(of: &Type, value: &Value) -> bool {
             _ => true,
         },
         (Value::Array(items) | Value::List(items), Kind::Array(element)) => {
-            items.iter().all(|item| matches!(item, Value::Array(_)) || has_room(element, item))
+            items.iter().all(|item| matches!(item, Value::Array(_)) || has_room(element, item, room))
         }
         _ => true,
     }
 }
 
 /// The types to tell for values that do not fit: their own.
-pub(super) fn wider(told: &[Type], types: &[Type], params: &[Value]) -> Vec<Type> {
+pub(super) fn wider(told: &[Type], types: &[Type], params: &[Value], room: Room) -> Vec<Type> {
     let of = |(at, value): (usize, &Value)| {
         let before = told.get(at).unwrap_or(&Type::UNKNOWN);
-        let has_room = types.get(at).is_none_or(|of| has_room(of, value));
+        let has_room = types.get(at).is_none_or(|of| has_room(of, value, room));
         if *before == Type::UNKNOWN && has_room { Type::UNKNOWN } else { own_type(value) }
     };
     params.iter().enumerate().map(of).collect()
@@ -362,11 +379,14 @@ mod tests {
     #[test]
     fn a_number_that_does_not_fit_is_told_as_what_it_is() {
         let (small, large) = ([Value::Int(1)], [Value::Int(3_000_000_000)]);
-        assert!(fit(&[], &[Type::INT4], &small) && !fit(&[], &[Type::INT4], &large));
-        assert_eq!(wider(&[], &[Type::INT4], &large), [Type::INT8]);
-        assert!(fit(&[Type::INT8], &[Type::INT8], &small));
-        assert!(!fit(&[Type::INT4], &[Type::INT4], &[Value::Text("x".into())]), "another kind than was told");
-        assert!(fit(&[Type::INT4], &[Type::INT4], &[Value::Null]));
+        assert!(fit(&[], &[Type::INT4], &small, Room::Whole) && !fit(&[], &[Type::INT4], &large, Room::Whole));
+        assert_eq!(wider(&[], &[Type::INT4], &large, Room::Whole), [Type::INT8]);
+        assert!(fit(&[Type::INT8], &[Type::INT8], &small, Room::Whole));
+        assert!(
+            !fit(&[Type::INT4], &[Type::INT4], &[Value::Text("x".into())], Room::Whole),
+            "another kind than was told"
+        );
+        assert!(fit(&[Type::INT4], &[Type::INT4], &[Value::Null], Room::Whole));
         assert_ne!(key("a", &[Type::INT4]), key("a", &[Type::INT8]));
     }
 

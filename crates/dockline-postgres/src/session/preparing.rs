@@ -56,7 +56,7 @@ impl PostgresSession {
     /// The statement for values that do not fit the types that it has: prepared with those of the values.
     fn prepare_wider(&mut self, sql: &str, narrow: &Prepared, params: &[Value]) -> Result<Arc<Prepared>> {
         let types = narrow.statement.as_ref().map(Statement::params).unwrap_or_default();
-        let told: Vec<Type> = wider(&narrow.told, types, params);
+        let told: Vec<Type> = wider(&narrow.told, types, params, narrow.room());
         let key = key(sql, &told);
         if let Some(prepared) = self.texts.get(&key) {
             return Ok(prepared);

@@ -15,7 +15,13 @@ pub(super) const NAMES: &[&str] = &[
     "ssl-cert",
     "ssl-key",
     "pgbouncer",
+    "connection_limit",
+    "pool_timeout",
+    "keepalives_idle",
     "charset",
+    "collation",
+    "sql_mode",
+    "unix_socket",
     "dbname",
     "CONN_MAX_AGE",
     "CONN_HEALTH_CHECKS",
@@ -33,7 +39,18 @@ pub(super) fn stands_for(name: &str) -> Option<&'static str> {
         "sslcert" | "ssl-cert" => "tls_client_cert",
         "sslkey" | "ssl-key" => "tls_client_key",
         "pgbouncer" => "prepared_statements",
+        "connection-limit" => "max_connections",
+        "pool-timeout" => "acquire_timeout",
+        "keepalives-idle" => "tcp_keepalive",
         "charset" | "character-set" => "options.charset",
+        "collation" => "options.collation",
+        "sql-mode" => "options.sql_mode",
+        "socket" | "unix-socket" => "options.socket",
+        // libpq's, for what the server is to be told when a session begins.
+        "options" => "options.options",
+        "mode" => "options.mode",
+        // PlanetScale's, as the drivers of JavaScript take it.
+        "ssl" => "tls",
         "dbname" => "name",
         "CONN-MAX-AGE" => "conn_max_age",
         "CONN-HEALTH-CHECKS" => "conn_health_checks",
@@ -49,6 +66,7 @@ pub(super) fn stands_for(name: &str) -> Option<&'static str> {
 pub(super) fn set(settings: &mut Settings, name: &str, value: &str) -> Option<Result<()>> {
     let setting = stands_for(name)?;
     Some(match setting {
+        "tls" if name.eq_ignore_ascii_case("ssl") => ssl(settings, value),
         "tls" => tls(settings, name, value),
         // The system's list of authorities is not read: Mozilla's is, which is the default.
         "tls_ca_file" if name == "sslrootcert" && value == "system" => settings.set("tls", "verify-full"),
@@ -56,7 +74,9 @@ pub(super) fn set(settings: &mut Settings, name: &str, value: &str) -> Option<Re
             flag(name, value).and_then(|pooled| if pooled { settings.set(setting, "false") } else { Ok(()) })
         }
         // Theirs are whole seconds, without a unit.
-        "connect_timeout" | "conn_max_age" if is_number(value) => settings.set(setting, &format!("{value}s")),
+        "connect_timeout" | "conn_max_age" | "acquire_timeout" | "tcp_keepalive" if is_number(value) => {
+            settings.set(setting, &format!("{value}s"))
+        }
         "conn_health_checks" | "atomic_requests" | "autocommit" => {
             flag(name, value).and_then(|on| settings.set(setting, if on { "true" } else { "false" }))
         }
@@ -70,7 +90,7 @@ fn tls(settings: &mut Settings, name: &str, value: &str) -> Result<()> {
         "disable" | "disabled" => "disable",
         // Without encryption if the server likes; `prefer` tries encryption first.
         "allow" | "prefer" | "preferred" | "accept-invalid-certs" => "prefer",
-        "require" | "required" => "require",
+        "require" | "required" | "no-verify" => "require",
         "verify-ca" => "verify-ca",
         "verify-full" | "verify-identity" | "strict" => "verify-full",
         _ => {
@@ -79,6 +99,20 @@ fn tls(settings: &mut Settings, name: &str, value: &str) -> Result<()> {
         }
     };
     settings.set("tls", word)
+}
+
+/// A document of JSON, whose one word says whether the certificate is verified.
+fn ssl(settings: &mut Settings, value: &str) -> Result<()> {
+    let document: String = value.chars().filter(|c| !c.is_whitespace()).collect();
+    match document.as_str() {
+        r#"{"rejectUnauthorized":true}"# => settings.set("tls", "verify-full"),
+        r#"{"rejectUnauthorized":false}"# => settings.set("tls", "require"),
+        "false" | "0" => settings.set("tls", "disable"),
+        _ => Err(Error::config(
+            "setting ssl: its words differ from driver to driver; write sslmode=require to encrypt, or sslmode=verify-full to verify the \
+             server's certificate and name as well",
+        )),
+    }
 }
 
 fn flag(name: &str, value: &str) -> Result<bool> {
@@ -137,6 +171,28 @@ mod tests {
         assert_eq!(read("CONN_MAX_AGE=0").get_conn_max_age(), Some(Duration::ZERO));
         let error = Settings::from_url("postgres://h/d?conn_max_age=600").unwrap_err();
         assert!(error.message().contains("\"600s\""), "Dockline's own name has a unit: {error}");
+    }
+
+    #[test]
+    fn urls_of_hosting_services_mean_what_they_mean_there() {
+        let pooled = read("pgbouncer=true&connection_limit=5&pool_timeout=20&sslmode=no-verify");
+        assert_eq!((pooled.get_max_connections(), pooled.get_acquire_timeout()), (Some(5), Duration::from_secs(20)));
+        assert_eq!((pooled.get_prepared_statements(), pooled.get_tls()), (false, Tls::Require));
+        for (query, option, value) in [
+            ("unix_socket=/cloudsql/a:b:c", "socket", "/cloudsql/a:b:c"),
+            ("socket=/run/s.sock", "socket", "/run/s.sock"),
+            ("collation=utf8mb4_bin", "collation", "utf8mb4_bin"),
+            ("sql_mode=ANSI", "sql_mode", "ANSI"),
+            ("options=endpoint%3Dep-x", "options", "endpoint=ep-x"),
+            ("mode=ro", "mode", "ro"),
+        ] {
+            assert_eq!(read(query).get_option(option), Some(value), "{query}");
+        }
+        assert_eq!(read("ssl={\"rejectUnauthorized\":true}").get_tls(), Tls::VerifyFull);
+        assert_eq!(read("ssl=%7B%22rejectUnauthorized%22%3A%20false%7D").get_tls(), Tls::Require);
+        let error = Settings::from_url("mysql://h/d?ssl=true").unwrap_err();
+        assert!(error.message().contains("sslmode=require"), "{error}");
+        assert_eq!(read("keepalives_idle=30").get_tcp_keepalive(), Some(Duration::from_secs(30)));
     }
 
     #[test]

@@ -27,7 +27,14 @@ fn read(text: &str) -> Result<Settings> {
     if text.chars().any(char::is_control) {
         return Err(Error::config(format!("malformed URL: it has a tab, a line break or the like; {FORM}")));
     }
-    let url = uri::parse(text).map_err(|why| Error::config(format!("malformed URL: {why}; {FORM}")))?;
+    if text.starts_with([' ', '"', '\'']) {
+        return Err(Error::config(format!(
+            "malformed URL: it begins with a space or a quotation mark, which a file of variables may have left there; {FORM}"
+        )));
+    }
+    let memory = in_memory(text);
+    let url = uri::parse(memory.as_deref().unwrap_or(text))
+        .map_err(|why| Error::config(format!("malformed URL: {why}; {FORM}")))?;
     // A / in a password ends the part with the host, and the rest of it would be taken for the name.
     if url.path.contains('@') {
         return Err(Error::config(match url.authority {
@@ -55,6 +62,12 @@ fn read(text: &str) -> Result<Settings> {
     }
     settings.check()?;
     Ok(settings)
+}
+
+/// A database in memory, as SQLAlchemy and Django's tools write it: it would be a file of that name.
+fn in_memory(text: &str) -> Option<String> {
+    let rest = text.strip_prefix("sqlite:///").or_else(|| text.strip_prefix("sqlite://"))?;
+    rest.starts_with(":memory:").then(|| format!("sqlite:{rest}"))
 }
 
 /// One host is a name and a port; several are a list in one text.
