@@ -111,7 +111,9 @@ impl<T> Observed<T> {
         let mut left = bytes.len();
         let call = self.watch.call();
         // Those that have not come when the call is over do not come: the prefix was refused.
-        if let Some((_, mut answers)) = self.answers.take().filter(|(of, _)| *of == call) {
+        if self.answers.is_some()
+            && let Some((_, mut answers)) = self.answers.take().filter(|(of, _)| *of == call)
+        {
             left = answers.take_out(bytes);
             if answers.are_complete() {
                 self.watch.prefix_is_done(answers.of());

@@ -60,12 +60,14 @@ impl PostgresSession {
         sink: &mut dyn RowSink,
     ) -> Result<Rest> {
         let before = self.begin_step();
-        let leaving = self.leaving(prepared, sink);
-        let may_close = matches!(leaving, Leaving::Close);
+        let (reads_only, had_work) = (prepared.outline.reads_only(), self.has_work());
+        let _chunks = (reads_only && had_work).then(|| Chunks::begin(&self.watch, &self.canceller));
         let client = self.client()?;
         let row = match with_params(params, |params| client.query_opt(statement, params)) {
             Ok(row) => row,
             Err(error) if error::is_more_than_one_row(&error) => {
+                // Only here is it asked what would be lost: mostly there is one row.
+                let may_close = reads_only && !had_work && self.may_close(sink);
                 self.come_to_rest(may_close);
                 let message = "the statement gave more than one row, and one is expected";
                 return Err(Error::new(ErrorKind::Data, message).with_fact(Fact::MayHaveExecuted));
@@ -112,10 +114,14 @@ impl PostgresSession {
             return Leaving::Drain;
         }
         if !self.has_work() {
-            let may_close = sink.may_discard() && self.state().is_empty();
-            return if may_close { Leaving::Close } else { Leaving::Drain };
+            return if self.may_close(sink) { Leaving::Close } else { Leaving::Drain };
         }
         Leaving::Portal(Chunks::begin(&self.watch, &self.canceller))
+    }
+
+    /// Whether nothing would be lost with the connection.
+    fn may_close(&mut self, sink: &dyn RowSink) -> bool {
+        sink.may_discard() && self.state().is_empty()
     }
 
     /// The rest of a result that was left is read. The connection is given up for it only if nothing is lost with it.
