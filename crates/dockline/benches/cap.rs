@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dockline::mysql::prelude::Queryable;
-use dockline::{Connections, Databases, Settings, mysql, params, postgres};
+use dockline::{Connection, Connections, Databases, Settings, mysql, params, postgres};
 use dockline_tests::servers::{Kind, LimitedUser, Server, end_shared};
 use r2d2::{ManageConnection, Pool};
 
@@ -185,25 +185,36 @@ struct Round {
     /// The slowest thread's share of the median's.
     slowest: f64,
     p99: Duration,
+    /// How often a thread of the client's went to sleep, for each request.
+    sleeps: f64,
+}
+
+/// How often this thread went to sleep so far; 0 if the system does not say.
+fn sleeps() -> u64 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }
 
 /// So many threads, each with requests for as long as a round lasts. `prepare` runs on each thread.
 fn round<S>(threads: usize, prepare: impl Fn() -> S + Sync, call: impl Fn(&mut S, i32) + Sync) -> Round {
     let (ready, over) = (Barrier::new(threads + 1), AtomicBool::new(false));
+    let slept = AtomicUsize::new(0);
     let mut of_threads: Vec<Vec<Duration>> = thread::scope(|scope| {
         let threads: Vec<_> = (0..threads)
             .map(|n| {
-                let (ready, over, prepare, call) = (&ready, &over, &prepare, &call);
+                let (ready, over, prepare, call, slept) = (&ready, &over, &prepare, &call, &slept);
                 scope.spawn(move || {
                     let mut state = prepare();
                     ready.wait();
-                    let (mut times, mut id) = (Vec::new(), i32::try_from(n).unwrap());
+                    let (mut times, mut id, before) = (Vec::new(), i32::try_from(n).unwrap(), sleeps());
                     while !over.load(Ordering::Relaxed) {
                         id = (id + 37) % ROWS;
                         let began = Instant::now();
                         call(&mut state, id);
                         times.push(began.elapsed());
                     }
+                    slept.fetch_add(usize::try_from(sleeps() - before).unwrap(), Ordering::Relaxed);
                     times
                 })
             })
@@ -221,6 +232,7 @@ fn round<S>(threads: usize, prepare: impl Fn() -> S + Sync, call: impl Fn(&mut S
         per_second: all.len() as f64 / ROUND.as_secs_f64(),
         slowest: slowest as f64 / middle.max(1) as f64,
         p99: all[all.len() * 99 / 100],
+        sleeps: slept.into_inner() as f64 / all.len() as f64,
     }
 }
 
@@ -230,7 +242,20 @@ fn at_the_cap(server: &'static Server) {
     println!("\n{}: {CROWD} threads on a user with {CAP} connections, a request of one look-up", server.kind().name());
     let settings = || limited.settings().max_connections(Some(CAP)).acquire_timeout(Duration::from_secs(60));
     let failures = AtomicUsize::new(0);
-    let (mut bare, mut pooled, mut ours) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut bare, mut pooled, mut ours, mut alone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let failures = &failures;
+    let look_up = |registry: &Connections, db: &Connection, id: i32| {
+        let name = registry.in_request(|| db.query_value::<String>("SELECT name FROM item WHERE id = ?", params![id]));
+        if name.is_err() {
+            failures.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    // As the pool, each begins with its connections open.
+    let open = |registry: &Connections| {
+        let db = registry.get("default").unwrap();
+        registry.in_request(|| db.query_value::<i64>("SELECT 1", ())).unwrap();
+        db
+    };
     for _ in 0..PAIRS {
         bare.push(round(usize::try_from(CAP).unwrap(), || Bare::open(limited), |bare, id| drop(bare.look_up(id))));
         wait_until_gone(limited);
@@ -238,24 +263,13 @@ fn at_the_cap(server: &'static Server) {
         pooled.push(round(CROWD, || pool.clone(), |pool, id| drop(pool.get().unwrap().look_up(id))));
         drop(pool);
         wait_until_gone(limited);
-        let registry = registry(settings());
-        ours.push(round(
-            CROWD,
-            || {
-                // As the pool, it begins with its connections open.
-                let db = registry.get("default").unwrap();
-                registry.in_request(|| db.query_value::<i64>("SELECT 1", ())).unwrap();
-                db
-            },
-            |db, id| {
-                let name =
-                    registry.in_request(|| db.query_value::<String>("SELECT name FROM item WHERE id = ?", params![id]));
-                if name.is_err() {
-                    failures.fetch_add(1, Ordering::Relaxed);
-                }
-            },
-        ));
-        registry.shutdown(Duration::from_secs(10));
+        let plain = registry(limited.settings());
+        alone.push(round(usize::try_from(CAP).unwrap(), || open(&plain), |db, id| look_up(&plain, db, id)));
+        plain.shutdown(Duration::from_secs(10));
+        wait_until_gone(limited);
+        let capped = registry(settings());
+        ours.push(round(CROWD, || open(&capped), |db, id| look_up(&capped, db, id)));
+        capped.shutdown(Duration::from_secs(10));
         wait_until_gone(limited);
     }
     let line = |name: &str, rounds: &[Round]| {
@@ -265,16 +279,19 @@ fn at_the_cap(server: &'static Server) {
         let p99: Vec<f64> =
             rounds.iter().zip(&bare).map(|(round, bare)| round.p99.as_secs_f64() / bare.p99.as_secs_f64()).collect();
         println!(
-            "{name:<22} {:>8.0} a second, {:.2} of bare; slowest thread {:.2} of the median; p99 {:>6.2} ms, {:.2} of bare",
+            "{name:<22} {:>8.0} a second, {:.2} of bare; slowest thread {:.2} of the median; p99 {:>6.2} ms, {:.2} of bare; \
+             {:.2} sleeps a request",
             ratio(&|round| round.per_second),
             median(beside),
             ratio(&|round| round.slowest),
             ratio(&|round| round.p99.as_secs_f64() * 1e3),
             median(p99),
+            ratio(&|round| round.sleeps),
         );
     };
     line("bare, 20 threads", &bare);
     line("r2d2(20), no checks", &pooled);
+    line("Dockline, 20 threads", &alone);
     line("Dockline, cap 20", &ours);
     println!("failures: {}", failures.load(Ordering::Relaxed));
 }
