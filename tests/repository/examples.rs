@@ -51,6 +51,34 @@ fn what_programs_call_has_an_example() {
 }
 
 #[test]
+fn every_type_that_programs_meet_has_an_example() {
+    let sources = sources();
+    let root = sources.iter().find(|file| file.path == "crates/dockline/src/lib.rs").expect("lib.rs");
+    let exported = root.text.split("pub use dockline_core::{").nth(1).and_then(|rest| rest.split("};").next());
+    let exported: Vec<&str> = exported.expect("what the core exports").split([',', '\n']).map(str::trim).collect();
+    let (mut with, mut without) = (0, Vec::new());
+    for file in &sources {
+        for (at, line) in file.text.lines().enumerate() {
+            let Some(name) = type_name(line).filter(|name| exported.contains(name)) else { continue };
+            match documentation(&file.text, at).contains("```") {
+                true => with += 1,
+                false => without.push(format!("{}:{}: {name}", file.path, at + 1)),
+            }
+        }
+    }
+    assert!(with > 50, "{with} with an example");
+    assert!(without.is_empty(), "these have no example that a program could begin with:\n{}", without.join("\n"));
+}
+
+/// The type that a line of the outermost level declares.
+fn type_name(line: &str) -> Option<&str> {
+    let kinds = ["struct ", "enum ", "trait ", "type "];
+    let rest = line.strip_prefix("pub ")?;
+    let rest = kinds.iter().find_map(|kind| rest.strip_prefix(kind))?;
+    rest.split(|c: char| !c.is_alphanumeric()).next()
+}
+
+#[test]
 fn examples_name_the_crate_that_programs_have() {
     let mut named = Vec::new();
     for file in sources() {
@@ -103,9 +131,13 @@ fn implements(line: &str, name: &str) -> bool {
 /// What stands before a line as its documentation.
 fn documentation(text: &str, line: usize) -> String {
     let before: Vec<&str> = text.lines().take(line).collect();
+    let mut in_attribute = false;
     let item = before.iter().rev().take_while(|line| {
         let line = line.trim_start();
-        line.starts_with("///") || line.starts_with("#[") || line.ends_with(")]")
+        let is_part = in_attribute || line.starts_with("///") || line.starts_with("#[") || line.ends_with(")]");
+        // An attribute of several lines begins at its end here.
+        in_attribute = is_part && !line.starts_with("#[") && (in_attribute || line.ends_with(")]"));
+        is_part
     });
     item.copied().collect::<Vec<_>>().join("\n")
 }

@@ -11,6 +11,12 @@ use std::sync::Arc;
 use super::details::{Details, Place};
 
 /// What the calls of this crate return.
+///
+/// ```
+/// fn count(db: &dockline::Connection) -> dockline::Result<i64> {
+///     db.query_value("SELECT count(*) FROM job", ())
+/// }
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of the database, of its driver or of this crate.
@@ -44,6 +50,20 @@ struct Inner {
 }
 
 /// The class of an [`Error`]: PEP 249's, and the three that Django adds.
+///
+/// ```
+/// use dockline::{Error, ErrorKind};
+///
+/// /// The status of HTTP to answer with.
+/// fn status(error: &Error) -> u16 {
+///     match error.kind() {
+///         ErrorKind::Integrity => 409,
+///         ErrorKind::Data => 422,
+///         ErrorKind::Operational => 503,
+///         _ => 500,
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -72,6 +92,13 @@ pub enum ErrorKind {
 }
 
 /// What is known of an [`Error`] besides its kind; a backend states it by [`Error::with_fact`].
+///
+/// ```
+/// use dockline::{Error, ErrorKind, Fact};
+///
+/// let lost = Error::new(ErrorKind::Operational, "the connection was lost").with_fact(Fact::Disconnect);
+/// assert!(lost.is_disconnect());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fact {
@@ -104,6 +131,17 @@ pub enum Fact {
 }
 
 /// The constraint that a statement violated.
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// # let db = connections.get("default")?;
+/// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+/// let insert = || db.execute("INSERT INTO job (name) VALUES (?)", ("resize",));
+/// insert()?;
+/// let error = insert().unwrap_err();
+/// println!("{:?} is there already", error.constraint().and_then(|constraint| constraint.name()));
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Constraint {
     kind: ConstraintKind,
@@ -156,6 +194,17 @@ impl Constraint {
 }
 
 /// Which kind of constraint was violated.
+///
+/// ```
+/// use dockline::ConstraintKind;
+///
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// # let db = connections.get("default")?;
+/// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+/// let error = db.execute("INSERT INTO job (name) VALUES (?)", (None::<&str>,)).unwrap_err();
+/// assert_eq!(error.constraint().map(|constraint| constraint.kind()), Some(ConstraintKind::NotNull));
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConstraintKind {

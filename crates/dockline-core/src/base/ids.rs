@@ -5,6 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The alias that [`connection`](https://docs.rs/dockline/latest/dockline/fn.connection.html) means, and that every
 /// configuration has (Django's `DEFAULT_DB_ALIAS`).
+///
+/// ```
+/// use dockline::DEFAULT_ALIAS;
+///
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// assert_eq!(connections.get(DEFAULT_ALIAS)?.alias(), "default");
+/// # Ok::<_, dockline::Error>(())
+/// ```
 pub const DEFAULT_ALIAS: &str = "default";
 
 /// Tells registries apart, also those that have gone.
@@ -25,6 +33,15 @@ impl fmt::Debug for RegistryId {
 }
 
 /// What becomes of a thread's connections when a task on it has ended.
+///
+/// ```
+/// use dockline::{Task, TaskPolicy};
+///
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// let work = connections.task_with(Task::new().policy(TaskPolicy::CloseAll), || 1 + 1);
+/// assert_eq!(work(), 2);
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum TaskPolicy {

@@ -224,6 +224,14 @@ impl fmt::Debug for Row {
 }
 
 /// What a column can be found by: its index or its name.
+///
+/// ```
+/// use dockline::{Row, Value};
+///
+/// let row = Row::new(["id"], vec![Value::Int(7)]);
+/// assert_eq!(row.get::<i64, _>("id")?, row.get::<i64, _>(0)?);
+/// # Ok::<_, dockline::Error>(())
+/// ```
 pub trait RowIndex: sealed::Sealed {
     /// The index of the column.
     #[doc(hidden)]

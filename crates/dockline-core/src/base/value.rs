@@ -41,6 +41,13 @@ pub use uuids::Binary;
 /// asks for, if nothing is lost by it. The variants of dates, decimals and UUIDs exist with the features of those names;
 /// without them such a column comes as [`Other`], and can be read as a `String` either way. A database that has no such type
 /// (SQLite) stores [`portable_text`](Value::portable_text), and reading accepts that text again.
+///
+/// ```
+/// use dockline::{ToValue, Value, params};
+///
+/// assert_eq!(params![7, "resize", None::<i64>], [Value::Int(7), Value::Text("resize".into()), Value::Null]);
+/// assert_eq!(true.to_value(), Value::Bool(true));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
@@ -150,6 +157,24 @@ impl Value {
 
 /// Why a [`Value`] could not become the type that was asked for. A row adds the column and makes it an
 /// [`Error`](crate::Error) of kind [`Data`](crate::ErrorKind::Data).
+///
+/// ```
+/// use dockline::{FromValue, Value, ValueError};
+///
+/// struct Percent(u8);
+///
+/// impl FromValue for Percent {
+///     fn from_value(value: Value) -> Result<Self, ValueError> {
+///         match u8::from_value(value)? {
+///             percent @ 0..=100 => Ok(Self(percent)),
+///             _ => Err(ValueError::new("is more than 100 percent")),
+///         }
+///     }
+/// }
+///
+/// assert!(Percent::from_value(Value::Int(101)).is_err());
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct ValueError {
     message: String,

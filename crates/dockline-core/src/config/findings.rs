@@ -10,6 +10,14 @@ use crate::config::server_info::ServerInfo;
 use crate::config::settings::{Settings, Tls};
 
 /// Something that [`Registry::check`](crate::Registry::check) found (as Django's `check --database`).
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// for finding in connections.check()?.iter().filter(|finding| finding.id != "plain_text") {
+///     println!("{}: {}", finding.alias, finding.message);
+/// }
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
@@ -24,6 +32,15 @@ pub struct Finding {
 }
 
 /// How bad a [`Finding`] is.
+///
+/// ```
+/// use dockline::Severity;
+///
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// let bad = connections.check()?.iter().any(|finding| finding.severity >= Severity::Warning);
+/// assert!(!bad);
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Severity {

@@ -5,6 +5,15 @@ use std::time::Duration;
 /// What a server is, and what its limits are, as [`Connection::server_info`](crate::Connection::server_info) found them.
 ///
 /// What a server does not have, or does not tell this user, is `None`.
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// # let db = connections.get("default")?;
+/// let info = db.server_info()?;
+/// println!("{} {}", info.product, info.version);
+/// assert_eq!(info.max_connections, None); // SQLite has no limit
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerInfo {

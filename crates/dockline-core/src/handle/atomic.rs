@@ -311,6 +311,18 @@ impl Connection {
 /// It does not go over an `.await`: other tasks of the thread would be in the middle of its transaction. Where tasks may change their
 /// thread the compiler refuses that, for it is not `Send`; on a runtime of one thread the statement of another task is an error, if
 /// `dockline-tokio` watches tasks. An async program has the whole block in one section of blocking code.
+///
+/// ```
+/// use dockline::Atomic;
+///
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// # let db = connections.get("default")?;
+/// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+/// let block = db.begin_atomic(Atomic::new())?;
+/// db.execute("INSERT INTO job (name) VALUES (?)", ("resize",))?;
+/// block.commit()?; // dropped instead, it rolls back
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[must_use = "a block that is dropped is rolled back"]
 pub struct AtomicBlock {
     here: EndsHere,

@@ -10,6 +10,15 @@ use crate::link::seat::Seat;
 /// [`Connection::canceller`](crate::Connection::canceller).
 ///
 /// It follows the connection: where that is replaced by a new one, it cancels what runs there.
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// # let db = connections.get("default")?;
+/// let canceller = db.canceller();
+/// let watcher = std::thread::spawn(move || canceller.cancel()); // when the user has gone, say
+/// # watcher.join().unwrap()?;
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Canceller {
     seat: Arc<Seat>,

@@ -26,6 +26,16 @@ use crate::slot::work::Work;
 /// over an `.await` shares the connection with every other task of its thread.
 ///
 /// SQL has `?` for each parameter, whatever the backend, and `??` for a literal question mark.
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// let db = connections.get("default")?; // opens nothing
+/// db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT)", ())?; // opens a connection
+/// let id: i64 = db.insert("INSERT INTO job (name) VALUES (?)", ("resize",))?;
+/// let name: String = db.query_value("SELECT name FROM job WHERE id = ?", (id,))?;
+/// assert_eq!(name, "resize");
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Connection {
     here: OfThisThread,
@@ -33,6 +43,16 @@ pub struct Connection {
 }
 
 /// The flags of a connection as they stand: see [`Connection::state`].
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// # let db = connections.get("default")?;
+/// db.transaction(|| {
+///     assert!(db.state().in_atomic_block);
+///     Ok(())
+/// })?;
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionState {

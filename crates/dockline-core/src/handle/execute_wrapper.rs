@@ -10,6 +10,17 @@ use crate::slot::Slot;
 use crate::slot::wrappers::{Call, Executed, Wrapper};
 
 /// A statement on its way through the wrappers: see [`Connection::execute_wrapper`].
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// # let db = connections.get("default")?;
+/// let _logged = db.execute_wrapper(|execution| {
+///     println!("{}", execution.sql());
+///     execution.run()
+/// });
+/// db.query("SELECT 1", ())?;
+/// # Ok::<_, dockline::Error>(())
+/// ```
 pub struct Execution<'a> {
     connection: Connection,
     call: Call<'a>,
@@ -172,6 +183,16 @@ impl Connection {
 }
 
 /// A wrapper that is entered; dropping this takes it away, whatever was entered after it.
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// # let db = connections.get("default")?;
+/// let logged = db.execute_wrapper(|execution| execution.run());
+/// db.query("SELECT 1", ())?; // goes through it
+/// drop(logged);
+/// db.query("SELECT 1", ())?; // does not
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[must_use = "the wrapper is taken away when this is dropped"]
 pub struct ExecuteWrapper {
     slot: Rc<Slot>,

@@ -9,6 +9,17 @@ use crate::slot::Slot;
 /// Keeps a connection from being replaced, for as long as it lives: see [`Connection::hold`](crate::Connection::hold).
 ///
 /// It belongs to its thread, and cannot be sent to another.
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// # let db = connections.get("default")?;
+/// let hold = db.hold();
+/// db.execute("CREATE TEMPORARY TABLE seen (id INTEGER)", ())?;
+/// connections.close_old_connections(); // closes others
+/// db.execute("INSERT INTO seen VALUES (1)", ())?;
+/// drop(hold);
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[must_use = "the connection is held until this is dropped"]
 pub struct Hold {
     here: EndsHere,

@@ -7,6 +7,18 @@ use crate::handle::connection::Connection;
 use crate::slot::hooks::Hook;
 
 /// What a hook of [`Connection::on_commit`] gives: nothing, or a result, whose error the end of the block passes on.
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// # let db = connections.get("default")?;
+/// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+/// db.transaction(|| {
+///     let later = db.clone();
+///     db.on_commit(|| println!("stored"))?; // nothing,
+///     db.on_commit(move || later.execute("DELETE FROM job", ())) // or a result
+/// })?;
+/// # Ok::<_, dockline::Error>(())
+/// ```
 pub trait HookOutcome: private::Sealed {
     #[doc(hidden)]
     fn into_result(self) -> Result<()>;

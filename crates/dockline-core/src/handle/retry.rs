@@ -259,6 +259,24 @@ fn is_undone(error: &Error, db: &Connection) -> bool {
 /// An error of a program, of which [`Retry`] can tell whether the database has failed.
 ///
 /// Implement it for your own error type; where it wraps an [`Error`], give that.
+///
+/// ```
+/// use dockline::{DatabaseFailure, Error};
+///
+/// enum Failure {
+///     Database(Error),
+///     NoMoney,
+/// }
+///
+/// impl DatabaseFailure for Failure {
+///     fn database_error(&self) -> Option<&Error> {
+///         match self {
+///             Self::Database(error) => Some(error),
+///             Self::NoMoney => None,
+///         }
+///     }
+/// }
+/// ```
 pub trait DatabaseFailure {
     /// The error of the database, where that is what it is about.
     fn database_error(&self) -> Option<&Error>;

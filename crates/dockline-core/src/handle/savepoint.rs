@@ -12,6 +12,18 @@ use crate::slot::savepoint_sql::SavepointSql;
 ///
 /// It belongs to the connection that made it. It does nothing by being dropped: what the savepoint holds goes with its
 /// transaction.
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// # let db = connections.get("default")?;
+/// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+/// db.transaction(|| {
+///     let before = db.savepoint()?;
+///     db.execute("INSERT INTO job (name) VALUES (?)", ("resize",))?;
+///     db.savepoint_rollback(&before)
+/// })?;
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Savepoint {
     slot: Rc<Slot>,

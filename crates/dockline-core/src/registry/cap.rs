@@ -8,6 +8,14 @@ use crate::link::stages::Stages;
 use crate::registry::Registry;
 
 /// How the cap of an alias stands: see [`Registry::cap_status`].
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// if let Some(status) = connections.cap_status("default")? {
+///     println!("{} of {} in use, {} threads wait", status.in_use, status.max, status.waiting);
+/// }
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CapStatus {

@@ -33,12 +33,30 @@ use crate::thread::local::{self, ThreadRegistry};
 /// [`shutdown`](Registry::shutdown).
 ///
 /// This is the registry without any driver. The crate `dockline` has one with the engines that are built in.
+///
+/// ```
+/// use dockline::{Connections, Databases, Registry, Settings};
+///
+/// let connections = Connections::new(Databases::new().with("default", Settings::from_url("sqlite::memory:")?))?;
+/// let registry: &Registry = &connections; // what libraries take
+/// assert_eq!(registry.aliases()?, ["default"]);
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Registry {
     owner: Arc<Owner>,
 }
 
 /// Makes a [`Registry`]: which engines it has, and where its configuration comes from.
+///
+/// ```
+/// use dockline::{Connections, Databases, Settings, TaskPolicy};
+///
+/// let databases = Databases::new().with("default", Settings::from_url("sqlite::memory:")?);
+/// let registry = Connections::builder().task_policy(TaskPolicy::CloseAll).build(databases)?;
+/// # drop(registry);
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Default)]
 pub struct RegistryBuilder {
     engines: Engines,

@@ -108,6 +108,15 @@ impl Registry {
 /// A request on this thread, until it is dropped: see [`Registry::request`].
 ///
 /// It belongs to its thread, and cannot be sent to another.
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// {
+///     let _request = connections.request();
+///     connections.get("default")?.query("SELECT 1", ())?;
+/// } // it ends here
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[must_use = "the request ends when this is dropped"]
 pub struct Request {
     registry: Option<Rc<ThreadRegistry>>,

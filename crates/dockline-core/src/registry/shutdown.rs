@@ -13,6 +13,15 @@ use crate::slot::reason::CloseReason;
 use crate::slot::retire::retire_by;
 
 /// What [`Registry::shutdown`] closed, and what it had to leave.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// let report = connections.shutdown(Duration::from_secs(1));
+/// assert!(report.left.is_empty());
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
@@ -24,6 +33,16 @@ pub struct ShutdownReport {
 }
 
 /// A connection that was busy to the last.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// for left in connections.shutdown(Duration::from_secs(1)).left {
+///     println!("{} still works on {}", left.thread, left.alias);
+/// }
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Left {

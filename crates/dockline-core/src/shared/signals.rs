@@ -22,6 +22,15 @@ pub use crate::slot::reason::{CloseReason, ConnectionClosed};
 /// before any other receiver; `request_finished` and `task_done` close old connections (after a task, as its
 /// [`TaskPolicy`](crate::TaskPolicy) says), after every other receiver, so that nothing that a receiver opened stays. [`ReceiverId::RESET_QUERIES`] and
 /// [`ReceiverId::CLOSE_OLD_CONNECTIONS`] can be disconnected like others.
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// let signals = connections.signals();
+/// signals.connection_created.connect(|event| println!("{} after {:?}", event.alias(), event.elapsed()));
+/// signals.task_done.connect(|report| println!("{} statements", report.statements()));
+/// connections.get("default")?.query("SELECT 1", ())?;
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Signals {

@@ -17,6 +17,14 @@ use crate::slot::reason::CloseReason;
 /// What all threads of a registry have open at one moment: see [`Registry::status`](crate::Registry::status).
 ///
 /// With the feature `serde` it can be serialized; durations are seconds then.
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// connections.get("default")?.query("SELECT 1", ())?;
+/// let status = connections.status();
+/// assert_eq!(status.aliases[0].alias, "default");
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -27,12 +35,28 @@ pub struct Status {
 
 impl Status {
     /// Returns an alias's part.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// connections.get("default")?.query("SELECT 1", ())?;
+    /// let status = connections.status();
+    /// assert_eq!(status.alias("default").expect("it is configured").counts.open, 1);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn alias(&self, alias: &str) -> Option<&AliasStatus> {
         self.aliases.iter().find(|status| status.alias == alias)
     }
 }
 
 /// What all threads have of one alias.
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// for alias in connections.status().aliases {
+///     println!("{} ({}): {} statements", alias.alias, alias.vendor, alias.totals.statements);
+/// }
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -56,6 +80,14 @@ pub struct AliasStatus {
 }
 
 /// How many connections are in which state.
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// for alias in connections.status().aliases {
+///     println!("{}: {} open, {} idle, {} threads wait", alias.alias, alias.counts.open, alias.counts.idle, alias.counts.waiting);
+/// }
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -77,6 +109,14 @@ pub struct Counts {
 }
 
 /// What has happened on an alias in all.
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// for alias in connections.status().aliases {
+///     println!("{}: {} opened, {} could not be opened", alias.alias, alias.totals.opened, alias.totals.connect_errors);
+/// }
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -108,12 +148,32 @@ pub struct Totals {
 
 impl Totals {
     /// Returns how many connections were closed for this reason.
+    ///
+    /// ```
+    /// use dockline::signals::CloseReason;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// for alias in connections.status().aliases {
+    ///     println!("{}: {} were too old", alias.alias, alias.totals.closed_by(CloseReason::MaxAge));
+    /// }
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn closed_by(&self, reason: CloseReason) -> u64 {
         self.closed.iter().find(|(other, _)| *other == reason).map_or(0, |(_, count)| *count)
     }
 }
 
 /// One connection, as it shows itself to other threads.
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// for alias in connections.status().aliases {
+///     for connection in alias.connections {
+///         println!("{} of {}: {:?} for {:?}", connection.serial, connection.thread, connection.phase, connection.age);
+///     }
+/// }
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -149,6 +209,16 @@ pub struct ConnectionStatus {
 }
 
 /// What a connection does.
+///
+/// ```
+/// use dockline::Phase;
+///
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// let status = connections.status();
+/// let all = status.aliases.iter().flat_map(|alias| &alias.connections);
+/// println!("{} transactions are open", all.filter(|connection| connection.phase == Phase::InTransaction).count());
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]

@@ -5,6 +5,16 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// A statement of the log. Parameters are not kept: they may be secret.
+///
+/// ```
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// # let db = connections.get("default")?;
+/// db.force_query_log(true);
+/// db.query("SELECT 1", ())?;
+/// let slowest = db.queries().into_iter().max_by_key(|query| query.duration).expect("a statement");
+/// assert_eq!(slowest.sql, "SELECT 1");
+/// # Ok::<_, dockline::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoggedQuery {

@@ -11,6 +11,15 @@ use crate::base::error::Result;
 use crate::base::value::Value;
 
 /// Says that a statement has run: what a wrapper returns, and only [`Execution::run`](crate::Execution::run) gives.
+///
+/// ```
+/// use dockline::{Executed, Execution, Result};
+///
+/// fn annotated(execution: Execution<'_>) -> Result<Executed> {
+///     let (sql, params) = (format!("/* orders */ {}", execution.sql()), execution.params().to_vec());
+///     execution.run_as(&sql, &params)
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Executed(());
 

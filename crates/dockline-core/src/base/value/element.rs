@@ -11,6 +11,23 @@ use super::{Interval, RawJson, Value};
 ///
 /// Every type that can be a parameter has it, except `u8`: a list of those is bytes. The derive macros implement it; beside
 /// an [`ToValue`](super::ToValue) of your own, write `impl Element for MyType {}`.
+///
+/// ```
+/// use dockline::{Element, ToValue, Value, list};
+///
+/// struct JobId(i64);
+///
+/// impl ToValue for JobId {
+///     fn to_value(&self) -> Value {
+///         self.0.to_value()
+///     }
+/// }
+///
+/// impl Element for JobId {} // for IN (?) and arrays; a derive of ToValue writes it
+///
+/// let ids = list([JobId(1), JobId(2)]);
+/// # let _ = ids;
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a list of `{Self}` is neither a list of parameters nor an array",
     label = "not a list of values",

@@ -9,6 +9,13 @@ use super::{FromValue, ToValue, Value, ValueError};
 /// clocks are changed.
 ///
 /// [`Duration`] reads one without months, with days of 24 hours. In a database without such a type it is a TIME, or its text.
+///
+/// ```
+/// use dockline::Interval;
+///
+/// let month_and_day = Interval { months: 1, days: 1, micros: 0 };
+/// assert_eq!(month_and_day, Interval { months: 1, days: 1, ..Interval::default() });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Interval {
     /// Months; twelve are a year.

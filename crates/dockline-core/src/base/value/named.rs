@@ -6,6 +6,14 @@ use super::Value;
 use crate::base::params::Params;
 
 /// One parameter of [`named!`](crate::named).
+///
+/// ```
+/// use dockline::{Value, named};
+///
+/// if let [Value::Named(id)] = &named! { id: 7 } {
+///     assert_eq!((id.name.as_ref(), &id.value), ("id", &Value::Int(7)));
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedValue {
     /// The name, without the colon.
@@ -19,6 +27,25 @@ pub struct NamedValue {
 /// Parameters by name: what [`named!`](crate::named) makes, and what a struct with `#[derive(NamedParams)]` is.
 ///
 /// In a statement with names, `:name` stands for a value, as often as it is written; `?` does not, and `::` is the cast of PostgreSQL.
+///
+/// ```
+/// use dockline::{NamedParams, ToValue, Value};
+///
+/// struct Job {
+///     id: i64,
+///     name: String,
+/// }
+///
+/// // What the derive of the feature `derive` writes:
+/// impl NamedParams for Job {
+///     fn named_values(&self) -> Vec<Value> {
+///         vec![
+///             Value::named_optional("id", self.id.to_value()),
+///             Value::named_optional("name", self.name.to_value()),
+///         ]
+///     }
+/// }
+/// ```
 pub trait NamedParams {
     /// The names and their values.
     fn named_values(&self) -> Vec<Value>;

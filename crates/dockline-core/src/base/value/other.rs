@@ -4,6 +4,14 @@
 ///
 /// It is read as a `String`, and as what its text can be read as. A value of which the text is not known either, such as one
 /// of an extension's type, can be read as nothing; the error names the column and the type.
+///
+/// ```
+/// use dockline::{FromValue, Other, Value};
+///
+/// let range = Value::Other(Box::new(Other::new("int4range", "[1,5)")));
+/// assert_eq!(String::from_value(range)?, "[1,5)"); // its text can be read
+/// # Ok::<_, dockline::ValueError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Other {
     type_name: String,
