@@ -261,6 +261,7 @@ fn messages_number_the_parameter(server: &Server) {
     let Opened { db, .. } = &Opened::with(server, |settings| settings.prepared_statements(false));
     let error = db.query("SELECT 1 = ?, ? IS NULL", (1, 2)).unwrap_err();
     assert!(error.message().contains("parameter 2") || error.message().contains("parameter $2"), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("CAST(? AS integer)")), "{error}");
 }
 
 fn lengths_of_time_have_months(server: &Server) {

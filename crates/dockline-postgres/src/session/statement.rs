@@ -51,12 +51,23 @@ impl PostgresSession {
             // The transaction holds other work: whoever has it can do it again.
             return result.map_err(|Failure { error, .. }| error.with_fact(Fact::Retryable));
         }
+        let result = result.map_err(|failure| Failure { error: self.explained(failure.error), ..failure });
         result.map_err(|Failure { error, .. }| match started {
             Some((limit, started)) if error.is_cancelled() && started.elapsed() >= limit => {
                 error.with_context(format_args!("the statement ran longer than statement_timeout ({limit:?})"))
             }
             _ => error,
         })
+    }
+
+    /// Nothing tells the server types if no statement is prepared.
+    fn explained(&self, error: Error) -> Error {
+        match error.code().as_deref() {
+            Some("42P18" | "42P08") if !self.plan.prepares && error.hint().is_none() => error.with_hint(
+                "with prepared_statements = false the server is told no types: write that of the parameter, as in CAST(? AS integer)",
+            ),
+            _ => error,
+        }
     }
 
     fn attempt<R>(
