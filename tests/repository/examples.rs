@@ -7,11 +7,13 @@ const TYPES: &[&str] = &[
     "Atomic",
     "AtomicBlock",
     "Canceller",
+    "CommitCallbacks",
     "Connection",
     "Connections",
     "Constraint",
     "Databases",
     "Error",
+    "Events",
     "Execution",
     "Interval",
     "Other",
@@ -22,6 +24,9 @@ const TYPES: &[&str] = &[
     "Row",
     "Signal",
     "Task",
+    "Template",
+    "TestCase",
+    "TestDatabase",
     "Value",
 ];
 

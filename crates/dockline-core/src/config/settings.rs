@@ -299,6 +299,14 @@ impl Settings {
 
     /// A setting that only one backend has, as Django's `OPTIONS`; the backend's page lists them. In a URL
     /// `options.NAME=value`, in a file a table `options`.
+    ///
+    /// ```
+    /// use dockline::Settings;
+    ///
+    /// let settings = Settings::from_url("sqlite:app.db")?.option("busy_timeout", "10s");
+    /// assert_eq!(settings.get_option("busy_timeout"), Some("10s"));
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     #[must_use]
     pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.insert(name.into(), value.into());
@@ -374,6 +382,15 @@ impl Settings {
     }
 
     /// Sets one setting from text, as a URL's query and a file do: by its name, `password`, or `options.NAME`.
+    ///
+    /// ```
+    /// use dockline::Settings;
+    ///
+    /// let mut settings = Settings::from_url("sqlite:app.db")?;
+    /// settings.set("conn_max_age", "5m")?;
+    /// assert!(settings.set("conn_max_aeg", "5m").is_err());
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

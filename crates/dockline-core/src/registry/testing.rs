@@ -56,6 +56,20 @@ pub struct TestCase {
 impl TestCase {
     /// Begins a transaction on each of these aliases.
     ///
+    /// ```
+    /// use dockline::testing::TestCase;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// {
+    ///     let _test = TestCase::begin(&connections, &["default"])?;
+    ///     db.execute("INSERT INTO job (name) VALUES (?)", ("resize",))?;
+    /// } // rolled back
+    /// assert_eq!(db.query_value::<i64>("SELECT count(*) FROM job", ())?, 0);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`Registry::get`], of connecting and of the database.
@@ -92,6 +106,18 @@ impl fmt::Debug for TestCase {
 /// is around it were committed now.
 ///
 /// It is for the inside of a [`TestCase`], or another block: with none open, hooks run at once, and none is left to take.
+///
+/// ```
+/// use dockline::testing::capture_on_commit_callbacks;
+///
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// # let db = connections.get("default")?;
+/// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+/// let (stored, hooks) = capture_on_commit_callbacks(&db, || db.transaction(|| db.on_commit(|| println!("stored"))));
+/// stored?;
+/// println!("{} hooks", hooks.len());
+/// # Ok::<_, dockline::Error>(())
+/// ```
 pub fn capture_on_commit_callbacks<T>(db: &Connection, call: impl FnOnce() -> T) -> (T, CommitCallbacks) {
     let slot = db.slot();
     let first = slot.transaction.hooks.next_number();
@@ -109,16 +135,52 @@ pub struct CommitCallbacks {
 
 impl CommitCallbacks {
     /// How many there are.
+    ///
+    /// ```
+    /// use dockline::testing::{TestCase, capture_on_commit_callbacks};
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// let _test = TestCase::begin(&connections, &["default"])?;
+    /// let (_, hooks) = capture_on_commit_callbacks(&db, || db.transaction(|| db.on_commit(|| println!("stored"))));
+    /// assert_eq!(hooks.len(), 1);
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.hooks.len()
     }
 
     /// Whether there is none.
+    ///
+    /// ```
+    /// use dockline::testing::{TestCase, capture_on_commit_callbacks};
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// let _test = TestCase::begin(&connections, &["default"])?;
+    /// let (_, hooks) = capture_on_commit_callbacks(&db, || db.execute("DELETE FROM job", ()));
+    /// assert!(hooks.is_empty());
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.hooks.is_empty()
     }
 
     /// Runs them, in order, and then those that they register.
+    ///
+    /// ```
+    /// use dockline::testing::{TestCase, capture_on_commit_callbacks};
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// # let db = connections.get("default")?;
+    /// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+    /// let _test = TestCase::begin(&connections, &["default"])?;
+    /// let (_, hooks) = capture_on_commit_callbacks(&db, || db.transaction(|| db.on_commit(|| println!("stored"))));
+    /// hooks.run()?; // as the commit would
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -145,6 +207,17 @@ impl fmt::Debug for CommitCallbacks {
 /// Runs a closure, and gives the statements that this connection ran meanwhile, those that begin and end transactions among
 /// them (Django's `CaptureQueriesContext`). Meanwhile the query log is on, and requests do not empty it; it keeps no more than
 /// 9,000.
+///
+/// ```
+/// use dockline::testing::capture_queries;
+///
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// # let db = connections.get("default")?;
+/// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+/// let (count, queries) = capture_queries(&db, || db.query_value::<i64>("SELECT count(*) FROM job", ()));
+/// assert_eq!((count?, queries[0].sql.as_str()), (0, "SELECT count(*) FROM job"));
+/// # Ok::<_, dockline::Error>(())
+/// ```
 pub fn capture_queries<T>(db: &Connection, call: impl FnOnce() -> T) -> (T, Vec<LoggedQuery>) {
     let capture = Capture { slot: Rc::clone(db.slot()), from: db.slot().log().begin_capture(), ended: false };
     let value = call();
@@ -153,6 +226,17 @@ pub fn capture_queries<T>(db: &Connection, call: impl FnOnce() -> T) -> (T, Vec<
 }
 
 /// Runs a closure, and fails the test where this connection has not run that many statements.
+///
+/// ```
+/// use dockline::testing::assert_num_queries;
+///
+/// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+/// # let db = connections.get("default")?;
+/// # db.execute("CREATE TABLE job (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, done BOOLEAN DEFAULT FALSE NOT NULL)", ())?;
+/// let jobs = assert_num_queries(&db, 1, || db.query("SELECT name FROM job", ()))?;
+/// assert!(jobs.is_empty());
+/// # Ok::<_, dockline::Error>(())
+/// ```
 ///
 /// # Panics
 ///

@@ -14,6 +14,15 @@ impl Settings {
     /// by name in its query: `?conn_max_age=10m&options.busy_timeout=10s`. Special characters are percent-encoded. Where
     /// there is no host, as in `scheme:///path`, the name is the path with its slash.
     ///
+    /// ```
+    /// use dockline::Settings;
+    ///
+    /// let settings = Settings::from_url("postgres://app:secret@db.example:5433/shop?tls=verify-full&conn_max_age=5m")?;
+    /// assert_eq!((settings.get_host(), settings.get_port()), (Some("db.example"), Some(5433)));
+    /// assert!(Settings::from_url("postgres://db.example/shop?conn_max_aeg=5m").is_err()); // it names conn_max_age
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ImproperlyConfigured`](crate::ErrorKind::ImproperlyConfigured) for what is no URL, an unknown setting (naming the

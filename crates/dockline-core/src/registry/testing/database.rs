@@ -50,6 +50,16 @@ pub struct TestDatabase {
 impl TestDatabase {
     /// Makes an empty database, and a registry like this one whose `alias` leads to it. The other aliases lead where they led.
     ///
+    /// ```
+    /// use dockline::testing::TestDatabase;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// let test = TestDatabase::create(&connections, "default")?;
+    /// test.get("default")?.execute("CREATE TABLE job (name TEXT)", ())?;
+    /// drop(test); // and the database is gone
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`Registry::get`], of connecting and of the database; [`NotSupported`](crate::ErrorKind::NotSupported) if the backend
@@ -78,11 +88,31 @@ impl TestDatabase {
     }
 
     /// The registry of the test: for handlers, on whichever thread.
+    ///
+    /// ```
+    /// use dockline::testing::TestDatabase;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// let test = TestDatabase::create(&connections, "default")?;
+    /// let registry = test.registry().clone(); // for handlers on other threads
+    /// let handler = std::thread::spawn(move || registry.get("default")?.execute("CREATE TABLE job (name TEXT)", ()));
+    /// handler.join().unwrap()?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
     /// What the setting [`name`](crate::Settings::name) of the alias is: the name of the database, or the path of the file.
+    ///
+    /// ```
+    /// use dockline::testing::TestDatabase;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// let test = TestDatabase::create(&connections, "default")?;
+    /// println!("the test runs in {}", test.name());
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -42,12 +42,36 @@ struct Made {
 
 impl Template {
     /// A template whose migrations are run on a connection to an empty database. It is for a `static`.
+    ///
+    /// ```
+    /// use dockline::testing::Template;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// static SCHEMA: Template = Template::new(|db| db.execute_script("CREATE TABLE job (name TEXT);").map(drop));
+    ///
+    /// let test = SCHEMA.database(&connections, "default")?;
+    /// assert!(test.get("default")?.query("SELECT name FROM job", ())?.is_empty());
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub const fn new(migrate: fn(&Connection) -> Result<()>) -> Self {
         Self { migrate, made: Mutex::new(Vec::new()) }
     }
 
     /// Makes a database with this schema, and a registry whose `alias` leads to it: see [`TestDatabase`]. Tests that ask while the
     /// migrations run wait for them.
+    ///
+    /// ```
+    /// use dockline::testing::Template;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// static SCHEMA: Template = Template::new(|db| db.execute_script("CREATE TABLE job (name TEXT);").map(drop));
+    ///
+    /// // Each test has one of its own; the migrations have run.
+    /// let (one, other) = (SCHEMA.database(&connections, "default")?, SCHEMA.database(&connections, "default")?);
+    /// one.get("default")?.execute("INSERT INTO job VALUES ('resize')", ())?;
+    /// assert!(other.get("default")?.query("SELECT name FROM job", ())?.is_empty());
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -36,6 +36,19 @@ impl Events {
     /// Adds a listener, behind those that there are. It hears every thread of the registry, from the next event on.
     ///
     /// A listener that captures a clone of its registry keeps that alive until it is removed.
+    ///
+    /// ```
+    /// use dockline::events::Event;
+    ///
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// connections.events().listen(|event| {
+    ///     if let Event::StatementDone { source, sql, elapsed, .. } = event {
+    ///         println!("{}: {elapsed:?} {sql}", source.alias());
+    ///     }
+    /// });
+    /// connections.get("default")?.query("SELECT 1", ())?;
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn listen(&self, listener: impl Fn(&Event<'_>) + Send + Sync + 'static) -> ListenerId {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = ListenerId(NEXT.fetch_add(1, Ordering::Relaxed));
@@ -53,6 +66,13 @@ impl Events {
 
     /// Removes a listener. Returns false if it was not there. A thread on which something happens at this moment may still
     /// call it.
+    ///
+    /// ```
+    /// # let connections = dockline::Connections::new(dockline::Databases::new().with("default", dockline::Settings::from_url("sqlite::memory:")?))?;
+    /// let id = connections.events().listen(|event| println!("{}", event.source().alias()));
+    /// assert!(connections.events().remove(id));
+    /// # Ok::<_, dockline::Error>(())
+    /// ```
     pub fn remove(&self, id: ListenerId) -> bool {
         let before = self.listeners.rcu(|listeners| {
             let others = listeners.iter().flat_map(|listeners| listeners.iter()).filter(|(other, _)| *other != id);
