@@ -43,6 +43,8 @@ pub fn names_stand_as_often_as_they_are_needed(db: &Connection) {
     assert!(error.message().contains("the statement has :id, and the parameters are :ix"), "{error}");
     let error = db.execute("DELETE FROM named_rows", named! { id: 1 }).unwrap_err();
     assert!(error.message().contains(":id is given") && !error.may_have_executed(), "{error}");
+    let error = db.query("SELECT :id", named! { id: 1, id: 2 }).unwrap_err();
+    assert!(error.message().contains(":id is given more than once"), "{error}");
     assert_eq!(db.query_value::<i64>("SELECT count(*) FROM named_rows", ()).unwrap(), 4);
 }
 

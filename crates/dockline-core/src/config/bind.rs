@@ -106,7 +106,10 @@ fn refuse_unused(named: &[&NamedValue], used: &[bool]) -> Result<()> {
     match named.iter().zip(used).find(|(one, used)| !**used && !one.is_optional) {
         None => Ok(()),
         Some((one, _)) => {
-            let message = format!("the parameter :{} is given, and the statement does not have it", one.name);
+            let is_twice = named.iter().filter(|other| other.name == one.name).count() > 1;
+            let why =
+                if is_twice { " more than once; give it one value" } else { ", and the statement does not have it" };
+            let message = format!("the parameter :{} is given{why}", one.name);
             Err(Error::new(ErrorKind::Programming, message))
         }
     }
