@@ -56,7 +56,6 @@ fn count(place: &Place, contestant: &str, work: &str, calls: u32) -> Result<f64,
         .map_err(|error| format!("valgrind cannot be started ({error}); on Debian: apt-get install valgrind"))?;
     let text = String::from_utf8_lossy(&said.stderr);
     if !said.status.success() {
-        // On SQLite Dockline reads the kernel's page of clocks, which valgrind hides from the crate that does it (rustix).
         return Err(format!("{contestant} does not run under valgrind: {}", said.status));
     }
     let collected = text.lines().find_map(|line| line.split("Collected :").nth(1)?.trim().parse().ok());
