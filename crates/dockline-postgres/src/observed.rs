@@ -80,10 +80,9 @@ impl<T> Observed<T> {
         // Letting go of the sleep would lose who is to be woken.
         if let (Some((_, sleep)), Some(limit), false) =
             (&mut self.waiting, self.watch.limit(), self.watch.limits_the_whole())
+            && let Some(at) = Instant::now().checked_add(limit)
         {
-            if let Some(at) = Instant::now().checked_add(limit) {
-                sleep.as_mut().reset(at);
-            }
+            sleep.as_mut().reset(at);
         }
     }
 

@@ -128,10 +128,11 @@ impl SqliteSession {
             return;
         }
         let writes = || self.connection.transaction_state::<&str>(None) == Ok(TransactionState::Write);
-        if is_over && !failed {
-            if let (Some(database), Some(file)) = (self.writer.main(), self.writer.file()) {
-                log::tend(&self.connection, database, file, &self.watch);
-            }
+        if is_over
+            && !failed
+            && let (Some(database), Some(file)) = (self.writer.main(), self.writer.file())
+        {
+            log::tend(&self.connection, database, file, &self.watch);
         }
         if is_over || (failed && !writes()) {
             self.writer.pass_on(&self.watch);

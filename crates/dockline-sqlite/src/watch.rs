@@ -169,10 +169,10 @@ impl Watch {
         if left.is_zero() || self.is_cancelled() {
             return false;
         }
-        if self.meets_others.load(Ordering::Relaxed) {
-            if let Some(database) = self.database.as_ref().and_then(Weak::upgrade) {
-                database.met_another_process(Instant::now());
-            }
+        if self.meets_others.load(Ordering::Relaxed)
+            && let Some(database) = self.database.as_ref().and_then(Weak::upgrade)
+        {
+            database.met_another_process(Instant::now());
         }
         if looks_at_once(looks) {
             yield_now();

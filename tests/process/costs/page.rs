@@ -30,7 +30,7 @@ impl Row {
         if let Some((ours, _)) = calls {
             let count = |wanted: &dyn Fn(&SystemCall) -> bool| ours.iter().filter(|call| wanted(call)).count() as u64;
             let per_call = |count: u64| {
-                if count % rounds == 0 { (count / rounds).to_string() } else { format!("{count} in {rounds}") }
+                if count.is_multiple_of(rounds) { (count / rounds).to_string() } else { format!("{count} in {rounds}") }
             };
             cells.push(per_call(count(&|call| call.is_look)));
             cells
