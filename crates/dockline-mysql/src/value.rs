@@ -15,13 +15,16 @@ pub(crate) fn params(values: &[Value], uuids: Uuids, told: &[Column]) -> Result<
     let mut wire = Vec::with_capacity(values.len());
     for (at, value) in values.iter().enumerate() {
         let parameter = told.get(at);
-        wire.push(match (uuids.bytes(value, parameter), param(at, value)) {
-            (Some(bytes), _) => Wire::Bytes(bytes.to_vec()),
+        if let Some(bytes) = uuids.bytes(value, parameter) {
+            wire.push(Wire::Bytes(bytes.to_vec()));
+            continue;
+        }
+        wire.push(match param(at, value)? {
             // Turning one into a text, MySQL leaves out what is smaller than a second, as it left out for the value before.
-            (None, Ok(moment @ (Wire::Date(..) | Wire::Time(..)))) if parameter.is_some_and(is_of_text) => {
+            moment @ (Wire::Date(..) | Wire::Time(..)) if parameter.is_some_and(is_of_text) => {
                 Wire::Bytes(moment_text(&moment, ColumnType::MYSQL_TYPE_DATETIME).into_bytes())
             }
-            (None, other) => other?,
+            other => other,
         });
     }
     Ok(wire)

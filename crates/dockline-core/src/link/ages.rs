@@ -22,6 +22,9 @@ pub(crate) struct Ages {
     asks_after: Option<Duration>,
 }
 
+/// By so much the coarse clock may lag at the most.
+const COARSE_LAGS: Duration = Duration::from_millis(20);
+
 /// What chance and the clock say when a connection is opened.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Birth {
@@ -40,12 +43,7 @@ impl Birth {
     pub(crate) fn now(began: Instant) -> Self {
         Self { began, now: Instant::now(), coarse: coarse_nanos(), fraction: fastrand::f64() }
     }
-}
 
-/// By so much the coarse clock may lag at the most.
-const COARSE_LAGS: Duration = Duration::from_millis(20);
-
-impl Birth {
     /// A moment of the coarse clock that surely comes before another one of the exact clock.
     fn young_until(&self, close_at: Instant) -> u64 {
         let left = close_at.saturating_duration_since(self.now).saturating_sub(COARSE_LAGS);

@@ -60,14 +60,13 @@ impl PostgresSession {
         sink: &mut dyn RowSink,
     ) -> Result<Rest> {
         let before = self.begin_step();
-        let (reads_only, had_work) = (prepared.outline.reads_only(), self.has_work());
-        let _chunks = (reads_only && had_work).then(|| Chunks::begin(&self.watch, &self.canceller));
+        let chunks = self.chunks(prepared);
         let client = self.client()?;
         let row = match with_params(params, |params| client.query_opt(statement, params)) {
             Ok(row) => row,
             Err(error) if error::is_more_than_one_row(&error) => {
                 // Only here is it asked what would be lost: mostly there is one row.
-                let may_close = reads_only && !had_work && self.may_close(sink);
+                let may_close = chunks.is_none() && prepared.outline.reads_only() && self.may_close(sink);
                 self.come_to_rest(may_close);
                 let message = "the statement gave more than one row, and one is expected";
                 return Err(Error::new(ErrorKind::Data, message).with_fact(Fact::MayHaveExecuted));
@@ -110,13 +109,16 @@ impl PostgresSession {
 
     /// What becomes of the rest of a result that is left before its end.
     fn leaving(&mut self, prepared: &Prepared, sink: &dyn RowSink) -> Leaving {
-        if !prepared.outline.reads_only() {
-            return Leaving::Drain;
+        match self.chunks(prepared) {
+            Some(chunks) => Leaving::Portal(chunks),
+            None if prepared.outline.reads_only() && self.may_close(sink) => Leaving::Close,
+            None => Leaving::Drain,
         }
-        if !self.has_work() {
-            return if self.may_close(sink) { Leaving::Close } else { Leaving::Drain };
-        }
-        Leaving::Portal(Chunks::begin(&self.watch, &self.canceller))
+    }
+
+    /// The chunks that the result of this statement comes in: there is work that must not be lost, and a rest that need not be read.
+    fn chunks(&self, prepared: &Prepared) -> Option<Chunks> {
+        (prepared.outline.reads_only() && self.has_work()).then(|| Chunks::begin(&self.watch, &self.canceller))
     }
 
     /// Whether nothing would be lost with the connection.
