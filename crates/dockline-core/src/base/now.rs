@@ -13,8 +13,19 @@ pub(crate) struct Now {
 }
 
 impl Now {
+    /// A moment, by both clocks.
+    #[cfg(test)]
+    pub(crate) fn at(exact: Instant, coarse: u64) -> Self {
+        Self { exact: Cell::new(Some(exact)), coarse: Cell::new(Some(coarse)) }
+    }
+
     pub(crate) fn get(&self) -> Instant {
-        let now = self.exact.get().unwrap_or_else(Instant::now);
+        if let Some(now) = self.exact.get() {
+            return now;
+        }
+        // What is reckoned from both must not come too late, however long something takes between the two.
+        self.coarse();
+        let now = Instant::now();
         self.exact.set(Some(now));
         now
     }

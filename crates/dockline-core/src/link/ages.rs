@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::base::now::Now;
 use crate::base::process::coarse_nanos;
 use crate::config::settings::{Liveness, Settings};
 
@@ -46,8 +47,7 @@ impl Birth {
 
     /// A moment of the coarse clock that surely comes before another one of the exact clock.
     fn young_until(&self, close_at: Instant) -> u64 {
-        let left = close_at.saturating_duration_since(self.now).saturating_sub(COARSE_LAGS);
-        self.coarse.saturating_add(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX))
+        after(self.coarse, close_at.saturating_duration_since(self.now))
     }
 }
 
@@ -88,8 +88,10 @@ impl Ages {
 
     /// Returns until when time alone cannot make it due, on the coarse clock; after that, or with 0, the exact one has to be asked.
     #[inline]
-    pub(crate) fn calm_until(&self) -> u64 {
-        if self.has_idle_limit() { 0 } else { self.young_until }
+    pub(crate) fn calm_until(&self, now: &Now) -> u64 {
+        let Some(limit) = self.max_idle else { return self.young_until };
+        let left = limit.saturating_sub(self.pause(now.get()));
+        self.young_until.min(after(now.coarse(), left))
     }
 
     /// It was used.
@@ -126,6 +128,12 @@ impl Ages {
     fn pause(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.last_used)
     }
+}
+
+/// The moment of the coarse clock that is so much later, or a little before that: it may lag.
+fn after(coarse: u64, left: Duration) -> u64 {
+    let left = left.saturating_sub(COARSE_LAGS).as_nanos();
+    coarse.saturating_add(u64::try_from(left).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -193,7 +201,10 @@ mod tests {
 
     #[test]
     fn it_is_calm_until_shortly_before_it_is_too_old() {
-        let calm = |settings: &Settings| ages(settings, true, 0.0).1.calm_until();
+        let calm = |settings: &Settings| {
+            let (began, ages) = ages(settings, true, 0.0);
+            ages.calm_until(&Now::at(began + Duration::from_secs(3), 3_000))
+        };
         let aged = |age| Settings::new().conn_max_age(Some(age));
         // Opening took a second, and what the clock may lag is not counted on.
         assert_eq!(calm(&aged(Duration::from_secs(11))), 1_000 + 9_980_000_000);
@@ -201,8 +212,12 @@ mod tests {
             assert_eq!(calm(&aged(short)), 1_000, "{short:?}: it has begun already");
         }
         assert_eq!(calm(&Settings::new().conn_max_age(None)), u64::MAX);
-        // How long it has been unused is not known before somebody looks.
-        assert_eq!(calm(&Settings::new().conn_max_age(None).conn_max_idle(Some(Duration::from_secs(30)))), 0);
+        // Unused for two seconds of the thirty.
+        let idle = |age| Settings::new().conn_max_age(age).conn_max_idle(Some(Duration::from_secs(30)));
+        assert_eq!(calm(&idle(None)), 3_000 + 27_980_000_000);
+        assert_eq!(calm(&idle(Some(Duration::from_secs(11)))), 1_000 + 9_980_000_000);
+        let short = Settings::new().conn_max_age(None).conn_max_idle(Some(Duration::from_secs(2)));
+        assert_eq!(calm(&short), 3_000, "it has begun already");
     }
 
     #[test]

@@ -137,3 +137,6 @@ impl fmt::Debug for Request {
         f.debug_struct("Request").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

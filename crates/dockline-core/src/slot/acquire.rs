@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::base::error::{Error, Result};
 use crate::base::logging::say;
 use crate::base::moment::stamp;
+use crate::base::now::Now;
 use crate::config::backend::{Health, Session};
 use crate::config::engines::AliasConfig;
 use crate::config::findings::warn_once;
@@ -279,7 +280,7 @@ impl Drop for IsOpening<'_> {
 impl Slot {
     /// Lets whoever waits for a connection take this one, if there is a cap and nothing would be missed with it.
     #[inline]
-    pub(super) fn park(&self, mut turn: Turn<'_>, now: Instant) {
+    pub(super) fn park(&self, mut turn: Turn<'_>, now: &Now) {
         if !self.park_unheard(&mut turn, now) {
             return;
         }
@@ -292,17 +293,17 @@ impl Slot {
     }
 
     /// Whether it is parked now, and was not before.
-    fn park_unheard(&self, turn: &mut Turn<'_>, now: Instant) -> bool {
+    fn park_unheard(&self, turn: &mut Turn<'_>, now: &Now) -> bool {
         let Some(link) = turn.link().filter(|link| link.permit.is_some()) else { return false };
-        let may_be_taken = self.may_be_taken(link);
-        if !may_be_taken || turn.is_parked() {
+        if !self.may_be_taken(link) {
+            return false;
+        }
+        self.settle(link, now);
+        if turn.is_parked() {
             return false;
         }
         self.is_taken.set(false);
-        turn.park(stamp(now));
-        if let Some(link) = turn.link() {
-            self.settle(link);
-        }
+        turn.park(stamp(now.get()));
         true
     }
 
@@ -314,7 +315,7 @@ impl Slot {
         self.seat().stint.end();
         if let Ok(mut turn) = self.boundary_turn() {
             // Nobody is told: on a thread that ends, no code of the program may run. The end of the turn serves who waits.
-            self.park_unheard(&mut turn, Instant::now());
+            self.park_unheard(&mut turn, &Now::default());
         }
     }
 
@@ -337,7 +338,7 @@ impl Slot {
             return;
         }
         if let Ok(turn) = self.boundary_turn() {
-            self.park(turn, Instant::now());
+            self.park(turn, &Now::default());
         }
     }
 

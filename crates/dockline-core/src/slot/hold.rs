@@ -41,6 +41,7 @@ impl Slot {
 
     fn begin_hold(&self) {
         if !self.news.is_watched.replace(true) {
+            self.flags.touch();
             self.news.held.set(self.serial());
             self.seat().watch.begin(self.transaction.began_at().unwrap_or(self.trace.called_from()));
         }

@@ -162,9 +162,9 @@ impl Slot {
         let Some(link) = turn.link() else { return };
         let Some(reason) = self.due(link, now) else {
             if link.permit.is_none() {
-                self.settle(link);
+                self.settle(link, now);
             } else if !inside {
-                self.park(turn, now.get());
+                self.park(turn, now);
             }
             return;
         };
@@ -194,17 +194,34 @@ impl Slot {
     /// Whether the next boundary need not look at the connection, by the owner's own word: nothing but its age can make it due, until
     /// something is done with it. What is said of it here is what [`due`](Slot::due) asks.
     #[inline]
-    pub(super) fn settle(&self, link: &Link) {
+    pub(super) fn settle(&self, link: &Link, now: &Now) {
         let settings = &link.config.settings;
         let is_settled = link.poison.is_none()
             && !self.holds.any()
             && !self.flags.errors_occurred()
             && self.flags.autocommit() == settings.get_autocommit()
-            && !settings.get_conn_health_checks()
+            && !(settings.get_conn_health_checks() && self.flags.was_health_checked())
             && self.outdated(&link.config).is_none();
         if is_settled {
-            self.flags.settle(link.ages.calm_until());
+            self.flags.settle(link.ages.calm_until(now));
         }
+    }
+
+    /// Whether the next boundary has something to look at here, other than the age of a connection that it will not reach.
+    pub(crate) fn is_for_next_boundary(&self, now: &Now) -> bool {
+        // One that is being opened has none yet.
+        self.is_busy()
+            || (self.serial().is_some() && !self.flags.is_calm(now))
+            || self.is_taken()
+            || self.may_have_left_open()
+            || self.transaction.in_atomic_block()
+            || !self.log().is_empty()
+            || self.is_removed()
+    }
+
+    /// Until when a connection that is open here cannot be due at a boundary.
+    pub(crate) fn calm_until(&self) -> Option<u64> {
+        self.serial().map(|_| self.flags.calm_until())
     }
 
     /// Whether a new connection in its place would be another one for who uses it.

@@ -1,7 +1,7 @@
 //! One thread and one alias: the flags that Django keeps on a connection, and how it is opened, used and closed.
 //!
 //! [`Slot`] is made of parts that do not know it (`flags`, `occupancy`, `trace`, `holds`, `hooks`, `standing`, `blocks`, `wrappers`,
-//! `query_log`, `hot`, `events`, `news`). What is done with them stands in files of its own: a statement (`turn`), opening (`connect`), checking and
+//! `query_log`, `hot`, `events`, `news`, `touched`). What is done with them stands in files of its own: a statement (`turn`), opening (`connect`), checking and
 //! replacing (`lifecycle`), closing (`retire`), blocks (`transaction`), a fork (`forked`), what listeners are told (`tell`), how long it
 //! is held (`hold`), the async tasks of its thread (`other_task`). The physical connection itself sits in the
 //! slot's [`Seat`].
@@ -29,6 +29,7 @@ pub(crate) mod savepoint_sql;
 mod shown;
 pub(crate) mod standing;
 pub(crate) mod tell;
+pub(crate) mod touched;
 pub(crate) mod trace;
 pub(crate) mod transaction;
 pub(crate) mod turn;
@@ -57,6 +58,7 @@ use crate::slot::news::News;
 use crate::slot::occupancy::Occupancy;
 use crate::slot::query_log::QueryLog;
 use crate::slot::reason::{CloseReason, ConnectionClosed};
+use crate::slot::touched::Mark;
 use crate::slot::trace::Trace;
 use crate::slot::wrappers::Wrappers;
 
@@ -121,7 +123,13 @@ pub(crate) trait Desk: Send + Sync {
 }
 
 impl Slot {
-    pub(crate) fn new(hot: Arc<Hot>, desk: Arc<dyn Desk>, seat: Arc<Seat>, config: Arc<AliasConfig>) -> Self {
+    pub(crate) fn new(
+        hot: Arc<Hot>,
+        desk: Arc<dyn Desk>,
+        seat: Arc<Seat>,
+        config: Arc<AliasConfig>,
+        mark: Mark,
+    ) -> Self {
         let heading = Heading { alias: Some(Arc::clone(&seat.alias)), columns: Arc::default() };
         Self {
             hot,
@@ -131,7 +139,7 @@ impl Slot {
             heading: RefCell::new(Arc::new(heading)),
             target: RefCell::new(Some(Arc::clone(&config))),
             config: RefCell::new(config),
-            flags: Flags::default(),
+            flags: Flags::new(mark),
             holds: Holds::default(),
             transaction: Transaction::default(),
             wrappers: Wrappers::default(),

@@ -1,4 +1,4 @@
-//! What a slot remembers of its statements: how many there were, and where the program called.
+//! What a slot remembers of its statements: that there were some, and where the program called.
 
 use std::cell::Cell;
 use std::panic::Location;
@@ -8,7 +8,6 @@ use crate::base::places;
 
 /// What a slot remembers of its statements, on whichever connection.
 pub(crate) struct Trace {
-    statements: Cell<u64>,
     /// Something has run since it was last looked whether a transaction was left open.
     used: Cell<bool>,
     /// The connection that the last request or task has worked on.
@@ -24,7 +23,6 @@ impl Trace {
     #[track_caller]
     pub(crate) fn new() -> Self {
         Self {
-            statements: Cell::new(0),
             used: Cell::new(false),
             worked_on: Cell::new(None),
             called_from: Cell::new(Location::caller()),
@@ -36,14 +34,8 @@ impl Trace {
 
     /// A statement has run.
     #[inline]
-    pub(crate) fn count(&self) {
+    pub(crate) fn has_used(&self) {
         self.used.set(true);
-        self.statements.set(self.statements.get().wrapping_add(1));
-    }
-
-    /// Returns how many statements have run.
-    pub(crate) fn statements(&self) -> u64 {
-        self.statements.get()
     }
 
     /// Whether a statement has run since that was last taken.

@@ -77,6 +77,7 @@ impl Slot {
             runner: Runner::current(),
         };
         transaction.blocks.borrow_mut().push(block);
+        self.flags.touch();
         Ok(number)
     }
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::base::error::{Error, ErrorKind, Fact, Result, ending};
+use crate::base::now::Now;
 use crate::base::value::Value;
 use crate::config::backend::{Backend, Outcome, Rest, Session, TransactionState};
 use crate::link::seat::{Link, LinkGuard};
@@ -93,13 +94,15 @@ impl<'a> Turn<'a> {
         let result = call(&mut *link.session);
         slot.seat().set_running(false);
         self.unfinished = false;
-        slot.trace.count();
+        slot.trace.has_used();
+        slot.flags.count_statement();
 
         let elapsed = started.map(|started| started.elapsed());
         let ran = logged.zip(elapsed);
         link.statements += 1;
+        let now = Now::default();
         if keeps_time {
-            link.ages.used(Instant::now());
+            link.ages.used(now.get());
         }
         let outcome = link.session.outcome();
         let result = result.and_then(|(value, rest)| slot.refuse_loss(link, rest, before).map(|()| (value, rest)));
@@ -119,7 +122,7 @@ impl<'a> Turn<'a> {
         }
         let closing = slot.occupancy.take_close().or(unread).map(|reason| (self.take(), reason));
         if let Some(link) = self.link().filter(|link| link.permit.is_none()) {
-            slot.settle(link);
+            slot.settle(link, &now);
         }
         drop(self);
 
@@ -444,6 +447,7 @@ impl Slot {
         }
         if self.log().is_on() {
             self.log().record(sql, elapsed);
+            self.flags.touch();
         }
         let alias = self.alias();
         if slow.is_some_and(|slow| elapsed >= slow) {
