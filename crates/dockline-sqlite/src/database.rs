@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -24,9 +25,13 @@ pub(crate) struct Database {
     /// What errors call it.
     name: Box<str>,
     pub(crate) queue: Arc<Queue>,
+    /// Another process was met lately. Each who takes the turn asks, and mostly there is none.
+    has_met: AtomicBool,
     /// Held for a moment, by who has the turn.
     others: Mutex<Others>,
     pub(crate) log: Mutex<LogState>,
+    /// How many transactions have ended since the size of the log was looked at. Who has the turn writes it.
+    pub(crate) ended: AtomicU32,
 }
 
 /// What is known of other processes that write.
@@ -39,8 +44,6 @@ struct Others {
 /// What is known of the write-ahead log.
 #[derive(Default)]
 pub(crate) struct LogState {
-    /// How many transactions have ended since its size was looked at.
-    pub(crate) ended: u32,
     /// When emptying it was last tried in vain.
     pub(crate) stuck: Option<Instant>,
     pub(crate) was_told: bool,
@@ -68,8 +71,10 @@ impl Database {
             identity: identity.clone(),
             name: name.into(),
             queue: Arc::default(),
+            has_met: AtomicBool::new(false),
             others: Mutex::default(),
             log: Mutex::default(),
+            ended: AtomicU32::new(0),
         });
         databases.insert(identity, Arc::downgrade(&database));
         database
@@ -85,15 +90,22 @@ impl Database {
         others.met = Some(now);
         // It has had its share now.
         others.slice_began = None;
+        self.has_met.store(true, Ordering::Relaxed);
     }
 
     /// How long who has just got the turn leaves the file alone, so that another process can have it: this one's threads hand
     /// it on faster than the other one looks.
-    pub(crate) fn courtesy(&self, now: Instant) -> Option<Duration> {
+    #[inline]
+    pub(crate) fn courtesy(&self) -> Option<Duration> {
+        if self.has_met.load(Ordering::Relaxed) { self.courtesy_to_others(Instant::now()) } else { None }
+    }
+
+    fn courtesy_to_others(&self, now: Instant) -> Option<Duration> {
         let mut others = lock(&self.others);
         let met = others.met?;
         if now.saturating_duration_since(met) > MEMORY {
             *others = Others::default();
+            self.has_met.store(false, Ordering::Relaxed);
             return None;
         }
         let began = *others.slice_began.get_or_insert(now);
@@ -190,14 +202,14 @@ mod tests {
     }
 
     fn turn(queue: &Arc<Queue>, thread: u64) -> Turn {
-        match queue.join(who(thread), Instant::now()) {
+        match queue.join(who(thread)) {
             Joined::Turn(turn) => turn,
             Joined::Waiting(_) => panic!("somebody has the turn"),
         }
     }
 
     fn waiting(queue: &Arc<Queue>, thread: u64) -> Waiting {
-        match queue.join(who(thread), Instant::now()) {
+        match queue.join(who(thread)) {
             Joined::Waiting(waiting) => waiting,
             Joined::Turn(_) => panic!("nobody has the turn"),
         }

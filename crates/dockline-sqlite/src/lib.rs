@@ -70,6 +70,7 @@ mod log;
 mod many;
 mod open;
 mod opened;
+mod own;
 mod plan;
 mod queue;
 mod rows;

@@ -1,6 +1,6 @@
 //! What the errors of waiting for others say: who has the database, since when, and what to do.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dockline_core::{Error, ErrorKind, Fact};
 use rusqlite::ffi;
@@ -85,7 +85,7 @@ fn busy(message: String) -> Error {
 }
 
 fn described(database: &str, holder: &Holder) -> String {
-    let had = Instant::now().saturating_duration_since(holder.since);
+    let had = holder.has_had_it_for();
     format!(
         "thread {:?} has been writing to {database} for {had:.1?}, since {:?}",
         holder.who.name,

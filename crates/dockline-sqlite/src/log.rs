@@ -5,6 +5,7 @@
 //! there are, for a moment, and those who come meanwhile do not need the log.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,12 +25,16 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// A transaction has ended, and its turn has not: empties the log where it is large.
 pub(crate) fn tend(connection: &Connection, database: &Database, file: &Path, watch: &Arc<Watch>) {
-    let mut state = database.log.lock().unwrap_or_else(PoisonError::into_inner);
-    state.ended += 1;
-    if state.ended < TRANSACTIONS {
-        return;
+    let ended = database.ended.load(Ordering::Relaxed) + 1;
+    let is_looked_at = ended >= TRANSACTIONS;
+    database.ended.store(if is_looked_at { 0 } else { ended }, Ordering::Relaxed);
+    if is_looked_at {
+        look_at(connection, database, file, watch);
     }
-    state.ended = 0;
+}
+
+fn look_at(connection: &Connection, database: &Database, file: &Path, watch: &Arc<Watch>) {
+    let mut state = database.log.lock().unwrap_or_else(PoisonError::into_inner);
     let is_stuck = state.stuck.is_some_and(|since| since.elapsed() < PAUSE);
     if is_stuck || size_of_log(file) < LARGE || !checkpoints_by_itself(connection) {
         return;

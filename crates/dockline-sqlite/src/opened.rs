@@ -13,6 +13,8 @@ use dockline_core::{Error, ErrorKind, Result};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
+use crate::own::OwnStatements;
+
 /// A connection to a file is open in this process, or one that was forked from it, while this lives.
 pub(crate) struct Opened(Arc<OfProcess<Files>>);
 
@@ -21,7 +23,7 @@ struct Files {
     open: AtomicUsize,
     /// What was inherited, and is in no transaction. It is closed when it has to be: closing waits for locks within SQLite, which a
     /// thread of the parent may have held.
-    inherited: Mutex<Vec<(Connection, Option<Opened>)>>,
+    inherited: Mutex<Vec<(OwnStatements, Connection, Option<Opened>)>>,
 }
 
 static FILES: PerProcess<Files> = PerProcess::new();
@@ -35,7 +37,8 @@ impl Opened {
     pub(crate) fn count() -> Result<Self> {
         let mine = FILES.get();
         let mut inherited = mine.value.inherited.lock().unwrap_or_else(PoisonError::into_inner);
-        for (connection, opened) in inherited.drain(..) {
+        for (own, connection, opened) in inherited.drain(..) {
+            drop(own);
             // As the last one it would remove the log, for which it takes locks.
             let is_quiet = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).is_ok();
             if is_quiet && connection.close().is_ok() {
@@ -62,7 +65,7 @@ impl Drop for Opened {
 }
 
 /// Keeps what was inherited until a file is opened, or else for ever.
-pub(crate) fn keep(connection: Connection, opened: Option<Opened>) {
+pub(crate) fn keep(own: OwnStatements, connection: Connection, opened: Option<Opened>) {
     let mine = FILES.get();
-    mine.value.inherited.lock().unwrap_or_else(PoisonError::into_inner).push((connection, opened));
+    mine.value.inherited.lock().unwrap_or_else(PoisonError::into_inner).push((own, connection, opened));
 }

@@ -12,13 +12,14 @@
 //! 5. Under the lock nothing is called that blocks, logs, or is the program's. The lock is held for a few instructions.
 //! 6. A process that was forked never takes the lock of a queue of its parent's: a [`Turn`] that it inherited ends in silence.
 //!
-//! What a thread is called, and how long it has patience, is told by the caller.
+//! What a thread is called, and how long it has patience, is told by the caller. Since when it has the turn is told by a clock that is coarse,
+//! because every transaction asks it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError, Process};
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError, Process, coarse_nanos};
 
 /// The writers of one database, in the order in which they came.
 #[derive(Default)]
@@ -47,7 +48,8 @@ pub(crate) struct Who {
 #[derive(Debug, Clone)]
 pub(crate) struct Holder {
     pub(crate) who: Who,
-    pub(crate) since: Instant,
+    /// On the coarse clock.
+    since: u64,
     ticket: u64,
     /// Somebody has complained of it.
     was_named: bool,
@@ -57,6 +59,17 @@ struct Waiter {
     who: Who,
     ticket: u64,
     bell: Arc<Condvar>,
+}
+
+impl Holder {
+    fn new(who: Who, ticket: u64) -> Self {
+        Self { who, since: coarse_nanos(), ticket, was_named: false }
+    }
+
+    /// For how long he has had it, to some milliseconds.
+    pub(crate) fn has_had_it_for(&self) -> Duration {
+        Duration::from_nanos(coarse_nanos().saturating_sub(self.since))
+    }
 }
 
 /// The answer to [`Queue::join`].
@@ -69,12 +82,12 @@ pub(crate) enum Joined {
 
 impl Queue {
     /// Asks for the turn, behind all who have asked before.
-    pub(crate) fn join(self: &Arc<Self>, who: Who, now: Instant) -> Joined {
+    pub(crate) fn join(self: &Arc<Self>, who: Who) -> Joined {
         let mut line = self.line();
         line.last_ticket += 1;
         let ticket = line.last_ticket;
         if line.holder.is_none() {
-            line.holder = Some(Holder { who, since: now, ticket, was_named: false });
+            line.holder = Some(Holder::new(who, ticket));
             drop(line);
             return Joined::Turn(Turn::new(Arc::clone(self), ticket));
         }
@@ -96,10 +109,10 @@ impl Queue {
     }
 
     /// Who has the turn, where he has had it for as long as `limit`, and nobody was told so before.
-    pub(crate) fn overdue(&self, now: Instant, limit: Duration) -> Option<Holder> {
+    pub(crate) fn overdue(&self, limit: Duration) -> Option<Holder> {
         let mut line = self.line();
         let holder = line.holder.as_mut()?;
-        if holder.was_named || now.saturating_duration_since(holder.since) < limit {
+        if holder.was_named || holder.has_had_it_for() < limit {
             return None;
         }
         holder.was_named = true;
@@ -107,12 +120,12 @@ impl Queue {
     }
 
     /// Assigns the turn to the first who waits, or to nobody.
-    fn pass_on(&self, mut line: MutexGuard<'_, Line>, now: Instant) {
+    fn pass_on(&self, mut line: MutexGuard<'_, Line>) {
         let Some(Waiter { who, ticket, bell }) = line.waiting.pop_front() else {
             line.holder = None;
             return;
         };
-        line.holder = Some(Holder { who, since: now, ticket, was_named: false });
+        line.holder = Some(Holder::new(who, ticket));
         // Whoever wakes up wants the lock.
         drop(line);
         bell.notify_one();
@@ -160,7 +173,7 @@ impl Drop for Turn {
         }
         let line = self.queue.line();
         debug_assert!(line.is_assigned(self.ticket), "a turn that is had is that of its holder");
-        self.queue.pass_on(line, Instant::now());
+        self.queue.pass_on(line);
     }
 }
 
@@ -208,7 +221,7 @@ impl Drop for Waiting {
         let Some(queue) = self.queue.take() else { return };
         let mut line = queue.line();
         if line.is_assigned(self.ticket) {
-            queue.pass_on(line, Instant::now());
+            queue.pass_on(line);
         } else {
             line.waiting.retain(|waiter| waiter.ticket != self.ticket);
         }

@@ -8,6 +8,7 @@ use dockline_core::{Error, ErrorKind, Fact, Result};
 use rusqlite::{Statement, TransactionState, ffi};
 
 use crate::error::map;
+use crate::own::Own;
 use crate::session::SqliteSession;
 use crate::texts::{Kind, Text};
 use crate::{locked, log};
@@ -79,17 +80,18 @@ impl SqliteSession {
     }
 
     pub(crate) fn begin_where_manual(&self) -> Result<()> {
-        if self.commits_each() || self.in_transaction() { Ok(()) } else { self.begin_as(&self.begin, &self.begin) }
+        if self.commits_each() || self.in_transaction() { Ok(()) } else { self.begin_as(self.begin, &self.begin_text) }
     }
 
     /// Begins a transaction; `statement` is what those are told who wait for its end.
-    pub(crate) fn begin_as(&self, begin: &str, statement: &Arc<str>) -> Result<()> {
-        if begin != "BEGIN" {
+    pub(crate) fn begin_as(&self, begin: Own, statement: &Arc<str>) -> Result<()> {
+        if begin != Own::Begin {
             self.writer.take_turns(&self.watch, statement)?;
         }
         self.run(begin)?;
+        self.is_open.set(true);
         self.was_open.set(true);
-        if Arc::ptr_eq(statement, &self.begin) {
+        if Arc::ptr_eq(statement, &self.begin_text) {
             self.writer.describe_by_next();
         }
         Ok(())
@@ -97,15 +99,15 @@ impl SqliteSession {
 
     /// Begins the transaction of a group of rows.
     pub(crate) fn begin_group(&self, statement: &Arc<str>) -> Result<()> {
-        self.guarded(|| self.begin_as("BEGIN IMMEDIATE", statement))
+        self.guarded(|| self.begin_as(Own::BeginImmediate, statement))
     }
 
     pub(crate) fn commit_open(&self) -> Result<()> {
-        if self.in_transaction() { self.guarded(|| self.run("COMMIT")) } else { Ok(()) }
+        if self.in_transaction() { self.guarded(|| self.run(Own::Commit)) } else { Ok(()) }
     }
 
     pub(crate) fn roll_back_open(&self) -> Result<()> {
-        if self.in_transaction() { self.guarded(|| self.run("ROLLBACK")) } else { Ok(()) }
+        if self.in_transaction() { self.guarded(|| self.run(Own::Rollback)) } else { Ok(()) }
     }
 
     pub(crate) fn in_transaction(&self) -> bool {
@@ -113,14 +115,14 @@ impl SqliteSession {
     }
 
     /// Runs a statement of our own.
-    pub(crate) fn run(&self, sql: &str) -> Result<()> {
-        let mut statement = self.connection.prepare_cached(sql).map_err(map)?;
-        statement.raw_execute().map(drop).map_err(map)
+    pub(crate) fn run(&self, own: Own) -> Result<()> {
+        self.own.run(&self.connection, own).map_err(map)
     }
 
     /// Something has ended: where there is no transaction any more, or none that writes, others may.
     pub(crate) fn settle(&self, failed: bool) {
         let is_over = self.connection.is_autocommit();
+        self.is_open.set(!is_over);
         if is_over {
             self.reads_only.set(false);
         }

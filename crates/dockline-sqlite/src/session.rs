@@ -20,6 +20,7 @@ use crate::error::{map, of_init_sql};
 use crate::insert;
 use crate::log;
 use crate::opened::{self, Opened};
+use crate::own::{Own, OwnStatements};
 use crate::plan::Plan;
 use crate::rows::{self, Columns, prepare, run_to_end};
 use crate::state::state_of;
@@ -28,6 +29,8 @@ use crate::watch::Watch;
 use crate::writer::Writer;
 
 pub(crate) struct SqliteSession {
+    // Before their connection.
+    pub(crate) own: OwnStatements,
     // Before what counts it and before its turns: it is closed first.
     pub(crate) connection: Connection,
     opened: Option<Opened>,
@@ -35,13 +38,16 @@ pub(crate) struct SqliteSession {
     pub(crate) writer: Writer,
     pub(crate) texts: RefCell<Texts>,
     /// How a transaction begins that may write.
-    pub(crate) begin: Arc<str>,
+    pub(crate) begin: Own,
+    pub(crate) begin_text: Arc<str>,
     /// Where it is off, the next statement begins a transaction.
     pub(crate) autocommit: bool,
     /// The transaction takes no writes.
     pub(crate) reads_only: Cell<bool>,
     /// What `init_sql` made.
     initial_state: SessionState,
+    /// A transaction is open since the last call: nothing but a call begins or ends one.
+    pub(crate) is_open: Cell<bool>,
     /// A transaction was open when the last call began, or it began one.
     pub(crate) was_open: Cell<bool>,
     /// The last call ended with an error, and SQLite rolled its transaction back.
@@ -63,21 +69,24 @@ impl SqliteSession {
         let watch = Watch::install(&mut connection, plan.statement_timeout, plan.busy_timeout, writer.main())?;
         wait_by_watch(&connection)?;
         let begin = match plan.transaction_mode {
-            _ if plan.mode == "ro" => "BEGIN",
-            TransactionMode::Deferred => "BEGIN",
-            TransactionMode::Exclusive => "BEGIN EXCLUSIVE",
-            _ => "BEGIN IMMEDIATE",
+            _ if plan.mode == "ro" => Own::Begin,
+            TransactionMode::Deferred => Own::Begin,
+            TransactionMode::Exclusive => Own::BeginExclusive,
+            _ => Own::BeginImmediate,
         };
         let mut session = Self {
             initial_state: SessionState::default(),
+            is_open: Cell::new(false),
             was_open: Cell::new(false),
             rolled_back: Cell::new(false),
+            own: OwnStatements::default(),
             connection,
             opened,
             watch,
             writer,
             texts: RefCell::new(Texts::new(plan.statement_cache)),
-            begin: begin.into(),
+            begin,
+            begin_text: begin.as_str().into(),
             autocommit: plan.autocommit,
             reads_only: Cell::new(false),
             columns: RefCell::default(),
@@ -174,9 +183,7 @@ impl Session for SqliteSession {
         }
         let reads_only = options.read_only == Some(true);
         // As Django, which leaves autocommit on here: what follows a COMMIT that is sent as text commits by itself.
-        self.guarded(|| {
-            if reads_only { self.begin_as("BEGIN", &self.begin) } else { self.begin_as(&self.begin, &self.begin) }
-        })?;
+        self.guarded(|| self.begin_as(if reads_only { Own::Begin } else { self.begin }, &self.begin_text))?;
         self.reads_only.set(reads_only);
         Ok(())
     }
@@ -198,8 +205,8 @@ impl Session for SqliteSession {
     }
 
     fn outcome(&self) -> Outcome {
-        let transaction =
-            if self.in_transaction() { backend::TransactionState::Open } else { backend::TransactionState::None };
+        let is_open = self.is_open.get();
+        let transaction = if is_open { backend::TransactionState::Open } else { backend::TransactionState::None };
         // A COMMIT that is sent as text leaves no transaction, which says enough.
         Outcome { transaction, rolled_back: self.rolled_back.get(), committed: false }
     }
@@ -212,7 +219,7 @@ impl Session for SqliteSession {
     /// Whether the file is where it was when it was opened. That is a system call, so a read asks only now and then; what writes
     /// asks each time that it takes its turn.
     fn probe(&mut self) -> Health {
-        if !self.looked.is_past() {
+        if self.writer.file().is_none() || !self.looked.is_past() {
             return Health::Alive;
         }
         self.looked = Coarse::now();
@@ -264,6 +271,8 @@ impl Session for SqliteSession {
         } else {
             self.writer.take_turns(&self.watch, &"native".into())?;
         }
+        // The program may put another connection in its place.
+        self.own.forget();
         Ok(&mut self.connection)
     }
 
@@ -287,8 +296,8 @@ impl Session for SqliteSession {
     fn abandon(self: Box<Self>) {
         // Closing one in a transaction would roll it back.
         if self.connection.is_autocommit() {
-            let Self { connection, opened, .. } = *self;
-            opened::keep(connection, opened);
+            let Self { own, connection, opened, .. } = *self;
+            opened::keep(own, connection, opened);
         } else {
             forget(self);
         }
@@ -297,7 +306,8 @@ impl Session for SqliteSession {
     fn close(self: Box<Self>) -> Result<()> {
         // The last connection to a file copies the log into it.
         self.watch.begin();
-        let Self { connection, opened, writer, watch, .. } = *self;
+        let Self { own, connection, opened, writer, watch, .. } = *self;
+        drop(own);
         // Where it cannot be closed it comes back with the error, and is closed by being dropped.
         let closed = connection.close().map_err(|(_connection, error)| map(error));
         drop((opened, writer, watch));

@@ -1,4 +1,4 @@
-//! What [`queue`](crate::queue) is built of. The model of the queue (`tests/queue_model.rs`) puts loom's in its place.
+//! What [`queue`](crate::queue) is built of, and its clock. The model of the queue (`tests/queue_model.rs`) puts loom's in its place.
 
-pub(crate) use dockline_process::Process;
+pub(crate) use dockline_process::{Process, coarse_nanos};
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, sleep};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dockline_core::{Error, ErrorKind, Fact, Result};
 use rusqlite::ffi;
@@ -95,7 +95,7 @@ impl Writer {
         if is_first {
             self.refuse_moved_file().inspect_err(|_| self.pass_on(watch))?;
         }
-        if let Some(gap) = databases.iter().filter_map(|database| database.courtesy(Instant::now())).max() {
+        if let Some(gap) = databases.iter().filter_map(|database| database.courtesy()).max() {
             sleep(gap.min(watch.patience_left()));
         }
         Ok(())
@@ -137,7 +137,7 @@ impl Writer {
     fn take_turn(&self, database: &Arc<Database>, watch: &Arc<Watch>, statement: &Arc<str>) -> Result<Turn> {
         let (thread, name) = self.this_thread();
         let who = Who { thread, name, statement: Arc::clone(statement) };
-        let waiting = match database.queue.join(who, Instant::now()) {
+        let waiting = match database.queue.join(who) {
             Joined::Turn(turn) => return Ok(turn),
             Joined::Waiting(waiting) => waiting,
         };
@@ -171,7 +171,7 @@ impl Writer {
                 Joined::Turn(turn) => return Ok(turn),
                 Joined::Waiting(waiting) => waiting,
             };
-            let overdue = self.slow_writer.and_then(|slow| database.queue.overdue(Instant::now(), slow));
+            let overdue = self.slow_writer.and_then(|slow| database.queue.overdue(slow));
             if let Some(holder) = overdue {
                 ::log::warn!(target: "dockline::connection", "{}", locked::overdue(&database.to_string(), &holder));
             }

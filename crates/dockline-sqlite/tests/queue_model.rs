@@ -9,6 +9,11 @@ mod sync {
     pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
     pub(crate) use std::sync::PoisonError;
 
+    /// Time stands still.
+    pub(crate) fn coarse_nanos() -> u64 {
+        0
+    }
+
     /// There is one.
     #[derive(PartialEq)]
     pub(crate) struct Process;
@@ -21,7 +26,7 @@ mod sync {
 }
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
@@ -42,7 +47,7 @@ fn who(thread: u64) -> Who {
 
 /// Waits without a limit; loom has no time.
 fn take(queue: &Arc<Queue>, thread: u64, gives_up: &dyn Fn() -> bool) -> Option<Turn> {
-    let mut joined = queue.join(who(thread), Instant::now());
+    let mut joined = queue.join(who(thread));
     loop {
         joined = match joined {
             Joined::Turn(turn) => return Some(turn),
@@ -88,7 +93,7 @@ fn who_gives_up_is_woken_and_the_turn_is_never_lost() {
     model(|| {
         let (queue, given_up) = (Arc::new(Queue::default()), Arc::new(AtomicBool::new(false)));
         let first = take(&queue, 1, &|| false).unwrap();
-        let Joined::Waiting(waiting) = queue.join(who(2), Instant::now()) else { panic!("it is held") };
+        let Joined::Waiting(waiting) = queue.join(who(2)) else { panic!("it is held") };
         let waker = waiting.waker().unwrap();
         let flag = Arc::clone(&given_up);
         let waiter = thread::spawn(move || {
@@ -119,7 +124,7 @@ fn a_waiter_that_is_cancelled_while_the_turn_is_held_goes() {
     model(|| {
         let (queue, given_up) = (Arc::new(Queue::default()), Arc::new(AtomicBool::new(false)));
         let held = take(&queue, 1, &|| false).unwrap();
-        let Joined::Waiting(waiting) = queue.join(who(2), Instant::now()) else { panic!("it is held") };
+        let Joined::Waiting(waiting) = queue.join(who(2)) else { panic!("it is held") };
         let waker = waiting.waker().unwrap();
         let flag = Arc::clone(&given_up);
         let waiter = thread::spawn(move || {
@@ -147,8 +152,8 @@ fn the_first_to_come_is_the_first_to_write() {
     model(|| {
         let queue = Arc::new(Queue::default());
         let first = take(&queue, 1, &|| false).unwrap();
-        let Joined::Waiting(second) = queue.join(who(2), Instant::now()) else { panic!("it is held") };
-        let Joined::Waiting(third) = queue.join(who(3), Instant::now()) else { panic!("it is held") };
+        let Joined::Waiting(second) = queue.join(who(2)) else { panic!("it is held") };
+        let Joined::Waiting(third) = queue.join(who(3)) else { panic!("it is held") };
         let newcomer = {
             let queue = Arc::clone(&queue);
             thread::spawn(move || drop(take(&queue, 4, &|| false).unwrap()))

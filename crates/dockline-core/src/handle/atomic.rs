@@ -409,6 +409,9 @@ impl AtomicBlock {
 
 impl Drop for AtomicBlock {
     fn drop(&mut self) {
+        if self.number.is_none() {
+            return;
+        }
         // In the middle of a panic, or on a thread that ends and whose driver cannot be used any more, a panic ends the process.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.end_and_log())) {
             let text = panic_text(&*panic);

@@ -36,12 +36,25 @@ struct Opened {
 impl Slot {
     /// Makes sure that there is a connection, without a statement.
     pub(crate) fn ensure_connection(self: &Rc<Self>) -> Result<()> {
+        if self.has_for_itself() {
+            return Ok(());
+        }
         let mut turn = self.turn()?;
         // If somebody else waits, it is his turn.
         let open = self.take_back(&mut turn, false) && turn.link().is_some();
         drop(turn);
         // As in Django, a connection that was closed in a block stays closed until its end, without an error here.
         if open || self.transaction.in_atomic_block() { Ok(()) } else { self.connect(Opening::Fresh, None) }
+    }
+
+    /// Whether a connection is open that no thread which waits under a cap can have, told without the lock.
+    #[inline]
+    fn has_for_itself(&self) -> bool {
+        self.serial().is_some()
+            && !self.seat().is_parked()
+            && !self.is_busy()
+            && !self.was_forked()
+            && !self.has_ended_for_good()
     }
 
     /// Opens a connection, where none is (Django's `connect`).

@@ -77,6 +77,12 @@ impl Flags {
         self.mark.has_left();
     }
 
+    /// Returns in how many requests and tasks the thread is, one inside the other; one that is ending counts.
+    #[inline]
+    pub(crate) fn depth(&self) -> u32 {
+        self.mark.depth()
+    }
+
     /// Counts a statement.
     #[inline]
     pub(crate) fn count_statement(&self) {

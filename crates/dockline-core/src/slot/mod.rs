@@ -115,9 +115,6 @@ pub(crate) trait Desk: Send + Sync {
     /// Returns whether anybody is told of connections that are closed.
     fn is_told_of_closing(&self) -> bool;
 
-    /// Returns in how many requests and tasks of the registry this thread is, one inside the other; one that is ending counts.
-    fn depth(&self) -> u32;
-
     /// Leaves to the parent what this thread has of the registry: this process was forked since the slot was used.
     fn leave_to_parent(&self, slot: &Slot);
 }
@@ -176,7 +173,7 @@ impl Slot {
 
     /// Returns in how many requests and tasks of the registry this thread is, one inside the other; one that is ending counts.
     pub(crate) fn depth(&self) -> u32 {
-        self.desk.depth()
+        self.flags.depth()
     }
 
     pub(crate) fn serial(&self) -> Option<u64> {

@@ -25,7 +25,7 @@ pub(super) enum Standing {
     /// A block is open, and its transaction is to be rolled back.
     Marked,
     /// A block is open, and its work is gone.
-    Lost(Loss),
+    Lost(Box<Loss>),
     /// The outermost block is being committed or rolled back.
     Ending,
 }
@@ -89,7 +89,7 @@ pub(super) enum Event {
     /// An inner block was not rolled back to its savepoint, because the program had ended the transaction by a text.
     NotUndone,
     /// An inner block was not rolled back to its savepoint, although the transaction was open.
-    Unrestored(Loss),
+    Unrestored(Box<Loss>),
     /// The outermost block ended that was no transaction of its own, because autocommit is off.
     LeftManual { exit: Exit },
     /// The block of a whole transaction is about to end.
@@ -97,11 +97,11 @@ pub(super) enum Event {
     /// That block has ended.
     Ended,
     /// The work of the transaction is gone by a failure.
-    Lose(Loss),
+    Lose(Box<Loss>),
     /// The connection was closed.
-    Closed(Loss),
+    Closed(Box<Loss>),
     /// The process was forked; the transaction is the parent's.
-    Forked(Loss),
+    Forked(Box<Loss>),
     /// A new connection was opened.
     Connected,
     /// A manual transaction was rolled back.
@@ -118,15 +118,15 @@ pub(super) enum Next {
     /// Roll back to the savepoint of the block, and release it.
     Undo,
     /// The same, and answer that the block's work is lost.
-    UndoAndTell(Loss),
+    UndoAndTell(Box<Loss>),
     /// Commit. If the work was lost before, the commit fails and says so.
     Commit,
     /// Roll back.
     RollBack,
     /// Roll back, and answer that the work is lost.
-    RollBackAndTell(Loss),
+    RollBackAndTell(Box<Loss>),
     /// Answer that the work is lost.
-    Tell(Loss),
+    Tell(Box<Loss>),
     /// Drop the hooks that wait for the commit: their work is gone.
     DropHooks,
     /// The same, but drop them later, because the program's code must not run now.
@@ -192,7 +192,7 @@ impl Standing {
             Event::Unmark => (self.marked(false), Next::Nothing),
             Event::LeavesInner { exit, level, connected } => self.leaves_inner(exit, level, connected),
             Event::NotUndone => (self.marked(true), Next::Nothing),
-            Event::Unrestored(loss) => (self.lose(Loss { marked: true, ..loss }), Next::Nothing),
+            Event::Unrestored(loss) => (self.lose(loss.marked(true)), Next::Nothing),
             Event::LeftManual { exit } => self.left_manual(exit),
             Event::LeavesTransaction { exit, connected } => self.leaves_transaction(exit, connected),
             Event::Ended if self == Self::Ending => (Self::Outside, Next::Nothing),
@@ -200,10 +200,10 @@ impl Standing {
             // What the database rolled back is gone for what follows, too.
             Event::Lose(loss) if self.in_atomic_block() => {
                 let marked = loss.cause == Cause::Database;
-                (self.lose(Loss { marked, ..loss }), Next::Nothing)
+                (self.lose(loss.marked(marked)), Next::Nothing)
             }
-            Event::Closed(loss) => (self.lose(Loss { marked: true, ..loss }), Next::DropHooks),
-            Event::Forked(loss) => (self.lose(Loss { marked: false, ..loss }), Next::DisownHooks),
+            Event::Closed(loss) => (self.lose(loss.marked(true)), Next::DropHooks),
+            Event::Forked(loss) => (self.lose(loss.marked(false)), Next::DisownHooks),
             // Of blocks in a manual transaction, or of the one that is ending.
             Event::Lose(_) => (self, Next::DisownHooks),
             Event::Connected if self == Self::Ending => (self, Next::DropHooks),
@@ -271,33 +271,44 @@ impl Standing {
                     Self::InBlock
                 }
             }
-            Self::Lost(loss) => Self::Lost(Loss { marked, ..loss }),
+            Self::Lost(loss) => Self::Lost(loss.marked(marked)),
             other => other,
         }
     }
 
     /// The work of the block is gone. The first reason is the one that is told.
-    fn lose(self, loss: Loss) -> Self {
+    fn lose(self, loss: Box<Loss>) -> Self {
         match self {
             Self::InBlock => Self::Lost(loss),
-            Self::Marked => Self::Lost(Loss { marked: true, ..loss }),
-            Self::Lost(first) => Self::Lost(Loss { marked: first.marked || loss.marked, ..first }),
+            Self::Marked => Self::Lost(loss.marked(true)),
+            Self::Lost(first) => {
+                let marked = first.marked || loss.marked;
+                Self::Lost(first.marked(marked))
+            }
             other => other,
         }
     }
 }
 
 impl Loss {
-    pub(super) fn new(cause: Cause, reason: impl Into<String>) -> Self {
-        Self { cause, marked: false, reason: reason.into(), retryable: false }
+    /// It is on the heap because it is rare: what stands well is small, and each block moves it a few times.
+    pub(super) fn new(cause: Cause, reason: impl Into<String>) -> Box<Self> {
+        Box::new(Self { cause, marked: false, reason: reason.into(), retryable: false })
+    }
+
+    fn marked(mut self: Box<Self>, marked: bool) -> Box<Self> {
+        self.marked = marked;
+        self
     }
 
     /// The work is gone by an error of a statement.
-    pub(super) fn by(cause: Cause, error: &Error) -> Self {
-        Self { retryable: error.is_retryable(), ..Self::new(cause, error.message()) }
+    pub(super) fn by(cause: Cause, error: &Error) -> Box<Self> {
+        let mut loss = Self::new(cause, error.message());
+        loss.retryable = error.is_retryable();
+        loss
     }
 
-    fn closed() -> Self {
+    fn closed() -> Box<Self> {
         Self::new(Cause::Connection, "its connection was closed")
     }
 

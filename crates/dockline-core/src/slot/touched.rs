@@ -22,6 +22,24 @@ pub(crate) struct Touched {
     walks: Cell<u32>,
     /// How many statements have run on all slots, also on those that have gone.
     statements: Cell<u64>,
+    pub(crate) scopes: Scopes,
+}
+
+/// In how many requests and tasks a thread is, one inside the other.
+#[derive(Default)]
+pub(crate) struct Scopes {
+    /// Those that run.
+    pub(crate) running: Cell<u32>,
+    /// Those of which hooks and receivers are being told that they have ended: what they begin belongs to them.
+    pub(crate) ending: Cell<u32>,
+}
+
+impl Scopes {
+    /// Returns in how many the thread is; one that is ending counts.
+    #[inline]
+    pub(crate) fn depth(&self) -> u32 {
+        self.running.get() + self.ending.get()
+    }
 }
 
 impl Default for Touched {
@@ -31,6 +49,7 @@ impl Default for Touched {
             due_from: Cell::new(u64::MAX),
             walks: Cell::new(0),
             statements: Cell::new(0),
+            scopes: Scopes::default(),
         }
     }
 }
@@ -125,6 +144,12 @@ impl Mark {
     /// Notes that the slot leaves the list.
     pub(crate) fn has_left(&self) {
         self.is_listed.set(false);
+    }
+
+    /// Returns in how many requests and tasks the thread is, one inside the other; one that is ending counts.
+    #[inline]
+    pub(crate) fn depth(&self) -> u32 {
+        self.list.scopes.depth()
     }
 
     /// Counts a statement.

@@ -252,6 +252,12 @@ impl Slot {
         self.turn()
     }
 
+    /// Whether the thread is ending, or the registry has gone.
+    #[inline]
+    pub(super) fn has_ended_for_good(&self) -> bool {
+        self.ended.get().is_some()
+    }
+
     fn begin_turn(&self) -> Result<()> {
         match self.ended.get() {
             None => {}

@@ -14,7 +14,7 @@ use crate::thread::local::ThreadRegistry;
 
 impl ThreadRegistry {
     pub(crate) fn close_old_connections(&self) {
-        self.close_due(self.depth.get() > 0);
+        self.close_due(self.slots.scopes().running.get() > 0);
     }
 
     fn close_due(&self, inside: bool) {
@@ -36,19 +36,14 @@ impl ThreadRegistry {
         self.slots.each_touched(|slot| slot.log().reset());
     }
 
-    /// Returns in how many requests and tasks of the registry this thread is, one inside the other; one that is ending counts.
-    pub(super) fn depth(&self) -> u32 {
-        self.depth.get() + self.ending.get()
-    }
-
     fn set_depth(&self, depth: u32) {
-        self.depth.set(depth);
+        self.slots.scopes().running.set(depth);
         self.presence.set(depth);
     }
 
     /// A request or a task has begun.
     pub(crate) fn enter(&self) {
-        self.set_depth(self.depth.get() + 1);
+        self.set_depth(self.slots.scopes().running.get() + 1);
     }
 
     /// A task has begun: it is part of a block that is open here.
@@ -79,9 +74,10 @@ impl ThreadRegistry {
     }
 
     fn exit_with(&self, left_open: LeftOpen, tell: impl FnOnce()) {
-        self.set_depth(self.depth.get() - 1);
+        self.set_depth(self.slots.scopes().running.get() - 1);
         self.roll_back_left_open(left_open);
-        let ending = Restore::replacing(&self.ending, self.ending.get() + 1);
+        let ending = &self.slots.scopes().ending;
+        let ending = Restore::replacing(ending, ending.get() + 1);
         tell();
         drop(ending);
         // A receiver may have left one open as well.
@@ -136,12 +132,13 @@ impl ThreadRegistry {
 
     /// A request or a task runs here, or hooks of one that has ended do.
     fn is_inside(&self) -> bool {
-        self.depth.get() > 0 || self.ending.get() > 0
+        self.slots.scopes().depth() > 0
     }
 
     /// The same, for who is told of an end: that one counts no more.
     fn is_told_inside(&self) -> bool {
-        self.depth.get() > 0 || self.ending.get() > 1
+        let scopes = self.slots.scopes();
+        scopes.running.get() > 0 || scopes.ending.get() > 1
     }
 
     /// Slots of aliases that were removed go when nobody holds them.

@@ -64,10 +64,6 @@ impl Desk for Shared {
         self.signals.connection_closed.has_receivers() || self.hot.events.are_heard()
     }
 
-    fn depth(&self) -> u32 {
-        find(self.hot.id).map_or(0, |registry| registry.depth())
-    }
-
     #[cold]
     fn leave_to_parent(&self, slot: &Slot) {
         if let Some(registry) = find(self.hot.id) {

@@ -172,13 +172,8 @@ pub(crate) struct ThreadRegistry {
     /// The generation of the aliases that the slots know.
     generation: Cell<u64>,
     pub(super) slots: Slots,
-    /// How many requests and tasks run here, one inside the other.
-    pub(super) depth: Cell<u32>,
-    /// The same, for other threads to see.
+    /// How many requests and tasks run here, for other threads to see.
     pub(super) presence: Arc<Presence>,
-    /// Of how many requests and tasks hooks and receivers are being told that they have ended, one inside the other: what they begin
-    /// belongs to them.
-    pub(super) ending: Cell<u32>,
     /// That of the task that is ending.
     pub(super) task_policy: Cell<TaskPolicy>,
 }
@@ -191,9 +186,7 @@ impl ThreadRegistry {
             process: Cell::new(process()),
             generation: Cell::new(0),
             slots: Slots::default(),
-            depth: Cell::new(0),
             presence: Arc::default(),
-            ending: Cell::new(0),
             task_policy: Cell::new(shared.task_policy),
         }
     }

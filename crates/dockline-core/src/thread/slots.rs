@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::base::now::Now;
 use crate::slot::Slot;
-use crate::slot::touched::{Mark, Touched};
+use crate::slot::touched::{Mark, Scopes, Touched};
 
 /// The slots of one thread and registry, and which of them the next boundary has to look at. A slot keeps its place for as long as it
 /// lives.
@@ -143,6 +143,12 @@ impl Slots {
             }
             stays
         });
+    }
+
+    /// In how many requests and tasks this thread is.
+    #[inline]
+    pub(super) fn scopes(&self) -> &Scopes {
+        &self.touched.scopes
     }
 
     /// How many statements have run here in all.

@@ -10,7 +10,7 @@ use crate::base::error::ErrorKind;
 
 /// Every state, a loss by each cause among them, with its name.
 fn states() -> Vec<(&'static str, Standing)> {
-    let lost = |cause, marked| Standing::Lost(Loss { marked, ..Loss::new(cause, "first") });
+    let lost = |cause, marked| Standing::Lost(Loss::new(cause, "first").marked(marked));
     vec![
         ("outside", Standing::Outside),
         ("marked outside", Standing::MarkedOutside),
