@@ -37,7 +37,7 @@
 //!   prepared for the current database, and anew after `sql_mode`, role or collation have changed. MySQL fixes the types of parameters when
 //!   a prepared statement first runs; it is prepared anew for parameters of other types, so alternating types cost a round trip each.
 //! - **Parameters that go out.** On MySQL give a variable: `CALL p(?, @out)`, then `SELECT @out`.
-//! - **`execute_many`** turns an INSERT of one row into statements of up to 64. One that fails changes nothing of its rows (on
+//! - **`execute_many`** turns an INSERT of one row into statements of up to 1,024 (of many columns, fewer). One that fails changes nothing of its rows (on
 //!   engines with transactions), and the error says which rows it had.
 //! - **State.** Session variables, `USE` and temporary tables are reported by the server; locks, roles, handlers, prepared statements and
 //!   variables set in a SELECT are read off the texts of statements, and forgotten when a text ends them. What a function called in a SELECT

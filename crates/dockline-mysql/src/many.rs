@@ -7,6 +7,8 @@ use dockline_core::{Result, Value};
 
 use crate::value;
 
+/// More make a statement no faster.
+const MOST_ROWS: usize = 1_024;
 /// Servers take packets of at least so many bytes.
 const MOST_BYTES: usize = 1 << 20;
 
@@ -19,5 +21,6 @@ pub(crate) fn execute(
     run: &mut dyn FnMut(&str, &[Value]) -> Result<u64>,
 ) -> Result<u64> {
     let batch = Batch::of(sql, dialect);
-    Many { sql, dialect, batch, commits_each, most_bytes: MOST_BYTES, size: value::size }.run(rows, run)
+    Many { sql, dialect, batch, commits_each, most_rows: MOST_ROWS, most_bytes: MOST_BYTES, size: value::size }
+        .run(rows, run)
 }

@@ -37,6 +37,10 @@ use crate::tracking::Tracking;
 use crate::{info, many, value, wire};
 use ran::Ran;
 
+/// A server hangs up in a pause. One that answered a moment ago is not looked at, for a block's statements follow each other. If it is gone
+/// all the same, the statement's error says that it may have run.
+const PAUSE: Duration = Duration::from_micros(50);
+
 pub(crate) struct MysqlSession {
     pub(crate) conn: Conn,
     pub(crate) wire: Option<Wire>,
@@ -58,6 +62,8 @@ pub(crate) struct MysqlSession {
     asked_for_file: Arc<AtomicBool>,
     /// Nobody else looks at the socket outside a transaction.
     looks: bool,
+    /// When the server answered last, if it is this session that looks at the socket before the next statement.
+    answered: Option<Instant>,
     /// After an error that leaves the connection out of step, nothing is sent any more.
     broken: bool,
     /// The driver's own object was lent, and may have done anything.
@@ -93,6 +99,7 @@ impl MysqlSession {
             canceller: Canceller::new(plan, conn.connection_id(), wire.as_ref().and_then(Wire::peer), told(6)),
             cache: StatementCache::new(plan.settings.get_statement_cache()),
             looks: plan.settings.get_liveness() == Liveness::Off,
+            answered: None,
             asked_for_file: file::watch(&mut conn),
             plan: Arc::clone(plan),
             conn,
@@ -129,7 +136,8 @@ impl MysqlSession {
         if self.broken {
             return Err(gone("the connection has failed before"));
         }
-        if (self.looks || self.tracking.may_have_transaction())
+        if self.looks_itself()
+            && self.answered.is_none_or(|at| at.elapsed() >= PAUSE)
             && let Health::Gone(error) = self.look()
         {
             self.broken = true;
@@ -144,6 +152,11 @@ impl MysqlSession {
         self.catch_up()
     }
 
+    /// Whether the owner of the session has not looked at the socket before a statement.
+    fn looks_itself(&self) -> bool {
+        self.looks || self.tracking.may_have_transaction()
+    }
+
     fn look(&self) -> Health {
         self.wire.as_ref().map_or(Health::Alive, |wire| look(wire, self.encrypted))
     }
@@ -156,6 +169,9 @@ impl MysqlSession {
         let cancelled =
             result.as_ref().is_err_and(|error| error.is_cancelled() && error.code().as_deref() == Some("1317"));
         self.canceller.end(cancelled);
+        if self.looks_itself() {
+            self.answered = result.is_ok().then(Instant::now);
+        }
         result
     }
 

@@ -8,6 +8,7 @@ use dockline_core::{Error, ErrorKind, Result, Value};
 use mysql::Column;
 
 use crate::kinds::Kinds;
+use crate::tracking::is_plain;
 use crate::uuids::Uuids;
 use crate::value;
 
@@ -17,6 +18,8 @@ pub(crate) struct Prepared {
     /// The names of its first result's columns, as they were last.
     names: OnceLock<Arc<[String]>>,
     pub(crate) outline: Outline,
+    /// It says nothing of the session.
+    pub(crate) is_plain: bool,
     /// What its parameters were when it was prepared, on a server that makes types of it.
     kinds: Option<Kinds>,
 }
@@ -28,7 +31,7 @@ pub(crate) enum Form {
 
 impl Prepared {
     pub(crate) fn new(form: Form, outline: Outline, kinds: Option<Kinds>) -> Self {
-        Self { form, names: OnceLock::new(), outline, kinds }
+        Self { form, names: OnceLock::new(), is_plain: is_plain(&outline), outline, kinds }
     }
 
     /// Whether it can run with these parameters, of which there are as many.

@@ -33,6 +33,8 @@ pub(crate) struct Tracking {
     home: Box<str>,
     /// The current database.
     database: Box<str>,
+    /// They are not the same.
+    elsewhere: bool,
     sql_mode: SqlMode,
 }
 
@@ -81,12 +83,14 @@ impl Tracking {
     pub(crate) fn begin(&mut self, database: &str, sql_mode: &str, time_zone: &str) {
         self.at_utc = is_utc(time_zone);
         (self.home, self.database) = (database.into(), database.into());
+        self.elsewhere = false;
         self.set_sql_mode(sql_mode);
     }
 
     /// Every connection begins as this one is now.
     pub(crate) fn begins_here(&mut self) {
         self.home.clone_from(&self.database);
+        self.elsewhere = false;
         self.state.clear();
     }
 
@@ -140,7 +144,7 @@ impl Tracking {
 
     /// The current database, if it is another one than the session began with.
     pub(crate) fn other_database(&self) -> Option<&str> {
-        (self.database != self.home).then_some(&*self.database)
+        self.elsewhere.then_some(&*self.database)
     }
 
     /// A call begins.
@@ -183,7 +187,8 @@ impl Tracking {
             self.database = database.into();
         }
         self.state.release_all(StateKind::Database);
-        if self.database != self.home {
+        self.elsewhere = self.database != self.home;
+        if self.elsewhere {
             self.state.hold(StateKind::Database, database);
         }
     }
@@ -197,6 +202,17 @@ impl Tracking {
     /// The session may hold something that nobody knows.
     pub(crate) fn holds_unknown(&mut self) {
         self.state.hold(StateKind::Unknown, "");
+    }
+
+    /// A statement of the caller's has been answered that is [plain](is_plain), without news, by a server that reports. Whether it was.
+    pub(crate) fn follow_plain(&mut self, news: News, gave_rows: bool) -> bool {
+        if !self.reports || news.any {
+            return false;
+        }
+        if gave_rows {
+            self.doubts();
+        }
+        true
     }
 
     /// A statement of the caller's has been answered.
@@ -280,9 +296,9 @@ impl Tracking {
                     }
                 }
                 SessionStateType::SESSION_TRACK_SYSTEM_VARIABLES => {
-                    let Ok(SessionStateChange::SystemVariables(variables)) = change.decode() else { continue };
-                    for variable in &variables {
-                        self.variable(variable.name_bytes(), variable.value_bytes(), &mut news);
+                    let mut rest = change.data_ref();
+                    while let Some((name, value)) = take(&mut rest).zip(take(&mut rest)) {
+                        self.variable(name, value, &mut news);
                     }
                 }
                 _ => {}
@@ -309,6 +325,19 @@ impl Tracking {
     }
 }
 
+/// Takes a string from the front, behind its length. The driver makes a vector of them.
+fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, bytes) = match *rest {
+        [length @ 0..=0xfa, bytes @ ..] => (usize::from(*length), bytes),
+        [0xfc, low, high, bytes @ ..] => (usize::from(u16::from_le_bytes([*low, *high])), bytes),
+        // None is as long as the next size.
+        _ => return None,
+    };
+    let (taken, left) = bytes.split_at_checked(length)?;
+    *rest = left;
+    Some(taken)
+}
+
 fn kind_of(change: &StateChange) -> Option<StateKind> {
     match change {
         StateChange::Makes(kind, _)
@@ -322,6 +351,14 @@ fn kind_of(change: &StateChange) -> Option<StateKind> {
 /// Whether a time zone is that of instants.
 pub(crate) fn is_utc(zone: &str) -> bool {
     ["+00:00", "-00:00", "UTC", "Etc/UTC", "GMT"].iter().any(|utc| zone.eq_ignore_ascii_case(utc))
+}
+
+/// Whether a text says nothing of the session: there is nothing to [follow](Tracking::follow), unless the server has news.
+pub(crate) fn is_plain(outline: &Outline) -> bool {
+    outline.is_known()
+        && outline.transaction().is_none()
+        && outline.state().is_empty()
+        && outline.meaning().iter().next().is_none()
 }
 
 /// Whether a statement changes what texts mean that were prepared before it, as far as the cache does not know by itself: it is
@@ -349,6 +386,19 @@ mod tests {
         let mut tracking = Tracking::new(autocommit);
         tracking.begin("app", "", "+00:00");
         tracking
+    }
+
+    #[test]
+    fn strings_are_taken_from_behind_their_lengths() {
+        let long = "x".repeat(300);
+        let bytes = [b"\x02ab\0", &[0xfc, 44, 1][..], long.as_bytes(), b"\x05cut"].concat();
+        let mut rest = &bytes[..];
+        assert_eq!(take(&mut rest), Some(&b"ab"[..]));
+        assert_eq!(take(&mut rest), Some(&b""[..]));
+        assert_eq!(take(&mut rest), Some(long.as_bytes()));
+        assert_eq!(take(&mut rest), None, "it ends in the middle");
+        assert_eq!(take(&mut &[0xfd, 1, 0, 0, b'a'][..]), None, "no name of a variable is as long");
+        assert_eq!(take(&mut &b""[..]), None);
     }
 
     #[test]

@@ -33,7 +33,8 @@ impl<T> Gate<T> {
     /// A statement begins: what was asked for before is not meant for it.
     pub fn begin<R>(&self, look: impl FnOnce(&mut T) -> R) -> R {
         let mut state = self.lock();
-        self.epoch.fetch_add(1, Ordering::Relaxed);
+        // Written under the lock alone.
+        self.epoch.store(self.epoch().wrapping_add(1), Ordering::Relaxed);
         self.runs.store(true, Ordering::Release);
         look(&mut state)
     }

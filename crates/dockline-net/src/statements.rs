@@ -1,29 +1,55 @@
 //! Prepared statements by their text.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use lru::LruCache;
 
-/// A connection's prepared statements: the least recently used goes when it is full. Long texts are not kept, because they are built by
-/// programs and rarely come back.
+/// A connection's prepared statements: the least recently used goes when it is full. A long text is kept when it comes again:
+/// most are built by programs, never come back, and would push out those that do.
 pub struct StatementCache<S> {
     capacity: usize,
     /// Of all texts.
     bytes: usize,
     entries: LruCache<Arc<str>, S>,
+    /// The long texts that were put in last, whether they were kept or not.
+    seen: Seen,
 }
 
-/// A longer text is not kept.
-const LONGEST: usize = 64 << 10;
+/// A longer text is kept from its second time on.
+const LONG: usize = 64 << 10;
+/// A longer text is never kept: it would leave too little for others.
+const LONGEST: usize = MOST_BYTES / 4;
 /// So many bytes all texts of a connection may have.
 const MOST_BYTES: usize = 2 << 20;
+
+/// A memory of texts, by their hashes. It takes none before the first.
+#[derive(Default)]
+struct Seen(Vec<u64>);
+
+impl Seen {
+    const MOST: usize = 8;
+
+    /// Whether the text is one of the last. From now on it is the very last.
+    fn saw(&mut self, sql: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        sql.hash(&mut hasher);
+        let hash = hasher.finish();
+        let place = self.0.iter().position(|seen| *seen == hash);
+        if let Some(at) = place.or((self.0.len() == Self::MOST).then_some(0)) {
+            self.0.remove(at);
+        }
+        self.0.push(hash);
+        place.is_some()
+    }
+}
 
 impl<S: Clone> StatementCache<S> {
     /// A cache for that many; 0 keeps none.
     pub fn new(capacity: u32) -> Self {
         let capacity = usize::try_from(capacity).unwrap_or(usize::MAX);
         // Unbounded, and held at its size by `put`: a bounded one takes all of its memory at once, for each connection.
-        Self { capacity, bytes: 0, entries: LruCache::unbounded() }
+        Self { capacity, bytes: 0, entries: LruCache::unbounded(), seen: Seen::default() }
     }
 
     /// The statement of this text; it counts as used now.
@@ -43,7 +69,7 @@ impl<S: Clone> StatementCache<S> {
 
     /// Keeps a statement. The answer is what went for it: the oldest, one of the same text, or the statement itself if it is not kept.
     pub fn put(&mut self, sql: &str, statement: S) -> Vec<S> {
-        if self.capacity == 0 || sql.len() > LONGEST {
+        if self.capacity == 0 || sql.len() > LONGEST || (sql.len() > LONG && !self.seen.saw(sql)) {
             return vec![statement];
         }
         let mut gone = Vec::new();
@@ -112,15 +138,17 @@ mod tests {
         assert_eq!(cache.get("a"), None);
     }
 
+    /// A text of that many bytes.
+    fn text(length: usize, n: usize) -> String {
+        let number = n.to_string();
+        " ".repeat(length - number.len()) + &number
+    }
+
     #[test]
     fn texts_have_a_size() {
         let mut cache = StatementCache::new(1_000);
-        let text = |n: usize| {
-            let number = n.to_string();
-            " ".repeat(LONGEST - number.len()) + &number
-        };
-        assert_eq!(cache.put(&format!("{} ", text(0)), 0), [0], "it is too long");
-        let fits = MOST_BYTES / LONGEST;
+        let text = |n: usize| text(LONG, n);
+        let fits = MOST_BYTES / LONG;
         for n in 0..fits {
             assert!(cache.put(&text(n), n).is_empty());
         }
@@ -130,5 +158,37 @@ mod tests {
         assert_eq!(cache.put(&text(1), 1), [2]);
         assert_eq!(cache.shrink(1), (3..=fits).chain([0]).collect::<Vec<_>>());
         assert_eq!(cache.len(), 1);
+    }
+
+    #[test]
+    fn a_long_text_is_kept_from_its_second_time_on() {
+        let mut cache = StatementCache::new(10);
+        for n in 0..100 {
+            assert_eq!(cache.put(&text(LONGEST, n), n), [n], "it does not come back");
+        }
+        assert!(cache.put("short", 100).is_empty());
+        assert!(cache.put(&text(LONGEST, 99), 99).is_empty());
+        assert_eq!((cache.get(&text(LONGEST, 99)), cache.get("short")), (Some(99), Some(100)));
+        assert_eq!(cache.put(&text(LONGEST, 0), 0), [0], "it came too long ago");
+        let mut gone = Vec::new();
+        for n in 1..=4 {
+            assert_eq!(cache.put(&text(LONGEST, n), n), [n]);
+            gone.extend(cache.put(&text(LONGEST, n), n));
+        }
+        assert_eq!(gone, [99, 100], "four have the room of all");
+        assert_eq!(cache.put(&text(LONGEST + 1, 0), 0), [0]);
+        assert_eq!(cache.put(&text(LONGEST + 1, 0), 0), [0], "it would take the room of too many");
+    }
+
+    #[test]
+    fn a_long_text_that_is_prepared_anew_is_kept_at_once() {
+        let mut cache = StatementCache::new(10);
+        let text = text(LONG + 1, 0);
+        assert_eq!(cache.put(&text, 0), [0]);
+        assert!(cache.put(&text, 0).is_empty());
+        assert_eq!(cache.remove(&text), Some(0));
+        assert!(cache.put(&text, 1).is_empty());
+        cache.clear();
+        assert!(cache.put(&text, 2).is_empty());
     }
 }

@@ -297,9 +297,9 @@ impl Connection {
     /// or deleted in all.
     ///
     /// It is no transaction of its own: where autocommit is on, each row commits by itself, or with those that go out
-    /// with it: of an INSERT, servers get several rows (up to 64) in one statement, and SQLite gets up to 4,096 rows in one
-    /// transaction. While it runs, the connection is in use: the iterator cannot run statements on it. Without any row,
-    /// the statement is not even read.
+    /// with it: of an INSERT, servers get several rows in one statement (PostgreSQL up to 64, MySQL and MariaDB up to 1,024), and
+    /// SQLite gets up to 4,096 rows in one transaction. While it runs, the connection is in use: the iterator cannot run statements
+    /// on it. Without any row, the statement is not even read.
     /// In a process that is forked in the iterator, it ends with an error.
     ///
     /// ```

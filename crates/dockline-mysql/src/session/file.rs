@@ -21,9 +21,11 @@ pub(super) fn watch(conn: &mut Conn) -> Arc<AtomicBool> {
 
 /// An error, if a file was asked for since the last time.
 pub(super) fn none_was_sent(asked: &AtomicBool) -> Result<()> {
-    if !asked.swap(false, Ordering::Relaxed) {
+    // The handler runs on the thread of the statement.
+    if !asked.load(Ordering::Relaxed) {
         return Ok(());
     }
+    asked.store(false, Ordering::Relaxed);
     let message = "the server asked for a file of the client's, and got an empty one; LOAD DATA LOCAL goes by native, with \
                    the driver's set_local_infile_handler";
     Err(Error::new(ErrorKind::NotSupported, message).with_fact(Fact::MayHaveExecuted))

@@ -121,6 +121,9 @@ impl MysqlSession {
             return Ok(());
         }
         let news = self.tracking.read(&self.conn);
+        if prepared.is_plain && self.tracking.follow_plain(news, received.gave_rows) {
+            return file::none_was_sent(&self.asked_for_file);
+        }
         self.tracking.follow(&prepared.outline, news, received.gave_rows);
         if news.meaning || changes_meaning(&prepared.outline, self.tracking.reports()) {
             self.forget_statements();

@@ -32,11 +32,11 @@ impl MysqlSession {
                 session.ask_for_autocommit();
                 return Err(error);
             }
+            // The answer has no other news than these.
             session.tracking.autocommit = on;
             if on {
                 session.tracking.set_open(false);
             }
-            let _ = session.tracking.read(&session.conn);
             Ok(())
         })
     }

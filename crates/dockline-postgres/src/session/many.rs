@@ -8,6 +8,7 @@ use dockline_core::{Result, Value};
 
 use super::PostgresSession;
 
+const MOST_ROWS: usize = 64;
 /// The server takes more, but until a statement goes out its rows are in memory.
 const MOST_BYTES: usize = 1 << 20;
 
@@ -18,7 +19,8 @@ impl PostgresSession {
         let dialect = self.dialect();
         // What stands behind the row can mean another thing for several: a row can be updated once in a statement.
         let batch = Batch::of(sql, dialect).filter(|batch| batch.tail().trim_matches([' ', '\n', ';']).is_empty());
-        let many = Many { sql, dialect, batch, commits_each: !self.has_work(), most_bytes: MOST_BYTES, size };
+        let commits_each = !self.has_work();
+        let many = Many { sql, dialect, batch, commits_each, most_rows: MOST_ROWS, most_bytes: MOST_BYTES, size };
         self.beginning(identity, |session| {
             many.run(rows, &mut |sql, params| session.statement(sql, params, Self::execute_prepared))
         })

@@ -10,9 +10,13 @@ use crate::config::placeholder::translate;
 use crate::config::statement::Dialect;
 
 /// How many rows go into one INSERT: few sizes, so that the statements are found again among those that are prepared.
-const SIZES: [usize; 3] = [64, 8, 1];
+const SIZES: [usize; 5] = [1_024, 256, 64, 8, 1];
 /// Servers count the parameters of a statement with 16 bits.
 const MOST_PARAMETERS: usize = 60_000;
+/// A statement of more rows than this has few parameters, for each of which a server keeps memory, and a short text.
+const MANY_ROWS: usize = 64;
+const FEW_PARAMETERS: usize = 2_048;
+const SHORT_TEXT: usize = 60 << 10;
 
 /// What a backend says of an [`execute_many`](crate::backend::Session::execute_many), to have it run in few statements.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub struct Many<'a> {
     pub batch: Option<Batch<'a>>,
     /// Each statement commits by itself: where one fails, those before it stand.
     pub commits_each: bool,
+    /// How many rows go into one statement at the most. Those of many columns go in smaller groups.
+    pub most_rows: usize,
     /// How many bytes of parameters go into one statement at the most, by `size`.
     pub most_bytes: usize,
     /// How many bytes a value takes on the wire, about.
@@ -40,7 +46,7 @@ impl Many<'_> {
     /// Those of `run`, and of rows whose number of parameters is wrong, with the numbers of the rows that failed. What comes
     /// before a row that is wrong runs first, as if rows went out one by one.
     pub fn run(self, rows: &mut dyn ParamRows, run: &mut dyn FnMut(&str, &[Value]) -> Result<u64>) -> Result<u64> {
-        let mut progress = Progress { many: &self, run, texts: Default::default(), width: None, done: 0, changed: 0 };
+        let mut progress = Progress::of(&self, run);
         let mut chunk: Vec<Value> = Vec::new();
         let mut bytes = 0;
         while let Some(row) = rows.next_row() {
@@ -50,7 +56,7 @@ impl Many<'_> {
                     progress.flush(&mut chunk)?;
                     return Err(progress.failed(error, at..at + 1));
                 }
-                progress.width.get_or_insert(row.len());
+                progress.set_width(row.len());
             }
             let size = row.iter().map(self.size).sum::<usize>();
             if bytes + size > self.most_bytes {
@@ -63,13 +69,25 @@ impl Many<'_> {
             }
             chunk.extend_from_slice(row);
             bytes += size;
-            if chunk.len() >= progress.largest() * row.len() {
+            if chunk.len() >= progress.largest * row.len() {
                 progress.flush(&mut chunk)?;
                 bytes = 0;
             }
         }
         progress.flush(&mut chunk)?;
         Ok(progress.changed)
+    }
+
+    /// The most rows of so many parameters that go into one statement.
+    fn largest(&self, width: usize) -> usize {
+        let Some(batch) = &self.batch else { return 1 };
+        let text = |rows: usize| batch.head.len() + batch.tail.len() + rows * (batch.row.len() + 2);
+        let fits = |rows: usize| {
+            let parameters = rows * width;
+            let has_room = parameters <= FEW_PARAMETERS && text(rows) <= SHORT_TEXT;
+            rows <= self.most_rows && parameters <= MOST_PARAMETERS && (rows <= MANY_ROWS || has_room)
+        };
+        SIZES.into_iter().find(|rows| fits(*rows)).unwrap_or(1)
     }
 }
 
@@ -80,25 +98,33 @@ struct Progress<'a> {
     texts: [Option<String>; SIZES.len()],
     /// The number of parameters of a row.
     width: Option<usize>,
+    /// The most rows that go into one statement.
+    largest: usize,
     /// How many rows have run.
     done: usize,
     changed: u64,
 }
 
-impl Progress<'_> {
+impl<'a> Progress<'a> {
+    fn of(many: &'a Many<'a>, run: &'a mut dyn FnMut(&str, &[Value]) -> Result<u64>) -> Self {
+        Self { many, run, texts: Default::default(), width: None, largest: 1, done: 0, changed: 0 }
+    }
+
     fn width(&self) -> usize {
         self.width.unwrap_or_default()
     }
 
-    /// The most rows that go into one statement.
-    fn largest(&self) -> usize {
-        let fits = |size: &&usize| **size * self.width() <= MOST_PARAMETERS;
-        if self.many.batch.is_some() { SIZES.iter().find(fits).copied().unwrap_or(1) } else { 1 }
+    /// The rows have so many parameters, unless that is known already.
+    fn set_width(&mut self, width: usize) {
+        if self.width.is_none() {
+            self.width = Some(width);
+            self.largest = self.many.largest(width);
+        }
     }
 
     /// Runs the rows that were gathered.
     fn flush(&mut self, chunk: &mut Vec<Value>) -> Result<()> {
-        let (values, width, largest) = (std::mem::take(chunk), self.width(), self.largest());
+        let (mut values, width, largest) = (std::mem::take(chunk), self.width(), self.largest);
         let mut left = &values[..];
         while !left.is_empty() {
             let rows = left.len() / width;
@@ -114,6 +140,9 @@ impl Progress<'_> {
                 None => self.send(self.many.sql, now, 1)?,
             }
         }
+        // The next rows have its room.
+        values.clear();
+        *chunk = values;
         Ok(())
     }
 
@@ -161,6 +190,7 @@ mod tests {
             dialect: Dialect::SQLITE,
             batch: Batch::of(sql, Dialect::SQLITE),
             commits_each: true,
+            most_rows: 1_024,
             most_bytes,
             size: |_| 1,
         };
@@ -185,10 +215,22 @@ mod tests {
     fn rows_go_out_in_few_statements() {
         let sql = "INSERT INTO t VALUES (?)";
         assert_eq!(run(sql, rows(75), usize::MAX, None).0, [64, 8, 1, 1, 1]);
+        assert_eq!(run(sql, rows(2_369), usize::MAX, None).0, [1_024, 1_024, 256, 64, 1]);
         assert_eq!(run(sql, rows(20), 10, None).0, [8, 1, 1, 8, 1, 1]);
         assert_eq!(run("UPDATE t SET a = ?", rows(3), usize::MAX, None).0, [1, 1, 1]);
         assert_eq!(run("DELETE FROM t", vec![vec![]; 3], usize::MAX, None).0, [0, 0, 0]);
         assert_eq!(run(sql, rows(0), usize::MAX, None).1.unwrap(), 0);
+    }
+
+    #[test]
+    fn rows_of_many_columns_go_out_in_smaller_groups() {
+        for (columns, largest) in [(2, 1_024), (3, 256), (8, 256), (9, 64), (937, 64), (938, 8), (60_001, 1)] {
+            let sql = format!("INSERT INTO t VALUES (?{})", ", ?".repeat(columns - 1));
+            let rows = vec![vec![Value::Null; columns]; largest];
+            assert_eq!(run(&sql, rows, usize::MAX, None).0, [columns * largest], "{columns} columns");
+        }
+        let long = format!("INSERT INTO t VALUES (concat(?, '{}'))", "x".repeat(100));
+        assert_eq!(run(&long, rows(1_024), usize::MAX, None).0, [256; 4], "its text is long");
     }
 
     #[test]
