@@ -29,7 +29,13 @@ pub(crate) fn stamp(now: Instant) -> u64 {
 /// Returns this moment as a stamp, by the coarse clock.
 #[inline]
 pub(crate) fn coarse_stamp() -> u64 {
-    coarse_nanos().saturating_sub(origin(Instant::now).coarse).saturating_add(1)
+    stamp_of_coarse(coarse_nanos())
+}
+
+/// Returns the stamp of a moment of the coarse clock.
+#[inline]
+pub(crate) fn stamp_of_coarse(coarse: u64) -> u64 {
+    coarse.saturating_sub(origin(Instant::now).coarse).saturating_add(1)
 }
 
 /// Returns how long ago a stamp was; `None` for 0.

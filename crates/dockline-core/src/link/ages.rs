@@ -95,6 +95,12 @@ impl Ages {
     }
 
     /// It was used.
+    /// Whether time cannot have made it due yet, told without the exact clock.
+    #[inline]
+    pub(crate) fn is_young(&self, now: &Now) -> bool {
+        !self.has_idle_limit() && now.coarse() < self.young_until
+    }
+
     pub(crate) fn used(&mut self, now: Instant) {
         self.last_used = now;
     }
@@ -218,6 +224,16 @@ mod tests {
         assert_eq!(calm(&idle(Some(Duration::from_secs(11)))), 1_000 + 9_980_000_000);
         let short = Settings::new().conn_max_age(None).conn_max_idle(Some(Duration::from_secs(2)));
         assert_eq!(calm(&short), 3_000, "it has begun already");
+    }
+
+    #[test]
+    fn what_is_young_needs_no_exact_clock_and_what_may_be_idle_does() {
+        let began = Instant::now();
+        let (_, aged) = ages(&Settings::new().conn_max_age(Some(Duration::from_secs(11))), true, 0.0);
+        let ends = aged.calm_until(&Now::at(began, 0));
+        assert!(aged.is_young(&Now::at(began, ends - 1)) && !aged.is_young(&Now::at(began, ends)));
+        let (_, idle) = ages(&Settings::new().conn_max_idle(Some(Duration::from_secs(11))), true, 0.0);
+        assert!(!idle.is_young(&Now::at(began, 0)));
     }
 
     #[test]

@@ -211,11 +211,11 @@ impl<P: Place> Cap<P> {
         }
     }
 
-    /// Whether anybody waits. For the owner of a place who takes back what he has parked: if so, it is not his turn.
+    /// Whether anybody waits. For the owner of a place who takes back what he has parked: if so, it is not his turn. A glance, without a
+    /// fence: an owner who misses somebody that begins to wait at this moment has come before him, and finds him when he parks again.
     #[inline]
     pub(crate) fn any_waits(&self) -> bool {
-        fence(Ordering::SeqCst);
-        self.waiting.load(Ordering::SeqCst) > 0
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     #[cold]

@@ -32,11 +32,14 @@ impl Usage {
     /// The owner runs a statement.
     #[inline]
     pub(crate) fn runs(&self, sql: &str) {
-        let kept = &sql.as_bytes()[..sql.len().min(WORDS * 8)];
-        for (word, bytes) in self.statement.iter().zip(kept.chunks(8)) {
+        let (whole, rest) = sql.as_bytes()[..sql.len().min(WORDS * 8)].as_chunks::<8>();
+        for (word, bytes) in self.statement.iter().zip(whole) {
+            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+        }
+        if let Some(last) = self.statement.get(whole.len()).filter(|_| !rest.is_empty()) {
             let mut padded = [0; 8];
-            padded[..bytes.len()].copy_from_slice(bytes);
-            word.store(u64::from_ne_bytes(padded), Ordering::Relaxed);
+            padded[..rest.len()].copy_from_slice(rest);
+            last.store(u64::from_ne_bytes(padded), Ordering::Relaxed);
         }
         self.length.store(u32::try_from(sql.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::error::{Error, Result};
 use crate::base::logging::say;
-use crate::base::moment::stamp;
+use crate::base::moment::{stamp, stamp_of_coarse};
 use crate::base::now::Now;
 use crate::config::backend::{Health, Session};
 use crate::config::engines::AliasConfig;
@@ -303,7 +303,8 @@ impl Slot {
             return false;
         }
         self.is_taken.set(false);
-        turn.park(stamp(now.get()));
+        // The exact moment counts only if somebody waits: then who was parked first is taken first, and kept for its owner for a moment.
+        turn.park(if self.any_waits() { stamp(now.get()) } else { stamp_of_coarse(now.coarse()) });
         true
     }
 

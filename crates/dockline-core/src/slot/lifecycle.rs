@@ -264,7 +264,7 @@ impl Slot {
         if !held && link.permit.as_ref().is_some_and(|permit| permit.cap().is_above()) {
             return Some(CloseReason::MadeRoom);
         }
-        if !link.ages.can_expire() || held {
+        if held || !link.ages.can_expire() || link.ages.is_young(now) {
             return None;
         }
         CloseReason::by_age(&link.ages, now.get())
