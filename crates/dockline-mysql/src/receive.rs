@@ -3,7 +3,7 @@
 use std::mem::forget;
 use std::sync::Arc;
 
-use dockline_core::backend::{Rest, RowSink, empty_row};
+use dockline_core::backend::{Rest, RowSink, RowValues};
 use dockline_net::Wire;
 use mysql::QueryResult;
 use mysql::prelude::Protocol;
@@ -50,10 +50,11 @@ pub(crate) fn receive<P: Protocol>(
             }
             let Some(taker) = &mut sink else { continue };
             let columns = row.columns();
-            let mut values = empty_row(columns.len());
-            let read = row.unwrap().into_iter().zip(columns.iter());
-            values.extend(read.map(|(value, column)| value::column(value, column, at_utc)));
-            if taker.row(values).is_continue() {
+            let mut values = RowValues::with_columns(columns.len());
+            for (value, column) in row.unwrap().into_iter().zip(columns.iter()) {
+                values.value(value::column(value, column, at_utc));
+            }
+            if taker.row(values.finish()).is_continue() {
                 continue;
             }
             if taker.was_forked() {

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use dockline_core::Value;
-use dockline_core::backend::{RowSink, empty_row};
+use dockline_core::backend::{RowSink, RowValues};
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::Type;
 use postgres::{Column as Heading, Row, RowIter};
@@ -140,12 +140,12 @@ pub(crate) fn pour(
 /// The values of a row. Its columns have these types, if the driver was not told of all.
 pub(crate) fn values(row: &Row, reader: Reader, types: Option<&[Type]>) -> Result<Vec<Value>, postgres::Error> {
     let columns = row.columns();
-    let mut values = empty_row(columns.len());
+    let mut values = RowValues::with_columns(columns.len());
     for (at, column) in columns.iter().enumerate() {
         let of = types.and_then(|types| types.get(at)).unwrap_or_else(|| column.type_());
-        values.push(reader.value(of, row.try_get::<_, Raw<'_>>(at)?.0));
+        reader.value_into(&mut values, of, row.try_get::<_, Raw<'_>>(at)?.0);
     }
-    Ok(values)
+    Ok(values.finish())
 }
 
 /// The names of columns.

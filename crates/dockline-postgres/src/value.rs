@@ -8,6 +8,7 @@ mod textual;
 
 use std::error::Error as StdError;
 
+use dockline_core::backend::RowValues;
 use dockline_core::{Error, ErrorKind, Interval, Other, RawJson, Value};
 use postgres::types::{FromSql, Kind, Type};
 
@@ -49,6 +50,28 @@ impl Reader {
         match raw {
             Some(raw) => self.read(of, raw).unwrap_or_else(|| Value::Other(Box::new(Other::opaque(of.to_string())))),
             None => Value::Null,
+        }
+    }
+
+    /// Writes the value of a column into its row. The kinds that most columns are of need no value in between.
+    #[inline]
+    pub(crate) fn value_into(self, row: &mut RowValues, of: &Type, raw: Option<&[u8]>) {
+        let Some(raw) = raw else { return row.null() };
+        match *of {
+            Type::INT8 => match array(raw) {
+                Some(bytes) => row.int(i64::from_be_bytes(bytes)),
+                None => row.value(self.value(of, Some(raw))),
+            },
+            Type::INT4 => match array(raw) {
+                Some(bytes) => row.int(i32::from_be_bytes(bytes).into()),
+                None => row.value(self.value(of, Some(raw))),
+            },
+            Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME => match std::str::from_utf8(raw) {
+                Ok(text) => row.text(text),
+                Err(_) => row.bytes(raw),
+            },
+            Type::BYTEA => row.bytes(raw),
+            _ => row.value(self.value(of, Some(raw))),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::mem::forget;
 use std::sync::Arc;
 
-use dockline_core::backend::{Rest, RowSink, empty_row};
+use dockline_core::backend::{Rest, RowSink, RowValues};
 use dockline_core::{Error, ErrorKind, Result, Value};
 use rusqlite::{CachedStatement, Connection, Statement};
 
@@ -97,11 +97,11 @@ pub(crate) fn stream(
     sink.columns(names);
     let count = names.len();
     while let Some(current) = row {
-        let mut values = empty_row(count);
+        let mut values = RowValues::with_columns(count);
         for at in 0..count {
-            values.push(value::column(current.get_ref(at).map_err(map)?));
+            value::column(&mut values, current.get_ref(at).map_err(map)?);
         }
-        if sink.row(values).is_break() {
+        if sink.row(values.finish()).is_break() {
             if sink.was_forked() {
                 // Ending the statement would end its transaction, which is the parent's.
                 forget(rows);

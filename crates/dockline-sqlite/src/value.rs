@@ -1,5 +1,6 @@
 //! Values into parameters of SQLite, and out of its columns.
 
+use dockline_core::backend::RowValues;
 use dockline_core::{Error, ErrorKind, Result, Value};
 use rusqlite::Statement;
 use rusqlite::types::{Null, ValueRef};
@@ -47,15 +48,16 @@ fn bind_one(statement: &mut Statement<'_>, at: usize, value: &Value) -> Result<(
 }
 
 /// Text that is not UTF-8 comes out as bytes: nothing is lost, and reading it as text is an error that says so.
-pub(crate) fn column(value: ValueRef<'_>) -> Value {
+#[inline]
+pub(crate) fn column(row: &mut RowValues, value: ValueRef<'_>) {
     match value {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(n) => Value::Int(n),
-        ValueRef::Real(double) => Value::Double(double),
+        ValueRef::Null => row.null(),
+        ValueRef::Integer(n) => row.int(n),
+        ValueRef::Real(double) => row.value(Value::Double(double)),
         ValueRef::Text(text) => match std::str::from_utf8(text) {
-            Ok(text) => Value::Text(text.to_owned()),
-            Err(_) => Value::Bytes(text.to_vec()),
+            Ok(text) => row.text(text),
+            Err(_) => row.bytes(text),
         },
-        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+        ValueRef::Blob(bytes) => row.bytes(bytes),
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::base::error::{Error, ErrorKind, Fact, Result};
+use crate::base::heading::{Found, Heading};
 use crate::base::spare;
 use crate::base::value::{FromValue, FromValueRef, Value, ValueError};
 
@@ -20,16 +21,9 @@ use crate::base::value::{FromValue, FromValueRef, Value, ValueError};
 /// ```
 #[derive(Clone)]
 pub struct Row {
-    heading: Arc<Heading>,
+    /// Some, until the row is dropped.
+    heading: Option<Arc<Heading>>,
     values: Vec<Value>,
-}
-
-/// What the rows of one result share.
-#[derive(Debug)]
-pub(crate) struct Heading {
-    /// `None` for a row that was made by hand.
-    pub(crate) alias: Option<Arc<str>>,
-    pub(crate) columns: Arc<[String]>,
 }
 
 impl Row {
@@ -50,11 +44,12 @@ impl Row {
     pub fn new<Name: Into<String>>(columns: impl IntoIterator<Item = Name>, values: Vec<Value>) -> Self {
         let columns: Arc<[String]> = columns.into_iter().map(Into::into).collect();
         assert_eq!(columns.len(), values.len(), "a row has one value a column");
-        Self { heading: Arc::new(Heading { alias: None, columns }), values }
+        Self { heading: Some(Arc::new(Heading::new(None, columns))), values }
     }
 
+    #[inline]
     pub(crate) fn of(heading: Arc<Heading>, values: Vec<Value>) -> Self {
-        Self { heading, values }
+        Self { heading: Some(heading), values }
     }
 
     /// Reads a column, by its index (from 0) or by its name (letter case decides only between names that differ in
@@ -76,9 +71,10 @@ impl Row {
     /// [`Data`](ErrorKind::Data), naming the column, if the value cannot be read as `T` without loss: null into a
     /// type that is no `Option`, a number out of range, text that is not UTF-8, another type.
     /// [`Programming`](ErrorKind::Programming) if there is no such column, and if there are several of that name.
+    #[inline]
     pub fn get<'row, T: FromValueRef<'row>, I: RowIndex>(&'row self, index: I) -> Result<T> {
         let at = index.find_in(self)?;
-        T::from_value_ref(&self.values[at]).map_err(|error| self.unreadable(at, &error))
+        T::from_value_ref(&self.values[at]).map_err(|error| unreadable(self.heading.as_deref(), at, &error))
     }
 
     /// Reads a column as [`get`](Row::get) does, and leaves null in its place: large text and bytes are not copied.
@@ -96,10 +92,13 @@ impl Row {
     /// # Errors
     ///
     /// As [`get`](Row::get).
+    #[inline]
     pub fn take<T: FromValue, I: RowIndex>(&mut self, index: I) -> Result<T> {
         let at = index.find_in(self)?;
-        let value = std::mem::replace(&mut self.values[at], Value::Null);
-        T::from_value(value).map_err(|error| self.unreadable(at, &error))
+        let place = &mut self.values[at];
+        let read = T::from_place(place);
+        *place = Value::Null;
+        read.map_err(|error| unreadable(self.heading.as_deref(), at, &error))
     }
 
     /// The value of a column, as the backend gave it.
@@ -146,7 +145,7 @@ impl Row {
     /// assert_eq!(row.columns(), ["id", "name"]);
     /// ```
     pub fn columns(&self) -> &[String] {
-        &self.heading.columns
+        self.heading.as_ref().map_or(&[], |heading| &*heading.columns)
     }
 
     /// The values.
@@ -157,6 +156,7 @@ impl Row {
     /// let row = Row::new(["id", "name"], vec![Value::Int(7), Value::Text("resize".into())]);
     /// assert_eq!(row.values()[0], Value::Int(7));
     /// ```
+    #[inline]
     pub fn values(&self) -> &[Value] {
         &self.values
     }
@@ -197,29 +197,49 @@ impl Row {
         self.values.is_empty()
     }
 
-    fn unreadable(&self, at: usize, error: &ValueError) -> Error {
-        self.error(ErrorKind::Data, format!("column {:?}: {error}", self.heading.columns[at]))
+    /// The statement that gave this row has been executed, whatever is wrong with reading it.
+    #[cold]
+    fn error(&self, kind: ErrorKind, message: String) -> Error {
+        error_of(self.heading.as_deref(), kind, message)
     }
 
-    /// The statement that gave this row has been executed, whatever is wrong with reading it.
-    fn error(&self, kind: ErrorKind, message: String) -> Error {
-        let error = Error::new(kind, message).with_fact(Fact::MayHaveExecuted);
-        match &self.heading.alias {
-            Some(alias) => error.with_alias(Arc::clone(alias)),
-            None => error,
-        }
+    #[cold]
+    fn lacks_column(&self, at: usize) -> Error {
+        let message = format!("there is no column {at}: the result has {} (the first is 0)", self.values.len());
+        self.error(ErrorKind::Programming, message)
+    }
+
+    #[cold]
+    fn is_no_tuple_of(&self, columns: usize) -> Error {
+        let message = format!("the result has {} columns and the tuple {columns}", self.len());
+        self.error(ErrorKind::Programming, message)
+    }
+}
+
+#[cold]
+fn unreadable(heading: Option<&Heading>, at: usize, error: &ValueError) -> Error {
+    let name = heading.and_then(|heading| heading.columns.get(at)).map_or("", String::as_str);
+    error_of(heading, ErrorKind::Data, format!("column {name:?}: {error}"))
+}
+
+fn error_of(heading: Option<&Heading>, kind: ErrorKind, message: String) -> Error {
+    let error = Error::new(kind, message).with_fact(Fact::MayHaveExecuted);
+    match heading.and_then(|heading| heading.alias.as_ref()) {
+        Some(alias) => error.with_alias(Arc::clone(alias)),
+        None => error,
     }
 }
 
 impl Drop for Row {
+    #[inline]
     fn drop(&mut self) {
-        spare::keep(std::mem::take(&mut self.values));
+        spare::keep(std::mem::take(&mut self.values), self.heading.take());
     }
 }
 
 impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.heading.columns.iter().zip(&self.values)).finish()
+        f.debug_map().entries(self.columns().iter().zip(&self.values)).finish()
     }
 }
 
@@ -247,45 +267,22 @@ mod sealed {
 }
 
 impl RowIndex for usize {
+    #[inline]
     fn find_in(&self, row: &Row) -> Result<usize> {
-        if *self < row.values.len() {
-            return Ok(*self);
-        }
-        let message = format!("there is no column {self}: the result has {} (the first is 0)", row.values.len());
-        Err(row.error(ErrorKind::Programming, message))
+        if *self < row.values.len() { Ok(*self) } else { Err(row.lacks_column(*self)) }
     }
 }
 
 impl RowIndex for str {
     fn find_in(&self, row: &Row) -> Result<usize> {
-        let columns = &row.heading.columns;
-        let found = match only(columns, |name| name == self) {
-            Found::Nowhere => only(columns, |name| name.eq_ignore_ascii_case(self)),
-            found => found,
-        };
-        let message = match found {
+        let message = match row.heading.as_ref().map_or(Found::Nowhere, |heading| heading.find(self)) {
             Found::Once(at) => return Ok(at),
-            Found::Nowhere => format!("there is no column {self:?}: the result has {}", columns.join(", ")),
+            Found::Nowhere => format!("there is no column {self:?}: the result has {}", row.columns().join(", ")),
             Found::Twice(first, second) => format!(
                 "columns {first} and {second} are both named {self:?}: give one another name by AS, or read them by index"
             ),
         };
         Err(row.error(ErrorKind::Programming, message))
-    }
-}
-
-enum Found {
-    Nowhere,
-    Once(usize),
-    Twice(usize, usize),
-}
-
-fn only(columns: &[String], is_meant: impl Fn(&str) -> bool) -> Found {
-    let mut meant = columns.iter().enumerate().filter(|(_, name)| is_meant(name)).map(|(at, _)| at);
-    match (meant.next(), meant.next()) {
-        (None, _) => Found::Nowhere,
-        (Some(at), None) => Found::Once(at),
-        (Some(first), Some(second)) => Found::Twice(first, second),
     }
 }
 
@@ -296,6 +293,7 @@ impl RowIndex for String {
 }
 
 impl<T: RowIndex + ?Sized> RowIndex for &T {
+    #[inline]
     fn find_in(&self, row: &Row) -> Result<usize> {
         (**self).find_in(row)
     }
@@ -344,12 +342,17 @@ impl FromRow for Row {
 macro_rules! tuples {
     ($($columns:literal: $($name:ident $at:literal),+;)*) => {$(
         impl<$($name: FromValue),+> FromRow for ($($name,)+) {
+            #[inline]
             fn from_row(mut row: Row) -> Result<Self> {
-                if row.len() != $columns {
-                    let message = format!("the result has {} columns and the tuple {}", row.len(), $columns);
-                    return Err(row.error(ErrorKind::Programming, message));
-                }
-                Ok(($(row.take::<$name, usize>($at)?,)+))
+                let Row { heading, values } = &mut row;
+                let Ok(values) = <&mut [Value; $columns]>::try_from(values.as_mut_slice()) else {
+                    return Err(row.is_no_tuple_of($columns));
+                };
+                // Read where they stand: nobody sees the row afterwards.
+                Ok(($(
+                    $name::from_place(&mut values[$at])
+                        .map_err(|error| unreadable(heading.as_deref(), $at, &error))?,
+                )+))
             }
         }
     )*};

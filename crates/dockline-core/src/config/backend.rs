@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::base::error::{Error, ErrorKind, Result};
 pub use crate::base::per_process::{OfProcess, PerProcess};
-pub use crate::base::spare::empty_row;
+pub use crate::base::row_values::RowValues;
 use crate::base::value::Value;
 pub use crate::config::outcome::{Outcome, TransactionState};
 use crate::config::server_info::ServerInfo;
@@ -326,7 +326,7 @@ pub trait RowSink {
         Expect::Stream
     }
 
-    /// Takes a row. `Break`: it wants no more. [`empty_row`] has the vector for it.
+    /// Takes a row. `Break`: it wants no more. [`RowValues`] makes one in the memory of the row before.
     fn row(&mut self, values: Vec<Value>) -> ControlFlow<()>;
 
     /// Whether the connection may be closed to leave the rest of a result unread: nobody holds it, and no block is open.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::base::error::{Error, ErrorKind, Fact, Result};
 use crate::base::params::Params;
-use crate::base::row::{FromRow, Heading, Row};
+use crate::base::row::{FromRow, Row};
 use crate::base::value::{FromValue, Value};
 use crate::config::backend::{Expect, ParamRows, RowSink};
 use crate::config::bind::{BoundRows, bind};
@@ -69,12 +69,12 @@ impl Connection {
     pub fn insert<T: FromValue>(&self, sql: &str, params: impl Params) -> Result<T> {
         let params = params.into_values();
         let mut first = None;
-        let mut take = |row: Row| {
+        let take = |row: Row| {
             first.get_or_insert(row);
             ControlFlow::Continue(())
         };
         let (slot, expect) = (self.slot_here(), Expect::All);
-        let mut sink = Sink { slot, expect, heading: None, take: &mut take, rows: 0, was_forked: false };
+        let mut sink = Sink { slot, expect, take, rows: 0, was_forked: false };
         let id = slot.statement(sql, params.as_ref(), false, |session, sql, params| {
             let bound = bind(sql, params, || session.dialect())?;
             session.insert(&bound.sql, &bound.params, &mut sink)
@@ -262,7 +262,7 @@ impl Connection {
     ) -> Result<Option<B>> {
         let params = params.into_values();
         let mut ended = None;
-        let mut take = |row: Row| {
+        let take = |row: Row| {
             // The session gets to end its statement; then the panic goes on.
             let next = match catch_unwind(AssertUnwindSafe(|| call(row))) {
                 Ok(Ok(ControlFlow::Continue(()))) => return ControlFlow::Continue(()),
@@ -273,7 +273,7 @@ impl Connection {
             ended = Some(next);
             ControlFlow::Break(())
         };
-        let mut sink = Sink { slot: self.slot(), expect, heading: None, take: &mut take, rows: 0, was_forked: false };
+        let mut sink = Sink { slot: self.slot(), expect, take, rows: 0, was_forked: false };
         let result = self.slot_here().stream(sql, params.as_ref(), false, |session, sql, params| {
             let bound = bind(sql, params, || session.dialect())?;
             let rest = session.query(&bound.sql, &bound.params, &mut sink)?;
@@ -403,21 +403,19 @@ enum Ended<B> {
     Panicked(Box<dyn Any + Send>),
 }
 
-/// Makes rows of what a session gives.
-struct Sink<'a> {
+/// Makes rows of what a session gives. Its type is that of the caller's closure, so that nothing but this stands between the two.
+struct Sink<'a, Take> {
     slot: &'a Slot,
     expect: Expect,
-    /// That of the result; the one row that is expected takes it along.
-    heading: Option<Arc<Heading>>,
-    take: &'a mut dyn FnMut(Row) -> ControlFlow<()>,
+    take: Take,
     /// How many have come.
     rows: u64,
     was_forked: bool,
 }
 
-impl RowSink for Sink<'_> {
+impl<Take: FnMut(Row) -> ControlFlow<()>> RowSink for Sink<'_, Take> {
     fn columns(&mut self, names: &Arc<[String]>) {
-        self.heading = Some(self.slot.heading_of(names));
+        self.slot.begin_result(names);
     }
 
     fn expects(&self) -> Expect {
@@ -430,8 +428,7 @@ impl RowSink for Sink<'_> {
 
     fn row(&mut self, values: Vec<Value>) -> ControlFlow<()> {
         self.rows += 1;
-        let heading = if self.expect == Expect::One { self.heading.take() } else { self.heading.clone() };
-        let next = (self.take)(Row::of(heading.unwrap_or_else(|| self.slot.last_heading()), values));
+        let next = (self.take)(Row::of(self.slot.heading(), values));
         // Elsewhere no code of the program's runs between two rows.
         self.was_forked = self.expect == Expect::Stream && self.slot.was_forked_inside();
         if self.was_forked { ControlFlow::Break(()) } else { next }

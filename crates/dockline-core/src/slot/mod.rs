@@ -43,7 +43,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::error::{Error, ErrorKind, Fact, Result};
-use crate::base::row::Heading;
+use crate::base::heading::Heading;
+use crate::base::spare;
 use crate::config::backend::Backend;
 use crate::config::engines::AliasConfig;
 use crate::config::settings::Liveness;
@@ -127,7 +128,7 @@ impl Slot {
         config: Arc<AliasConfig>,
         mark: Mark,
     ) -> Self {
-        let heading = Heading { alias: Some(Arc::clone(&seat.alias)), columns: Arc::default() };
+        let heading = Heading::new(Some(Arc::clone(&seat.alias)), Arc::default());
         Self {
             hot,
             desk,
@@ -193,20 +194,19 @@ impl Slot {
         &self.log
     }
 
-    pub(crate) fn last_heading(&self) -> Arc<Heading> {
-        Arc::clone(&self.heading.borrow())
+    /// Returns the heading of the last result that began.
+    #[inline]
+    pub(crate) fn heading(&self) -> Arc<Heading> {
+        spare::heading_as(&self.heading.borrow())
     }
 
-    /// Returns the heading of a result with these columns: mostly that of the last one.
-    pub(crate) fn heading_of(&self, columns: &Arc<[String]>) -> Arc<Heading> {
-        let last = self.heading.borrow();
-        if Arc::ptr_eq(&last.columns, columns) {
-            return Arc::clone(&last);
+    /// A result begins, with these columns: mostly those of the one before.
+    #[inline]
+    pub(crate) fn begin_result(&self, columns: &Arc<[String]>) {
+        if !Arc::ptr_eq(&self.heading.borrow().columns, columns) {
+            let heading = Heading::new(Some(self.alias_arc()), Arc::clone(columns));
+            self.heading.replace(Arc::new(heading));
         }
-        drop(last);
-        let heading = Arc::new(Heading { alias: Some(self.alias_arc()), columns: Arc::clone(columns) });
-        self.heading.replace(Arc::clone(&heading));
-        heading
     }
 
     pub(crate) fn liveness(&self) -> Liveness {

@@ -30,35 +30,46 @@ pub trait FromValueRef<'row>: Sized {
 }
 
 impl<T: FromValue> FromValueRef<'_> for T {
+    #[inline]
     fn from_value_ref(value: &Value) -> Result<Self, ValueError> {
-        T::from_value(value.clone())
+        T::from_kept(value)
     }
 }
 
 impl<'row> FromValueRef<'row> for &'row Value {
+    #[inline]
     fn from_value_ref(value: &'row Value) -> Result<Self, ValueError> {
         Ok(value)
     }
 }
 
 impl<'row> FromValueRef<'row> for &'row str {
+    #[inline]
     fn from_value_ref(value: &'row Value) -> Result<Self, ValueError> {
         match value {
             Value::Text(text) => Ok(text),
-            Value::Json(json) => Ok(json.as_str()),
-            Value::Bytes(bytes) => std::str::from_utf8(bytes)
-                .map_err(|error| ValueError::new(format!("is not UTF-8: {error}; read it as bytes"))),
-            Value::Other(other) => other.text().ok_or_else(|| ValueError::mismatch("&str", value)),
-            Value::Null => Err(ValueError::mismatch("&str", value)),
-            other => {
-                let kind = other.type_name();
-                Err(ValueError::new(format!("{kind} cannot be borrowed as &str; read it as String")))
-            }
+            other => borrow_text(other),
+        }
+    }
+}
+
+fn borrow_text(value: &Value) -> Result<&str, ValueError> {
+    match value {
+        Value::Text(text) => Ok(text),
+        Value::Json(json) => Ok(json.as_str()),
+        Value::Bytes(bytes) => std::str::from_utf8(bytes)
+            .map_err(|error| ValueError::new(format!("is not UTF-8: {error}; read it as bytes"))),
+        Value::Other(other) => other.text().ok_or_else(|| ValueError::mismatch("&str", value)),
+        Value::Null => Err(ValueError::mismatch("&str", value)),
+        other => {
+            let kind = other.type_name();
+            Err(ValueError::new(format!("{kind} cannot be borrowed as &str; read it as String")))
         }
     }
 }
 
 impl<'row> FromValueRef<'row> for &'row [u8] {
+    #[inline]
     fn from_value_ref(value: &'row Value) -> Result<Self, ValueError> {
         match value {
             Value::Bytes(bytes) => Ok(bytes),
@@ -70,12 +81,14 @@ impl<'row> FromValueRef<'row> for &'row [u8] {
 }
 
 impl<'row> FromValueRef<'row> for Option<&'row str> {
+    #[inline]
     fn from_value_ref(value: &'row Value) -> Result<Self, ValueError> {
         if value.is_null() { Ok(None) } else { FromValueRef::from_value_ref(value).map(Some) }
     }
 }
 
 impl<'row> FromValueRef<'row> for Option<&'row [u8]> {
+    #[inline]
     fn from_value_ref(value: &'row Value) -> Result<Self, ValueError> {
         if value.is_null() { Ok(None) } else { FromValueRef::from_value_ref(value).map(Some) }
     }

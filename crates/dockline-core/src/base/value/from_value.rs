@@ -39,6 +39,20 @@ pub trait FromValue: Sized {
     ///
     /// If the variant cannot be read as this type, or something would be lost: out of range, null, not UTF-8.
     fn from_value(value: Value) -> Result<Self, ValueError>;
+
+    /// Reads the value where it stands. What is left there is of no account: it is written over, or dropped.
+    #[doc(hidden)]
+    #[inline]
+    fn from_place(place: &mut Value) -> Result<Self, ValueError> {
+        Self::from_value(std::mem::replace(place, Value::Null))
+    }
+
+    /// Reads a value that stays.
+    #[doc(hidden)]
+    #[inline]
+    fn from_kept(value: &Value) -> Result<Self, ValueError> {
+        Self::from_value(value.clone())
+    }
 }
 
 impl FromValue for Value {
@@ -50,6 +64,16 @@ impl FromValue for Value {
 impl<T: FromValue> FromValue for Option<T> {
     fn from_value(value: Value) -> Result<Self, ValueError> {
         if value.is_null() { Ok(None) } else { T::from_value(value).map(Some) }
+    }
+
+    #[inline]
+    fn from_place(place: &mut Value) -> Result<Self, ValueError> {
+        if place.is_null() { Ok(None) } else { T::from_place(place).map(Some) }
+    }
+
+    #[inline]
+    fn from_kept(value: &Value) -> Result<Self, ValueError> {
+        if value.is_null() { Ok(None) } else { T::from_kept(value).map(Some) }
     }
 }
 
@@ -73,14 +97,35 @@ fn whole(digits: &str) -> Option<i128> {
     if fraction.bytes().all(|digit| digit == b'0') { whole.parse().ok() } else { None }
 }
 
+fn any_integer(value: &Value, wanted: &str) -> Result<i128, ValueError> {
+    integer(value).ok_or_else(|| ValueError::mismatch(wanted, value))
+}
+
+#[cold]
+fn does_not_fit<Int: std::fmt::Display>(wanted: &str, least: Int, most: Int) -> ValueError {
+    ValueError::new(format!("does not fit {wanted}, {least} to {most}"))
+}
+
 macro_rules! integers {
     ($($int:ty),*) => {$(
         impl FromValue for $int {
+            #[inline]
             fn from_value(value: Value) -> Result<Self, ValueError> {
-                let n = integer(&value).ok_or_else(|| ValueError::mismatch(stringify!($int), &value))?;
-                <$int>::try_from(n).map_err(|_| {
-                    ValueError::new(format!("does not fit {}, {} to {}", stringify!($int), <$int>::MIN, <$int>::MAX))
-                })
+                Self::from_kept(&value)
+            }
+
+            #[inline]
+            fn from_place(place: &mut Value) -> Result<Self, ValueError> {
+                Self::from_kept(place)
+            }
+
+            #[inline]
+            fn from_kept(value: &Value) -> Result<Self, ValueError> {
+                let fitting = match value {
+                    Value::Int(n) => <$int>::try_from(*n).ok(),
+                    other => <$int>::try_from(any_integer(other, stringify!($int))?).ok(),
+                };
+                fitting.ok_or_else(|| does_not_fit::<$int>(stringify!($int), <$int>::MIN, <$int>::MAX))
             }
         }
     )*};
@@ -90,11 +135,19 @@ integers!(i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize);
 
 impl FromValue for bool {
     fn from_value(value: Value) -> Result<Self, ValueError> {
-        match integer(&value) {
+        Self::from_kept(&value)
+    }
+
+    fn from_place(place: &mut Value) -> Result<Self, ValueError> {
+        Self::from_kept(place)
+    }
+
+    fn from_kept(value: &Value) -> Result<Self, ValueError> {
+        match integer(value) {
             Some(0) => Ok(false),
             Some(1) => Ok(true),
             Some(_) => Err(ValueError::new("is neither 0 nor 1, so it is no bool")),
-            None => Err(ValueError::mismatch("bool", &value)),
+            None => Err(ValueError::mismatch("bool", value)),
         }
     }
 }
@@ -102,15 +155,23 @@ impl FromValue for bool {
 impl FromValue for f64 {
     /// An integer has to be exact; of a decimal, such as an average, it is the nearest `f64`.
     fn from_value(value: Value) -> Result<Self, ValueError> {
-        match &value {
+        Self::from_kept(&value)
+    }
+
+    fn from_place(place: &mut Value) -> Result<Self, ValueError> {
+        Self::from_kept(place)
+    }
+
+    fn from_kept(value: &Value) -> Result<Self, ValueError> {
+        match value {
             Value::Double(double) => Ok(*double),
             Value::Float(single) => Ok((*single).into()),
             Value::Int(n) => exact(i128::from(*n)),
             Value::UInt(n) => exact(i128::from(*n)),
             #[cfg(feature = "decimal")]
-            Value::Decimal(decimal) => nearest(&decimal.to_string()).ok_or_else(|| ValueError::mismatch("f64", &value)),
-            Value::Other(other) => other.digits().and_then(nearest).ok_or_else(|| ValueError::mismatch("f64", &value)),
-            _ => Err(ValueError::mismatch("f64", &value)),
+            Value::Decimal(decimal) => nearest(&decimal.to_string()).ok_or_else(|| ValueError::mismatch("f64", value)),
+            Value::Other(other) => other.digits().and_then(nearest).ok_or_else(|| ValueError::mismatch("f64", value)),
+            _ => Err(ValueError::mismatch("f64", value)),
         }
     }
 }
@@ -160,6 +221,22 @@ impl FromValue for String {
             },
         }
     }
+
+    #[inline]
+    fn from_place(place: &mut Value) -> Result<Self, ValueError> {
+        match place {
+            Value::Text(text) => Ok(std::mem::take(text)),
+            other => Self::from_value(std::mem::replace(other, Value::Null)),
+        }
+    }
+
+    #[inline]
+    fn from_kept(value: &Value) -> Result<Self, ValueError> {
+        match value {
+            Value::Text(text) => Ok(text.clone()),
+            other => Self::from_value(other.clone()),
+        }
+    }
 }
 
 impl FromValue for Vec<u8> {
@@ -169,6 +246,14 @@ impl FromValue for Vec<u8> {
             Value::Text(text) => Ok(text.into_bytes()),
             Value::Json(json) => Ok(json.into_string().into_bytes()),
             other => Err(ValueError::mismatch("Vec<u8>", &other)),
+        }
+    }
+
+    #[inline]
+    fn from_place(place: &mut Value) -> Result<Self, ValueError> {
+        match place {
+            Value::Bytes(bytes) => Ok(std::mem::take(bytes)),
+            other => Self::from_value(std::mem::replace(other, Value::Null)),
         }
     }
 }
