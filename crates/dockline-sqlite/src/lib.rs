@@ -72,6 +72,7 @@ mod open;
 mod opened;
 mod own;
 mod plan;
+mod prepared;
 mod queue;
 mod rows;
 mod running;

@@ -3,12 +3,12 @@
 
 use dockline_core::backend::ParamRows;
 use dockline_core::{Error, Fact, Result, Value};
-use rusqlite::CachedStatement;
 
 use crate::decimals::Targets;
+use crate::prepared::{Known, Statement};
 use crate::rows::{bind, prepare, prepare_for_many, run_to_end};
 use crate::session::SqliteSession;
-use crate::texts::{Kind, Text};
+use crate::texts::Kind;
 
 /// How many rows go into one transaction at the most.
 const ROWS: usize = 4096;
@@ -27,7 +27,7 @@ impl SqliteSession {
     }
 
     /// Inside a transaction, or a statement that may not stand in one.
-    fn one_by_one(&self, text: &Text, first: &[Value], rows: &mut dyn ParamRows) -> Result<u64> {
+    fn one_by_one(&self, text: &Known<'_>, first: &[Value], rows: &mut dyn ParamRows) -> Result<u64> {
         let commits_each = self.commits_each();
         let mut done = 0;
         let mut changed = 0;
@@ -50,7 +50,7 @@ impl SqliteSession {
     }
 
     /// Gathers rows, and runs and commits them together. The program makes its rows while nobody waits for it.
-    fn in_groups(&self, text: &Text, first: Vec<Value>, rows: &mut dyn ParamRows) -> Result<u64> {
+    fn in_groups(&self, text: &Known<'_>, first: Vec<Value>, rows: &mut dyn ParamRows) -> Result<u64> {
         let mut group =
             Group { width: first.len(), bytes: first.iter().map(size).sum(), values: first, rows: 1, done: 0 };
         let mut changed = 0;
@@ -71,7 +71,7 @@ impl SqliteSession {
         }
     }
 
-    fn run_group(&self, text: &Text, group: &Group) -> Result<u64> {
+    fn run_group(&self, text: &Known<'_>, group: &Group) -> Result<u64> {
         if group.rows == 0 {
             return Ok(0);
         }
@@ -90,7 +90,7 @@ impl SqliteSession {
         ran.inspect_err(|_| drop(self.roll_back_open()))
     }
 
-    fn rows_of(&self, text: &Text, group: &Group) -> Result<u64> {
+    fn rows_of(&self, text: &Known<'_>, group: &Group) -> Result<u64> {
         let prepared = prepare_for_many(&self.connection, text, group.row(0));
         let (mut statement, mut targets) = prepared.map_err(|error| group.failed(error, 0))?;
         let mut changed = 0;
@@ -108,8 +108,8 @@ impl SqliteSession {
 
     fn bind(
         &self,
-        text: &Text,
-        statement: &mut CachedStatement<'_>,
+        text: &Known<'_>,
+        statement: &mut Statement<'_>,
         targets: &mut Targets,
         row: &[Value],
     ) -> Result<()> {

@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dockline_core::backend::{OfProcess, PerProcess};
 use dockline_core::{Error, ErrorKind, Result};
-use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use crate::own::OwnStatements;
+use crate::prepared::Conn;
 
 /// A connection to a file is open in this process, or one that was forked from it, while this lives.
 pub(crate) struct Opened(Arc<OfProcess<Files>>);
@@ -23,7 +23,7 @@ struct Files {
     open: AtomicUsize,
     /// What was inherited, and is in no transaction. It is closed when it has to be: closing waits for locks within SQLite, which a
     /// thread of the parent may have held.
-    inherited: Mutex<Vec<(OwnStatements, Connection, Option<Opened>)>>,
+    inherited: Mutex<Vec<(OwnStatements, Conn, Option<Opened>)>>,
 }
 
 static FILES: PerProcess<Files> = PerProcess::new();
@@ -65,7 +65,7 @@ impl Drop for Opened {
 }
 
 /// Keeps what was inherited until a file is opened, or else for ever.
-pub(crate) fn keep(own: OwnStatements, connection: Connection, opened: Option<Opened>) {
+pub(crate) fn keep(own: OwnStatements, connection: Conn, opened: Option<Opened>) {
     let mine = FILES.get();
     mine.value.inherited.lock().unwrap_or_else(PoisonError::into_inner).push((own, connection, opened));
 }

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dockline_core::{Error, ErrorKind, Fact, Result};
-use rusqlite::{Statement, TransactionState, ffi};
+use rusqlite::{TransactionState, ffi};
 
 use crate::error::map;
 use crate::own::Own;
+use crate::prepared::{Known, Statement};
 use crate::session::SqliteSession;
 use crate::texts::{Kind, Text};
 use crate::{locked, log};
@@ -32,13 +33,13 @@ impl SqliteSession {
     /// Runs `call` within the limits of a statement, and passes the turn on where its transaction is over then.
     pub(crate) fn guarded<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
         self.watch.begin();
-        self.was_open.set(self.in_transaction());
+        self.was_open.set(self.is_open.get());
         self.rolled_back.set(false);
         let settling = SettleWhenUnwound(self);
         let result = self.watch.check().and_then(|()| call());
         forget(settling);
         let timed_out = self.watch.end();
-        self.rolled_back.set(self.was_open.get() && result.is_err() && !self.in_transaction());
+        self.rolled_back.set(result.is_err() && self.was_open.get() && !self.in_transaction());
         let result = result.map_err(|error| {
             let error = self.explain_lock(error);
             match timed_out {
@@ -70,8 +71,8 @@ impl SqliteSession {
         self.writer.take_turns(&self.watch, &text.sql)
     }
 
-    pub(crate) fn text(&self, sql: &str, parameters: usize) -> Result<Arc<Text>> {
-        self.texts.borrow_mut().get(sql, parameters)
+    pub(crate) fn text(&self, sql: &str, parameters: usize) -> Result<Known<'_>> {
+        self.connection.text(sql, parameters)
     }
 
     /// Whether each statement commits by itself.
@@ -80,7 +81,7 @@ impl SqliteSession {
     }
 
     pub(crate) fn begin_where_manual(&self) -> Result<()> {
-        if self.commits_each() || self.in_transaction() { Ok(()) } else { self.begin_as(self.begin, &self.begin_text) }
+        if self.autocommit || self.in_transaction() { Ok(()) } else { self.begin_as(self.begin, &self.begin_text) }
     }
 
     /// Begins a transaction; `statement` is what those are told who wait for its end.

@@ -1,7 +1,7 @@
 //! One connection.
 
 use std::any::{Any, type_name};
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::mem::forget;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,9 +22,9 @@ use crate::log;
 use crate::opened::{self, Opened};
 use crate::own::{Own, OwnStatements};
 use crate::plan::Plan;
-use crate::rows::{self, Columns, prepare, run_to_end};
+use crate::prepared::Conn;
+use crate::rows::{self, prepare, run_to_end};
 use crate::state::state_of;
-use crate::texts::Texts;
 use crate::watch::Watch;
 use crate::writer::Writer;
 
@@ -32,11 +32,10 @@ pub(crate) struct SqliteSession {
     // Before their connection.
     pub(crate) own: OwnStatements,
     // Before what counts it and before its turns: it is closed first.
-    pub(crate) connection: Connection,
+    pub(crate) connection: Conn,
     opened: Option<Opened>,
     pub(crate) watch: Arc<Watch>,
     pub(crate) writer: Writer,
-    pub(crate) texts: RefCell<Texts>,
     /// How a transaction begins that may write.
     pub(crate) begin: Own,
     pub(crate) begin_text: Arc<str>,
@@ -52,7 +51,6 @@ pub(crate) struct SqliteSession {
     pub(crate) was_open: Cell<bool>,
     /// The last call ended with an error, and SQLite rolled its transaction back.
     pub(crate) rolled_back: Cell<bool>,
-    columns: RefCell<Columns>,
     /// When it was last looked whether the file is where it was.
     looked: Coarse,
 }
@@ -80,16 +78,14 @@ impl SqliteSession {
             was_open: Cell::new(false),
             rolled_back: Cell::new(false),
             own: OwnStatements::default(),
-            connection,
+            connection: Conn::new(connection, plan.statement_cache),
             opened,
             watch,
             writer,
-            texts: RefCell::new(Texts::new(plan.statement_cache)),
             begin,
             begin_text: begin.as_str().into(),
             autocommit: plan.autocommit,
             reads_only: Cell::new(false),
-            columns: RefCell::default(),
             looked: Coarse::now(),
         };
         if let Some(init_sql) = &plan.init_sql {
@@ -142,7 +138,7 @@ impl Session for SqliteSession {
             self.with_care(&text, || {
                 let statement = prepare(&self.connection, &text, params)?;
                 self.admit(&text, &statement)?;
-                rows::stream(statement, &mut self.columns.borrow_mut(), sink)
+                rows::stream(statement, sink)
             })
         })
     }
@@ -273,10 +269,11 @@ impl Session for SqliteSession {
         }
         // The program may put another connection in its place.
         self.own.forget();
-        Ok(&mut self.connection)
+        Ok(self.connection.lend())
     }
 
     fn after_native(&mut self) {
+        self.connection.follow_swap();
         let restored = if self.reads_only.get() {
             self.connection.pragma_update(None, "query_only", false).map_err(map)
         } else {

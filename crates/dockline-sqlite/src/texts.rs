@@ -1,19 +1,10 @@
 //! What is known of the texts of statements, found once for each.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use dockline_core::placeholder::translate;
 use dockline_core::statement::{Dialect, Outline, Verb};
 use dockline_core::{Error, ErrorKind, Result};
-use lru::LruCache;
-
-/// Texts whose statements SQLite keeps too, and that are read only once for as long as it does.
-pub(crate) struct Texts {
-    /// The one that was asked for last: it is often the next.
-    last: Option<Arc<Text>>,
-    known: Option<LruCache<Arc<str>, Arc<Text>>>,
-}
 
 /// A statement's text.
 pub(crate) struct Text {
@@ -39,30 +30,8 @@ pub(crate) enum Kind {
     Other,
 }
 
-impl Texts {
-    /// Keeps as many texts; 0 keeps none.
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self { last: None, known: NonZeroUsize::new(capacity).map(LruCache::new) }
-    }
-
-    /// Looks a text up, or reads it.
-    pub(crate) fn get(&mut self, sql: &str, parameters: usize) -> Result<Arc<Text>> {
-        let is_it = |text: &&Arc<Text>| text.parameters == parameters && &*text.sql == sql;
-        if let Some(text) = self.last.as_ref().filter(is_it) {
-            return Ok(Arc::clone(text));
-        }
-        let Some(known) = &mut self.known else { return Text::read(sql, parameters).map(Arc::new) };
-        if let Some(text) = known.get(sql).filter(|text| text.parameters == parameters) {
-            return Ok(Arc::clone(self.last.insert(Arc::clone(text))));
-        }
-        let text = Arc::new(Text::read(sql, parameters)?);
-        known.put(Arc::clone(&text.sql), Arc::clone(&text));
-        Ok(Arc::clone(self.last.insert(text)))
-    }
-}
-
 impl Text {
-    fn read(sql: &str, parameters: usize) -> Result<Self> {
+    pub(crate) fn read(sql: &str, parameters: usize) -> Result<Self> {
         // SQLite stops reading there, and what follows would not run.
         if sql.as_bytes().contains(&0) {
             return Err(Error::new(ErrorKind::Programming, "the statement has a NUL character"));
@@ -115,16 +84,6 @@ fn words(sql: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_text_is_read_once_for_each_number_of_parameters() {
-        let mut texts = Texts::new(2);
-        let first = texts.get("SELECT a ?? b WHERE c = ?", 1).unwrap();
-        assert_eq!(first.for_sqlite(), "SELECT a ? b WHERE c = ?");
-        assert!(Arc::ptr_eq(&first, &texts.get("SELECT a ?? b WHERE c = ?", 1).unwrap()));
-        assert!(texts.get("SELECT a ?? b WHERE c = ?", 2).is_err());
-        assert!(Arc::ptr_eq(&first, &texts.get("SELECT a ?? b WHERE c = ?", 1).unwrap()));
-    }
 
     #[test]
     fn what_needs_care_is_found() {
