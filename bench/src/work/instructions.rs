@@ -6,17 +6,20 @@ use crate::contestants;
 use crate::options::Options;
 use crate::place::{Place, Places};
 use crate::report::{Report, Table};
+use crate::work::reading;
 
 const LOOK_UP: &str = "look-up";
 const TRANSACTION: &str = "transaction";
+const ROW: &str = "row of many, one by one";
+const ROW_KEPT: &str = "row of many, into memory";
 
 pub(super) fn run(options: &Options, places: &Places, report: &mut Report) {
     report.text(
-        "Counted by valgrind's callgrind, for one request of one thread, as the difference of a run with many requests and one with few. The \
-         client's own instructions alone: what the kernel does for a system call is not among them.",
+        "Counted by valgrind's callgrind, for one request of one thread, or one row of a large result, as the difference of a run with many \
+         and one with few. The client's own instructions alone: what the kernel does for a system call is not among them.",
     );
     let mut table = Table::new(["", "", "bare driver", "Dockline", "÷ bare", "Dockline's own"]);
-    let works: &[&str] = if options.smoke { &[LOOK_UP] } else { &[LOOK_UP, TRANSACTION] };
+    let works: &[&str] = if options.smoke { &[LOOK_UP] } else { &[LOOK_UP, TRANSACTION, ROW, ROW_KEPT] };
     // Connecting to PostgreSQL takes long under valgrind, if the program is not optimised. The last but one is another server.
     let last = places.all.len() - 1;
     let all = if options.smoke { &places.all[last.saturating_sub(1)..last.max(1)] } else { &places.all[..] };
@@ -62,8 +65,15 @@ fn count(place: &Place, contestant: &str, work: &str, calls: u32) -> Result<f64,
     collected.ok_or_else(|| format!("valgrind said {:?}", text.lines().last().unwrap_or_default()))
 }
 
-/// Makes so many requests, for valgrind to count.
+/// Makes so many requests, or reads so many rows, for valgrind to count.
 pub(crate) fn be_child(contestant: &str, place: &Place, work: &str, calls: u32) {
+    if matches!(work, ROW | ROW_KEPT) {
+        let is_ours = contestant != contestants::two(place, 1)[0].name();
+        let (read, _) =
+            reading::reader(is_ours, work == ROW)(place, &format!("SELECT id, name FROM item LIMIT {calls}"));
+        assert_eq!(read, calls, "rows");
+        return;
+    }
     let one = contestants::two(place, 1).into_iter().find(|one| one.name() == contestant).expect("a contestant");
     let mut worker = one.on_thread();
     for n in 0..calls {

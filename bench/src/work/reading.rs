@@ -29,7 +29,7 @@ pub(super) fn run(options: &Options, places: &Places, report: &mut Report) {
         let mut figures: [Vec<f64>; 4] = Default::default();
         for _ in 0..options.rounds(3) {
             for (figures, read) in figures.iter_mut().zip([each_bare, each_ours, all_bare, all_ours]) {
-                let (read, seconds) = read(place);
+                let (read, seconds) = read(place, SELECT);
                 assert_eq!(read, rows, "{}", place.database);
                 figures.push(f64::from(rows) / seconds);
             }
@@ -74,12 +74,22 @@ fn fill(place: &Place, rows: u32) {
     registry.close_all();
 }
 
-fn each_ours(place: &Place) -> (u32, f64) {
+/// How all rows of a query are read, one by one or into memory.
+pub(super) fn reader(is_ours: bool, one_by_one: bool) -> fn(&Place, &str) -> (u32, f64) {
+    match (is_ours, one_by_one) {
+        (true, true) => each_ours,
+        (true, false) => all_ours,
+        (false, true) => each_bare,
+        (false, false) => all_bare,
+    }
+}
+
+fn each_ours(place: &Place, sql: &str) -> (u32, f64) {
     let registry = place.connections();
     let db = registry.get("default").expect("an alias");
     db.ensure_connection().expect("a connection");
     let (began, mut rows) = (Instant::now(), 0);
-    db.query_each(SELECT, (), |row| {
+    db.query_each(sql, (), |row| {
         black_box((row.get::<i64, _>(0)?, row.get::<&str, _>(1)?));
         rows += 1;
         Ok(ControlFlow::<()>::Continue(()))
@@ -90,22 +100,22 @@ fn each_ours(place: &Place) -> (u32, f64) {
     (rows, seconds)
 }
 
-fn all_ours(place: &Place) -> (u32, f64) {
+fn all_ours(place: &Place, sql: &str) -> (u32, f64) {
     let registry = place.connections();
     let db = registry.get("default").expect("an alias");
     db.ensure_connection().expect("a connection");
     let began = Instant::now();
-    let rows: Vec<(i64, String)> = db.query_as(SELECT, ()).expect("rows");
+    let rows: Vec<(i64, String)> = db.query_as(sql, ()).expect("rows");
     let seconds = began.elapsed().as_secs_f64();
     registry.close_all();
     (count(&rows), seconds)
 }
 
-fn each_bare(place: &Place) -> (u32, f64) {
+fn each_bare(place: &Place, sql: &str) -> (u32, f64) {
     let mut rows = 0;
     if place.database.is_sqlite() {
         let sqlite = open_sqlite(place.path()).expect("a connection");
-        let mut statement = sqlite.prepare(SELECT).expect("a statement");
+        let mut statement = sqlite.prepare(sql).expect("a statement");
         let began = Instant::now();
         let mut result = statement.query(()).expect("rows");
         while let Some(row) = result.next().expect("a row") {
@@ -119,7 +129,7 @@ fn each_bare(place: &Place) -> (u32, f64) {
     }
     if place.database.is_postgres() {
         let mut client = postgres_config(place).connect(postgres::NoTls).expect("a connection");
-        let statement = client.prepare(SELECT).expect("a statement");
+        let statement = client.prepare(sql).expect("a statement");
         let began = Instant::now();
         let mut result = client.query_raw(&statement, std::iter::empty::<i32>()).expect("rows");
         while let Some(row) = result.next().expect("a row") {
@@ -129,7 +139,7 @@ fn each_bare(place: &Place) -> (u32, f64) {
         return (rows, began.elapsed().as_secs_f64());
     }
     let mut conn = mysql::Conn::new(mysql_options(place)).expect("a connection");
-    let statement = conn.prep(SELECT).expect("a statement");
+    let statement = conn.prep(sql).expect("a statement");
     let began = Instant::now();
     for row in conn.exec_iter(&statement, ()).expect("rows") {
         let row = row.expect("a row");
@@ -139,10 +149,10 @@ fn each_bare(place: &Place) -> (u32, f64) {
     (rows, began.elapsed().as_secs_f64())
 }
 
-fn all_bare(place: &Place) -> (u32, f64) {
+fn all_bare(place: &Place, sql: &str) -> (u32, f64) {
     if place.database.is_sqlite() {
         let sqlite = open_sqlite(place.path()).expect("a connection");
-        let mut statement = sqlite.prepare(SELECT).expect("a statement");
+        let mut statement = sqlite.prepare(sql).expect("a statement");
         let began = Instant::now();
         let result = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
         let rows: Vec<(i64, String)> = result.collect::<Result<_, _>>().expect("rows");
@@ -150,14 +160,14 @@ fn all_bare(place: &Place) -> (u32, f64) {
     }
     if place.database.is_postgres() {
         let mut client = postgres_config(place).connect(postgres::NoTls).expect("a connection");
-        let statement = client.prepare(SELECT).expect("a statement");
+        let statement = client.prepare(sql).expect("a statement");
         let began = Instant::now();
         let result = client.query(&statement, &[]).expect("rows");
         let rows: Vec<(i64, String)> = result.iter().map(|row| (i64::from(row.get::<_, i32>(0)), row.get(1))).collect();
         return (count(&rows), began.elapsed().as_secs_f64());
     }
     let mut conn = mysql::Conn::new(mysql_options(place)).expect("a connection");
-    let statement = conn.prep(SELECT).expect("a statement");
+    let statement = conn.prep(sql).expect("a statement");
     let began = Instant::now();
     let rows: Vec<(i64, String)> = conn.exec(&statement, ()).expect("rows");
     (count(&rows), began.elapsed().as_secs_f64())

@@ -6,8 +6,8 @@ use crate::base::value::Value;
 /// The values of one row, written by a session column by column, in the memory of the row before where that has been dropped.
 ///
 /// ```
-/// use dockline_core::Value;
-/// use dockline_core::backend::RowValues;
+/// use dockline::Value;
+/// use dockline::backend::RowValues;
 ///
 /// let mut row = RowValues::with_columns(3);
 /// row.int(7);
