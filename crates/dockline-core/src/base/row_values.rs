@@ -1,5 +1,7 @@
 //! The values of a row that a session is about to give.
 
+use std::fmt;
+
 use crate::base::spare;
 use crate::base::value::Value;
 
@@ -15,7 +17,6 @@ use crate::base::value::Value;
 /// row.value(Value::Null);
 /// assert_eq!(row.finish(), [Value::Int(7), Value::Text("resize".into()), Value::Null]);
 /// ```
-#[derive(Debug)]
 pub struct RowValues {
     /// What stands behind those that are written is of a row that is gone.
     values: Vec<Value>,
@@ -97,6 +98,12 @@ impl RowValues {
     }
 }
 
+impl fmt::Debug for RowValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.values.iter().take(self.written)).finish()
+    }
+}
+
 /// Writes a value over another, of which most own no memory that would have to be freed.
 #[inline]
 fn put(place: &mut Value, value: Value) {
@@ -171,6 +178,7 @@ mod tests {
         leave(vec![text("secret"), text("secret")]);
         let mut row = RowValues::with_columns(2);
         row.text("x");
+        assert_eq!(format!("{row:?}"), r#"[Text("x")]"#);
         assert_eq!(row.finish(), [text("x")]);
         leave(vec![text("secret"), text("secret")]);
         assert_eq!(RowValues::with_columns(5).finish(), []);

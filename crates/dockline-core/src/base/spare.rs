@@ -94,7 +94,8 @@ mod tests {
         values.extend([Value::Int(1), Value::Null]);
         let memory = values.as_ptr();
         drop_row(values);
-        assert_eq!(take_values().as_ptr(), memory);
+        let next = take_values();
+        assert_eq!(next.as_ptr(), memory);
         assert_eq!(take_values().capacity(), 0, "it is in use");
     }
 
