@@ -85,12 +85,12 @@ impl Conn {
         self.texts.are_doubtful.set(false);
     }
 
-    /// Closes the connection; it comes back with the error if that cannot be done.
-    pub(crate) fn close(self) -> std::result::Result<(), (Connection, rusqlite::Error)> {
+    /// Closes the connection. If that cannot be done it is dropped, and closed so as far as it can be.
+    pub(crate) fn close(self) -> rusqlite::Result<()> {
         self.follow_swap();
         let Self { texts, connection, .. } = self;
         drop(texts);
-        connection.close()
+        connection.close().map_err(|(_connection, error)| error)
     }
 
     /// Prepares a statement; `None` if there is none in the text.

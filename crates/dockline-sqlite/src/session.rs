@@ -305,8 +305,7 @@ impl Session for SqliteSession {
         self.watch.begin();
         let Self { own, connection, opened, writer, watch, .. } = *self;
         drop(own);
-        // Where it cannot be closed it comes back with the error, and is closed by being dropped.
-        let closed = connection.close().map_err(|(_connection, error)| map(error));
+        let closed = connection.close().map_err(map);
         drop((opened, writer, watch));
         closed
     }
