@@ -105,6 +105,21 @@ const TELLING_TAKES: Duration = Duration::from_millis(500);
 /// This thread's slot for an alias.
 #[inline]
 pub(crate) fn slot(shared: &Arc<Shared>, alias: &str) -> Result<Rc<Slot>> {
+    // On the way of nearly every call nothing else is called, so that nothing has to be kept over a call.
+    let known = LOCAL.try_with(|local| {
+        let registries = local.registries.borrow();
+        let entry = registries.iter().find(|entry| entry.id == shared.hot.id)?;
+        entry.names.find_at_once(shared.hot.generation(), alias)
+    });
+    match known {
+        Ok(Some(slot)) => Ok(slot),
+        _ => slot_otherwise(shared, alias),
+    }
+}
+
+/// As [`slot`], for one among many aliases, one with a long name, and one that was not looked up yet.
+#[inline(never)]
+fn slot_otherwise(shared: &Arc<Shared>, alias: &str) -> Result<Rc<Slot>> {
     let known = LOCAL.try_with(|local| {
         let registries = local.registries.borrow();
         let entry = registries.iter().find(|entry| entry.id == shared.hot.id)?;

@@ -19,8 +19,17 @@ pub(crate) struct Names {
 const FEW: usize = 16;
 
 impl Names {
-    /// The slot of an alias, where it was looked up in this generation of the registry's aliases.
+    /// As [`find`](Names::find), if that can be told without a call: of one among few whose key is the whole of it.
     #[inline]
+    pub(crate) fn find_at_once(&self, generation: u64, alias: &str) -> Option<Rc<Slot>> {
+        if self.generation != generation || alias.len() > AliasKey::WHOLE || !self.table.is_empty() {
+            return None;
+        }
+        let key = AliasKey::of(alias);
+        self.known.iter().find(|named| named.key == key).map(|named| Rc::clone(&named.slot))
+    }
+
+    /// The slot of an alias, where it was looked up in this generation of the registry's aliases.
     pub(crate) fn find(&self, generation: u64, alias: &str) -> Option<Rc<Slot>> {
         if self.generation != generation {
             return None;

@@ -286,6 +286,30 @@ fn what_others_do_to_an_alias_is_found_though_nothing_ran_on_it() {
 }
 
 #[test]
+fn what_another_thread_does_to_a_settled_connection_is_found() {
+    let stage = Stage::new(3, |settings| settings);
+    stage.request();
+    let seat = |alias: &str| Arc::clone(stage.get(alias).slot().seat());
+    let (taken, poisoned) = (seat("tenant_0"), seat("tenant_1"));
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            // As the housekeeper, and shutdown.
+            drop(taken.visit().unwrap().take());
+            poisoned.visit().unwrap().get().unwrap().poison("it is gone, as the test says", None, false);
+        });
+    });
+    assert_eq!(stage.visits(|| stage.request()), 0);
+    for alias in ["tenant_0", "tenant_1"] {
+        stage.get(alias).execute("SELECT 1", ()).unwrap();
+    }
+    assert_eq!(stage.closed(), [("tenant_1".to_owned(), CloseReason::Unusable)]);
+    // What was opened in their place is looked at as any other.
+    stage.registry.replace("tenant_0", Settings::new().engine("plain")).unwrap();
+    stage.request();
+    assert_eq!(stage.closed(), [("tenant_0".to_owned(), CloseReason::Replaced)]);
+}
+
+#[test]
 fn an_error_long_before_the_boundary_has_the_connection_checked_there() {
     let stage = Stage::new(100, |settings| settings);
     stage.request();
