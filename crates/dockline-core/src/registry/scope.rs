@@ -8,6 +8,7 @@ use crate::base::error::Error;
 use crate::handle::atomic::Atomic;
 use crate::registry::Registry;
 use crate::shared::signals::{RequestFinished, RequestStarted};
+use crate::thread::desk::{OF_REQUEST_FINISHED, OF_REQUEST_STARTED};
 use crate::thread::local::{self, ThreadRegistry};
 
 impl Registry {
@@ -57,7 +58,7 @@ impl Registry {
         let registry = local::join(self.shared());
         if let Some(registry) = &registry {
             // Not entered yet: where it is the outermost, what is due is closed whatever its state.
-            registry.shared.signals.request_started.send(&RequestStarted::new());
+            registry.shared.signals.request_started.send_at(&RequestStarted::new(), &**registry, &OF_REQUEST_STARTED);
             registry.enter();
         }
         Request { registry, was_panicking: panicking() }
@@ -127,7 +128,8 @@ impl Drop for Request {
     fn drop(&mut self) {
         if let Some(registry) = &self.registry {
             let event = RequestFinished::new(panicking() && !self.was_panicking);
-            registry.exit(|| registry.shared.signals.request_finished.send(&event));
+            let signal = &registry.shared.signals.request_finished;
+            registry.exit(|| signal.send_at(&event, &**registry, &OF_REQUEST_FINISHED));
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::base::logging::{guarded, panic_text};
 use crate::registry::Registry;
 use crate::shared::Shared;
 use crate::shared::signals::TaskReport;
+use crate::thread::desk::OF_TASK_DONE;
 use crate::thread::local::{self, ThreadRegistry};
 
 /// How one closure is wrapped: see [`Registry::task_with`].
@@ -177,7 +178,10 @@ impl Drop for Running {
                     std::mem::forget(panic);
                 }
             }
-            self.shared.signals.task_done.send(&report);
+            match &self.registry {
+                Some(registry) => self.shared.signals.task_done.send_at(&report, &**registry, &OF_TASK_DONE),
+                None => self.shared.signals.task_done.send(&report),
+            }
         };
         match &self.registry {
             Some(registry) => registry.exit_task(self.task.policy.unwrap_or(self.shared.task_policy), tell),

@@ -185,6 +185,18 @@ impl<E: 'static> Signal<E> {
         self.run_own(&self.own.last);
     }
 
+    /// As [`send`](Signal::send), for a sender that has at hand what the registry's own receivers look up: `own` are those receivers, which are
+    /// all that there are until somebody connects or disconnects one.
+    #[inline]
+    pub(crate) fn send_at<R>(&self, event: &E, here: &R, own: &[fn(&R)]) {
+        if self.is_changed.load(Ordering::SeqCst) {
+            return self.send_to_all(event);
+        }
+        for receiver in own {
+            self.guard(|| receiver(here));
+        }
+    }
+
     fn send_to_all(&self, event: &E) {
         let receivers = self.receivers.load();
         self.run_own(&receivers.first);

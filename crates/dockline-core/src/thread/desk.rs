@@ -24,6 +24,12 @@ pub(crate) const RECEIVERS: OwnReceivers = OwnReceivers {
     close_after_task: |id| with(id, ThreadRegistry::close_after_task),
 };
 
+/// The same, for the thread's own requests and tasks, which have at hand what they work on: those of each signal, in their order.
+pub(crate) const OF_REQUEST_STARTED: [fn(&ThreadRegistry); 2] =
+    [ThreadRegistry::reset_queries, ThreadRegistry::close_before_request];
+pub(crate) const OF_REQUEST_FINISHED: [fn(&ThreadRegistry); 1] = [ThreadRegistry::close_after_request];
+pub(crate) const OF_TASK_DONE: [fn(&ThreadRegistry); 1] = [ThreadRegistry::close_after_task];
+
 fn with(id: RegistryId, call: impl FnOnce(&ThreadRegistry)) {
     if let Some(registry) = find(id) {
         call(&registry);
