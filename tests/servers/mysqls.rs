@@ -6,6 +6,7 @@ mod meaning;
 mod several;
 mod silent;
 mod state;
+mod switches;
 mod transactions;
 
 use dockline_tests::servers::Kind;
@@ -13,7 +14,14 @@ use dockline_tests::servers::Kind;
 use crate::case::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
-    let all =
-        [meaning::cases(), kinds::cases(), several::cases(), silent::cases(), state::cases(), transactions::cases()];
+    let all = [
+        meaning::cases(),
+        kinds::cases(),
+        several::cases(),
+        silent::cases(),
+        state::cases(),
+        switches::cases(),
+        transactions::cases(),
+    ];
     all.into_iter().flatten().map(|case| case.only(Kind::MYSQLS)).collect()
 }

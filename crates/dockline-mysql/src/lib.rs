@@ -36,6 +36,7 @@
 //!   `CALL` with parameters on MySQL, and what finds no room at the server (1461, `max_prepared_stmt_count`). A text is
 //!   prepared for the current database, and anew after `sql_mode`, role or collation have changed. MySQL fixes the types of parameters when
 //!   a prepared statement first runs; it is prepared anew for parameters of other types, so alternating types cost a round trip each.
+//!   From a connection's third atomic block on, `SET autocommit` is prepared, unless something stands before the server.
 //! - **Parameters that go out.** On MySQL give a variable: `CALL p(?, @out)`, then `SELECT @out`.
 //! - **`execute_many`** turns an INSERT of one row into statements of up to 1,024 (of many columns, fewer). One that fails changes nothing of its rows (on
 //!   engines with transactions), and the error says which rows it had.

@@ -90,7 +90,7 @@ impl SettingUp<'_> {
         let told = conn.query_drop(&plan.set_up).and_then(|()| {
             let reports = tracking.read(conn).any;
             tracking.set_reports(reports);
-            ask(conn, &format!("SELECT {WHO}, {IDENTITY}"))
+            ask(conn, &format!("SELECT {WHO}, {IDENTITY}, CONNECTION_ID()"))
         });
         let own = match (&told, plan.settings.get_init_sql()) {
             // Read to its end: an error of a later statement in it comes with a later result.

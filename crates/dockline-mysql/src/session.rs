@@ -7,6 +7,7 @@ mod prepare;
 mod ran;
 mod reset;
 mod run;
+mod switches;
 mod text;
 mod transaction;
 
@@ -36,6 +37,7 @@ use crate::statement::Prepared;
 use crate::tracking::Tracking;
 use crate::{info, many, value, wire};
 use ran::Ran;
+use switches::Switches;
 
 /// A server hangs up in a pause. One that answered a moment ago is not looked at, for a block's statements follow each other. If it is gone
 /// all the same, the statement's error says that it may have run.
@@ -58,6 +60,7 @@ pub(crate) struct MysqlSession {
     /// How the server reads texts.
     dialect: Dialect,
     ran: Ran,
+    switches: Switches,
     /// The server asked for a file, and got an empty one.
     asked_for_file: Arc<AtomicBool>,
     /// Nobody else looks at the socket outside a transaction.
@@ -95,7 +98,12 @@ impl MysqlSession {
         if plan.settings.get_init_sql().is_some() {
             ran.note_all();
         }
+        // What stands in between has numbers of its own for connections, and may want to read what ends a transaction.
+        let is_straight = told(7).parse().is_ok_and(|id: u64| id & 0xffff_ffff == u64::from(conn.connection_id()));
+        let settings = &plan.settings;
+        let prepares = settings.get_prepared_statements() && settings.get_statement_cache() > 0;
         let mut session = Self {
+            switches: Switches::new(prepares && is_straight && tracking.reports()),
             canceller: Canceller::new(plan, conn.connection_id(), wire.as_ref().and_then(Wire::peer), told(6)),
             cache: StatementCache::new(plan.settings.get_statement_cache()),
             looks: plan.settings.get_liveness() == Liveness::Off,
@@ -329,6 +337,7 @@ impl Session for MysqlSession {
 
     fn native(&mut self) -> Result<&mut dyn Any> {
         self.begin()?;
+        self.close_switches();
         self.lent = true;
         Ok(&mut self.conn)
     }

@@ -26,6 +26,7 @@ impl MysqlSession {
         let reset = self.within(left.min(self.plan.short()), |session| session.conn.reset());
         reset.map_err(|error| self.failed(error, Phase::Before))?;
         self.cache.clear();
+        self.switches.forget();
         self.tracking = Tracking::new(self.plan.settings.get_autocommit());
         let setting_up = SettingUp {
             conn: &mut self.conn,

@@ -25,8 +25,7 @@ impl MysqlSession {
             return Ok(());
         }
         self.statement(|session| {
-            let sql = if on { "SET autocommit=1" } else { "SET autocommit=0" };
-            if let Err(error) = session.conn.query_drop(sql) {
+            if let Err(error) = session.send_switch(on) {
                 let commits = on && session.tracking.may_have_transaction();
                 let error = if commits { session.commit_failed(error) } else { session.failed(error, Phase::Sent) };
                 session.ask_for_autocommit();
