@@ -8,14 +8,23 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::net::Shutdown;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::fstat;
 use rustix::io::{Errno, dup2};
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::{Domain, SockRef, Type};
 
 use crate::look::Look;
+
+/// A send does not wait, and one to nobody is an error and no signal. Apple's systems have that as an option of the socket, which the
+/// standard library sets.
+#[cfg(not(target_vendor = "apple"))]
+const SENDING: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+#[cfg(target_vendor = "apple")]
+const SENDING: SendFlags = SendFlags::DONTWAIT;
 
 /// The descriptor of a driver's socket, and which socket that is. It does not own it.
 #[derive(Debug)]
@@ -90,6 +99,61 @@ impl Wire {
         match recv(self.borrow(), &mut *buffer, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
             Ok((_, length)) => &buffer[..length.min(buffer.len())],
             Err(_) => &[],
+        }
+    }
+
+    /// Sends past the driver, and waits while the socket takes no more, each time as long as `limit`; `None`: for ever. The answer is how
+    /// many bytes went out: fewer than all if the time was over, or if the connection has failed, which the next read tells.
+    ///
+    /// # Safety
+    ///
+    /// The driver has not closed its socket. So that both do not write at once, it does not use it meanwhile either.
+    pub unsafe fn send(&self, bytes: &[u8], limit: Option<Duration>) -> usize {
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match send(self.borrow(), &bytes[sent..], SENDING) {
+                Ok(count) => sent += count,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) if self.wait_for(PollFlags::OUT, limit).is_ok() => {}
+                Err(_) => break,
+            }
+        }
+        sent
+    }
+
+    /// Receives past the driver, behind what `into` has, as much as it has room for. Waits as long as `limit`; `None`: for ever. 0: the
+    /// other side has hung up.
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`](io::ErrorKind::TimedOut) if nothing has come in that time; else the system's.
+    ///
+    /// # Safety
+    ///
+    /// As for [`send`](Wire::send).
+    pub unsafe fn receive(&self, into: &mut Vec<u8>, limit: Option<Duration>) -> io::Result<usize> {
+        loop {
+            // Mostly the answer takes its time, so waiting comes first.
+            self.wait_for(PollFlags::IN, limit)?;
+            match recv(self.borrow(), spare_capacity(into), RecvFlags::DONTWAIT) {
+                Ok((count, _)) => return Ok(count),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn wait_for(&self, what: PollFlags, limit: Option<Duration>) -> io::Result<()> {
+        let until = limit.and_then(|limit| Instant::now().checked_add(limit));
+        loop {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let left = left.and_then(|left| Timespec::try_from(left).ok());
+            match poll(&mut [PollFd::from_borrowed_fd(self.borrow(), what)], left.as_ref()) {
+                Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 

@@ -25,6 +25,24 @@ impl Wire {
         match *self {}
     }
 
+    /// Sends past the driver.
+    ///
+    /// # Safety
+    ///
+    /// There is none of these.
+    pub unsafe fn send(&self, _: &[u8], _: Option<Duration>) -> usize {
+        match *self {}
+    }
+
+    /// Receives past the driver.
+    ///
+    /// # Safety
+    ///
+    /// There is none of these.
+    pub unsafe fn receive(&self, _: &mut Vec<u8>, _: Option<Duration>) -> io::Result<usize> {
+        match *self {}
+    }
+
     /// How long the driver's reads wait.
     pub fn set_read_timeout(&self, _: Option<Duration>) -> io::Result<()> {
         match *self {}

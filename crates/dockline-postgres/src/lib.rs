@@ -71,6 +71,7 @@ mod cancel;
 mod connector;
 #[cfg(unix)]
 mod decoy;
+mod direct;
 mod error;
 mod frame;
 mod info;

@@ -11,6 +11,7 @@ use postgres::tls::{ChannelBinding, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::direct::Handover;
 use crate::portal::{self, Portal};
 use crate::prefix::{Answers, Outgoing, Piece};
 use crate::transport::Transport;
@@ -34,8 +35,19 @@ pub(crate) struct Observed<T = Transport> {
     request: Vec<u8>,
     /// Which types the driver is told of, if not of all.
     types: Option<Types>,
+    /// What was done in the driver's place: it goes on with that.
+    handed: Option<Handed>,
     /// How long the end of the stream is kept from the driver.
     hidden: Option<Pin<Box<Sleep>>>,
+}
+
+/// A [`Handover`], and how far the driver has come with it.
+struct Handed {
+    over: Handover,
+    /// The driver has written what had gone out before.
+    is_sent: bool,
+    /// How much of what had come it has read.
+    read: usize,
 }
 
 /// The driver needs no time to take an answer that it has. If one has been miscounted, it does not wait for ever.
@@ -53,6 +65,7 @@ impl<T> Observed<T> {
             shown: Vec::new(),
             request: Vec::new(),
             types: None,
+            handed: None,
             hidden: None,
         }
     }
@@ -130,10 +143,52 @@ impl<T> Observed<T> {
         left
     }
 
+    /// The driver writes what has gone out already: it takes that for written. `None`: nothing was handed over, or it is past that.
+    fn write_again(&mut self, bytes: &[u8]) -> Option<io::Result<usize>> {
+        let handed = self.handed.as_mut().filter(|handed| !handed.is_sent)?;
+        let count = handed.over.sent.len();
+        if bytes.get(..count) != Some(handed.over.sent.as_slice()) {
+            return Some(Err(io::Error::other("the driver does not go on with what was sent in its place")));
+        }
+        handed.is_sent = true;
+        if self.watch.armed().is_some() {
+            self.answers = Some((self.watch.call(), self.watch.prefix_goes()));
+        }
+        let own = self.outgoing.wrote(Piece::Own(count), count, bytes);
+        if self.watch.first_chunk().is_some() {
+            self.portal = Some(Portal::at(self.watch.first_chunk_goes()));
+        }
+        self.watch.wrote(own, self.outgoing.take_asked());
+        Some(Ok(own))
+    }
+
+    /// The driver reads what has come already. Pending: not before it has written what that answers.
+    fn poll_handed(&mut self, buffer: &mut ReadBuf<'_>) -> Option<Poll<io::Result<()>>> {
+        if self.handed.is_none() {
+            self.handed = self.watch.take_handover().map(|over| Handed { over, is_sent: false, read: 0 });
+        }
+        let handed = self.handed.as_mut()?;
+        if !handed.is_sent {
+            return Some(Poll::Pending);
+        }
+        let came = &handed.over.came[handed.read..];
+        if came.is_empty() {
+            let failure = self.handed.take()?.over.failure;
+            return failure.map(|error| Poll::Ready(Err(error)));
+        }
+        let count = came.len().min(buffer.remaining());
+        buffer.put_slice(&came[..count]);
+        handed.read += count;
+        Some(Poll::Ready(Ok(())))
+    }
+
     fn poll_transport(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>>
     where
         T: AsyncRead + Unpin,
     {
+        if let Some(handed) = self.poll_handed(buffer) {
+            return handed;
+        }
         if self.types.is_none() && self.watch.hides_types() {
             self.types = Some(Types::at(self.watch.frame()));
         }
@@ -240,6 +295,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Observed<T> {
         let this = self.get_mut();
         if this.watch.has_ended() {
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        if let Some(again) = this.write_again(bytes) {
+            // What answers it is here, and no socket tells of it.
+            context.waker().wake_by_ref();
+            return Poll::Ready(again);
         }
         loop {
             let piece = this.next_piece(bytes);

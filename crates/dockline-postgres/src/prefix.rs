@@ -37,6 +37,13 @@ impl Does {
     }
 }
 
+impl Prefix {
+    /// What the server answers where all goes well.
+    pub(crate) fn answers(&self) -> &'static [&'static [u8]] {
+        self.does.answers()
+    }
+}
+
 /// The messages that ask for the columns of a statement: Parse and Describe, with nothing named, and with these types of parameters.
 pub(crate) fn describing(sql: &str, types: &[u32]) -> Prefix {
     let mut bytes = Vec::with_capacity(sql.len() + 32);

@@ -85,6 +85,11 @@ impl Protocol {
         self.bound
     }
 
+    /// One more has, and its BindComplete is not among what [comes here](Self::read).
+    pub(crate) fn bind(&mut self) {
+        self.bound += 1;
+    }
+
     /// How often the server has reported a setting.
     pub(crate) fn reports(&self) -> u64 {
         self.reports

@@ -14,7 +14,7 @@ use crate::value::{Raw, Reader};
 use crate::watch::Watch;
 
 /// What remains of a result that is left early is read where it is not more rows than this.
-const WORTH_READING: usize = 1_000;
+pub(crate) const WORTH_READING: usize = 1_000;
 
 /// What becomes of the rest of a result that is left early.
 pub(crate) enum Leaving {

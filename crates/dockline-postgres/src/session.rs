@@ -3,6 +3,7 @@
 mod catalog;
 mod context;
 mod describing;
+mod direct;
 mod encoding;
 mod fetch;
 mod follow;
@@ -72,6 +73,10 @@ pub(crate) struct PostgresSession {
     rolled_back: bool,
     /// After an error that makes the connection untrustworthy nothing is sent any more.
     broken: bool,
+    /// The program had the driver: it may hold statements, of which the driver tells the server when they are dropped.
+    was_lent: bool,
+    /// The socket was quiet when it was looked at for the call that comes.
+    has_looked: bool,
     /// How columns are read.
     reader: Reader,
     catalog: Catalog,
@@ -106,6 +111,8 @@ impl PostgresSession {
             committed: false,
             rolled_back: false,
             broken: false,
+            was_lent: false,
+            has_looked: false,
             reader: Reader::default(),
             catalog: Catalog::new(plan.statement_cache),
             owes_release: false,
@@ -232,6 +239,7 @@ impl PostgresSession {
         let was_open = self.status() != Status::Idle;
         self.committed = false;
         let result = call(self);
+        self.has_looked = false;
         self.notice_end();
         self.rolled_back = was_open && result.is_err() && !self.broken && self.status() == Status::Idle;
         if self.broken {
@@ -383,7 +391,9 @@ impl Session for PostgresSession {
     }
 
     fn probe(&mut self) -> Health {
-        self.look()
+        let health = self.look();
+        self.has_looked = self.wire.is_some() && matches!(health, Health::Alive);
+        health
     }
 
     fn can_probe(&self) -> bool {
@@ -446,6 +456,7 @@ impl Session for PostgresSession {
         self.begin_now()?;
         // Its user may wait for notifications as long as it likes.
         self.watch.begin_lending();
+        self.was_lent = true;
         Ok(self.client()?)
     }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::direct::Handover;
 use crate::frame::Frame;
 use crate::prefix::{Answers, Does, Prefix};
 use crate::protocol::{Protocol, Seen, Status};
@@ -43,6 +44,11 @@ pub(crate) struct Watch {
     prefixes: AtomicU64,
     /// The last of them has not been answered.
     unanswered: AtomicBool,
+    /// The driver has let go of a statement, and has not told the server yet.
+    owes_close: AtomicBool,
+    /// The next call of the driver's goes on with what was done in its place.
+    hands_over: AtomicBool,
+    handover: Mutex<Handover>,
     closing: AtomicU8,
     encrypted: AtomicBool,
     /// The driver is not told which types are not built in.
@@ -137,6 +143,12 @@ impl Watch {
 
     /// A call begins: each of its reads may wait that long. A prefix that an earlier one did not take goes out no more.
     pub(crate) fn begin_call(&self, limit: Option<Duration>) {
+        // With its first step the driver writes what it has not yet written.
+        self.owes_close.store(false, Ordering::Relaxed);
+        self.begin(limit);
+    }
+
+    fn begin(&self, limit: Option<Duration>) {
         self.armed.store(false, Ordering::Relaxed);
         self.unanswered.store(false, Ordering::Relaxed);
         self.whole.store(false, Ordering::Relaxed);
@@ -155,6 +167,39 @@ impl Watch {
         self.begin_call(limit);
         *lock(&self.prefix) = prefix;
         self.armed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the socket is free for messages past the driver: nothing of the driver's is on its way, and it has nothing to write on the
+    /// side. Then such a call begins.
+    pub(crate) fn begin_direct(&self) -> bool {
+        let is_free = !self.owes_close.load(Ordering::Relaxed) && !self.is_encrypted() && !self.has_ended();
+        let is_free = is_free && self.closing() == Closing::No && lock(&self.protocol).is_at_rest();
+        if is_free {
+            self.begin(None);
+        }
+        is_free
+    }
+
+    /// The call past the driver was answered as it should be. This is the end of the answer: from what says that the statement has run.
+    /// So many bytes had gone out for it, in the driver's form, behind a prefix that did this.
+    pub(crate) fn direct_is_done(&self, sent: usize, prefix: Option<Does>, is_bound: bool, end: &[u8]) {
+        self.wrote(sent, 1);
+        self.prefixes.fetch_add(u64::from(prefix == Some(Does::Run)), Ordering::Relaxed);
+        if is_bound {
+            lock(&self.protocol).bind();
+        }
+        self.read(end);
+    }
+
+    /// The driver is to go on with what was done in its place, by the same call.
+    pub(crate) fn hand_over(&self, what: Handover) {
+        *lock(&self.handover) = what;
+        self.hands_over.store(true, Ordering::Relaxed);
+    }
+
+    /// The driver has let go of a statement: it tells the server with the next thing that it sends.
+    pub(crate) fn owe_close(&self) {
+        self.owes_close.store(true, Ordering::Relaxed);
     }
 
     /// What the call runs stops after so many rows, if it gives more, until it is told how it goes on.
@@ -220,6 +265,15 @@ impl Watch {
 impl Watch {
     pub(crate) fn set_encrypted(&self, is: bool) {
         self.encrypted.store(is, Ordering::Relaxed);
+    }
+
+    /// What the driver goes on with, when this call begins.
+    pub(crate) fn take_handover(&self) -> Option<Handover> {
+        if !self.hands_over.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.hands_over.store(false, Ordering::Relaxed);
+        Some(std::mem::take(&mut *lock(&self.handover)))
     }
 
     pub(crate) fn closing(&self) -> Closing {

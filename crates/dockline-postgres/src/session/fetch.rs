@@ -9,6 +9,7 @@ use postgres::Statement;
 use postgres::types::Type;
 
 use super::PostgresSession;
+use super::direct::{Direct, Each, Taker};
 use super::prepared::Prepared;
 use crate::error::{self, Phase};
 use crate::param::{numbered, with_params, with_typed};
@@ -19,7 +20,14 @@ const RESTING: Duration = Duration::from_millis(200);
 
 impl PostgresSession {
     pub(super) fn execute_prepared(&mut self, prepared: &Prepared, params: &[Value]) -> Result<u64> {
-        let count = match &prepared.statement {
+        if let Direct::Done(count) = self.run_directly(prepared, params, &mut Taker::Count) {
+            return Ok(if self.changed_rows(prepared) { count } else { 0 });
+        }
+        self.execute_by_driver(prepared, params)
+    }
+
+    fn execute_by_driver(&mut self, prepared: &Prepared, params: &[Value]) -> Result<u64> {
+        let count = match prepared.statement.as_deref() {
             Some(statement) => {
                 with_params(params, |params| self.step(Phase::Sent, |client| client.execute(statement, params)))
             }
@@ -44,10 +52,22 @@ impl PostgresSession {
         if prepared.statement.is_none() {
             self.describe(prepared, sink.expects() == Expect::Stream)?;
         }
-        match (sink.expects(), &prepared.statement) {
-            (Expect::Stream, _) => self.stream(prepared, params, sink),
+        match (sink.expects(), prepared.statement.as_deref()) {
+            (Expect::Stream, _) if self.comes_in_chunks(prepared) => self.stream(prepared, params, sink),
             (Expect::One, Some(statement)) => self.fetch_one(prepared, statement, params, sink),
-            _ => self.fetch(prepared, params, sink),
+            (expect, _) => {
+                let mut taker = Taker::Each(Each::of(prepared, &mut *sink));
+                match self.run_directly(prepared, params, &mut taker) {
+                    Direct::Done(_) => Ok(Rest::Drained),
+                    Direct::Unread => Ok(Rest::Unread),
+                    // The rows that are left are nobody's.
+                    Direct::Driver if matches!(&taker, Taker::Each(each) if each.has_stopped()) => {
+                        self.execute_by_driver(prepared, params).map(|_| Rest::Drained)
+                    }
+                    Direct::Driver if expect == Expect::Stream => self.stream(prepared, params, sink),
+                    Direct::Driver => self.fetch(prepared, params, sink),
+                }
+            }
         }
     }
 
@@ -59,6 +79,14 @@ impl PostgresSession {
         params: &[Value],
         sink: &mut dyn RowSink,
     ) -> Result<Rest> {
+        let mut taker = Taker::One(None);
+        if let (Direct::Done(_), Taker::One(row)) = (self.run_directly(prepared, params, &mut taker), taker) {
+            sink.columns(&prepared.columns);
+            if let Some(values) = row {
+                let _ = sink.row(values);
+            }
+            return Ok(Rest::Drained);
+        }
         let before = self.begin_step();
         let chunks = self.chunks(prepared);
         let client = self.client()?;
@@ -83,7 +111,7 @@ impl PostgresSession {
 
     /// All rows at once: that is one turn of the driver, and not one for each row.
     fn fetch(&mut self, prepared: &Prepared, params: &[Value], sink: &mut dyn RowSink) -> Result<Rest> {
-        let rows = match &prepared.statement {
+        let rows = match prepared.statement.as_deref() {
             Some(statement) => {
                 with_params(params, |params| self.step(Phase::Sent, |client| client.query(statement, params)))
             }
@@ -91,7 +119,7 @@ impl PostgresSession {
                 self.step(Phase::Sent, |client| client.query_typed(&prepared.text, params))
             }),
         }?;
-        let columns = match (&prepared.statement, rows.first()) {
+        let columns = match (prepared.statement.as_deref(), rows.first()) {
             (None, Some(row)) => names(row.columns()),
             _ => Arc::clone(&prepared.columns),
         };
@@ -118,11 +146,15 @@ impl PostgresSession {
 
     /// The chunks that the result of this statement comes in: there is work that must not be lost, and a rest that need not be read.
     fn chunks(&self, prepared: &Prepared) -> Option<Chunks> {
-        (prepared.outline.reads_only() && self.has_work()).then(|| Chunks::begin(&self.watch, &self.canceller))
+        self.comes_in_chunks(prepared).then(|| Chunks::begin(&self.watch, &self.canceller))
+    }
+
+    pub(super) fn comes_in_chunks(&self, prepared: &Prepared) -> bool {
+        prepared.outline.reads_only() && self.has_work()
     }
 
     /// Whether nothing would be lost with the connection.
-    fn may_close(&mut self, sink: &dyn RowSink) -> bool {
+    pub(super) fn may_close(&mut self, sink: &dyn RowSink) -> bool {
         sink.may_discard() && self.state().is_empty()
     }
 
@@ -144,7 +176,7 @@ impl PostgresSession {
         let types = self.known_types(prepared);
         let client = self.client()?;
         let params = numbered(params);
-        let rows = match &prepared.statement {
+        let rows = match prepared.statement.as_deref() {
             Some(statement) => client.query_raw(statement, params),
             None => {
                 let of = |at: usize| prepared.told.get(at).cloned().unwrap_or(Type::UNKNOWN);

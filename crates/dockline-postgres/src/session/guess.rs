@@ -6,11 +6,10 @@
 //! end it: there a savepoint goes out in front of the first try.
 
 use dockline_core::{Error, Result, Value};
-use postgres::Statement;
 use postgres::types::{Kind, Type};
 
 use super::PostgresSession;
-use super::prepared::Prepared;
+use super::prepared::{OnServer, Prepared};
 use crate::error::Phase;
 use crate::param::has_fraction_for;
 use crate::prefix;
@@ -22,7 +21,7 @@ const RELEASE: &str = "RELEASE SAVEPOINT dockline_types";
 
 impl PostgresSession {
     /// Prepares a statement, and finds out which types the server has to be told.
-    pub(super) fn prepare_on_server(&mut self, text: &str, params: &[Value]) -> Result<(Statement, Vec<Type>)> {
+    pub(super) fn prepare_on_server(&mut self, text: &str, params: &[Value]) -> Result<(OnServer, Vec<Type>)> {
         let mut told = Vec::new();
         let mut refusal = None;
         loop {
@@ -46,7 +45,7 @@ impl PostgresSession {
 
     /// What the server has taken for text, for want of better knowledge, and is none: with the types of the values, where that
     /// means something.
-    fn or_as_they_are(&mut self, text: &str, statement: Statement, params: &[Value]) -> Result<(Statement, Vec<Type>)> {
+    fn or_as_they_are(&mut self, text: &str, statement: OnServer, params: &[Value]) -> Result<(OnServer, Vec<Type>)> {
         let guessed = |of: &Type, value: &Value| *of == Type::TEXT && !is_textual(value);
         let types = statement.params();
         if types.len() != params.len() || !types.iter().zip(params).any(|(of, value)| guessed(of, value)) {
@@ -65,7 +64,7 @@ impl PostgresSession {
     }
 
     /// Prepares it with these types of parameters.
-    pub(super) fn try_to_prepare(&mut self, text: &str, told: &[Type], params: &[Value]) -> Result<Statement> {
+    pub(super) fn try_to_prepare(&mut self, text: &str, told: &[Type], params: &[Value]) -> Result<OnServer> {
         let before = if self.owes_release {
             // The savepoint stays for what comes after this.
             self.begin_call(self.plan.read_timeout)
@@ -75,6 +74,7 @@ impl PostgresSession {
             self.begin_guarded()
         };
         let result = self.client()?.prepare_typed(text, told);
+        let result = result.map(|statement| OnServer::new(statement, &self.watch));
         result.map_err(|error| self.failed(error, Phase::Before, before))
     }
 

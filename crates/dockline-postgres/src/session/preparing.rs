@@ -55,7 +55,7 @@ impl PostgresSession {
 
     /// The statement for values that do not fit the types that it has: prepared with those of the values.
     fn prepare_wider(&mut self, sql: &str, narrow: &Prepared, params: &[Value]) -> Result<Arc<Prepared>> {
-        let types = narrow.statement.as_ref().map(Statement::params).unwrap_or_default();
+        let types = narrow.statement.as_deref().map(Statement::params).unwrap_or_default();
         let told: Vec<Type> = wider(&narrow.told, types, params, narrow.room());
         let key = key(sql, &told);
         if let Some(prepared) = self.texts.get(&key) {
@@ -77,7 +77,7 @@ impl PostgresSession {
 
     /// Refuses what would change something and could not be read after that.
     fn look_at_columns(&mut self, prepared: &Prepared) -> Result<()> {
-        let columns = prepared.statement.as_ref().map(Statement::columns).unwrap_or_default();
+        let columns = prepared.statement.as_deref().map(Statement::columns).unwrap_or_default();
         if self.reader.money.is_none() && columns.iter().any(|column| Reader::is_of_money(column.type_())) {
             self.ask_about_money()?;
         }

@@ -10,7 +10,7 @@ use dockline_core::{Error, ErrorKind, Fact, Result};
 use super::PostgresSession;
 use super::follow::Text;
 use crate::error::Phase;
-use crate::prefix;
+use crate::prefix::{self, Prefix};
 use crate::protocol::Status;
 use crate::runtime;
 
@@ -66,26 +66,39 @@ impl PostgresSession {
 
     fn run_text(&mut self, sql: &str) -> Result<()> {
         let limit = self.plan.read_timeout;
-        if !self.begin_is_due() {
-            return self.call(Phase::Sent, limit, |client| client.batch_execute(sql));
+        let begins = self.begin_is_due();
+        let text = if begins { Cow::Owned(format!("{}; {sql}", begin_sql(self.options))) } else { Cow::Borrowed(sql) };
+        self.run_without_rows(&text, Phase::Sent, limit)
+    }
+
+    /// Runs a text that gives no rows, past the driver if it can go there.
+    fn run_without_rows(&mut self, text: &str, phase: Phase, limit: Option<Duration>) -> Result<()> {
+        if self.run_text_directly(text, limit) {
+            return Ok(());
         }
-        let both = format!("{}; {sql}", begin_sql(self.options));
-        self.call(Phase::Sent, limit, |client| client.batch_execute(&both))
+        self.call(phase, limit, |client| client.batch_execute(text))
     }
 
     /// A call begins that sends a statement by the extended protocol, and with it the BEGIN that is due. The answer is how
     /// much was written before.
     pub(super) fn begin_step(&self) -> u64 {
         let limit = self.plan.read_timeout;
-        let prefix = if self.begin_is_due() {
-            prefix::messages(&begin_sql(self.options))
-        } else if self.owes_release && self.status() == Status::InTransaction {
-            self.release()
-        } else {
-            return self.begin_call(limit);
-        };
-        self.watch.begin_call_with(limit, prefix);
+        match self.due_prefix() {
+            Some(prefix) => self.watch.begin_call_with(limit, prefix),
+            None => self.watch.begin_call(limit),
+        }
         self.watch.written()
+    }
+
+    /// What goes out before the next statement: the BEGIN that is due, or the end of a savepoint of ours.
+    pub(super) fn due_prefix(&self) -> Option<Prefix> {
+        if self.begin_is_due() {
+            Some(prefix::messages(&begin_sql(self.options)))
+        } else if self.owes_release && self.status() == Status::InTransaction {
+            Some(self.release())
+        } else {
+            None
+        }
     }
 
     /// The driver gives an error back before the server has said what became of the transaction: it sends the two apart. Asked
@@ -133,7 +146,7 @@ impl PostgresSession {
     /// Runs a statement of our own that ends a transaction, and answers the tag that came back.
     fn end_by(&mut self, sql: &str, phase: Phase, limit: Option<Duration>) -> Result<String> {
         self.watch.seen(|seen| seen.tag.clear());
-        let ended = runtime::blocking(|| self.call(phase, limit, |client| client.batch_execute(sql)));
+        let ended = runtime::blocking(|| self.run_without_rows(sql, phase, limit));
         let tag = self.watch.seen(|seen| seen.tag.clone());
         match ended {
             // The server has said what became of the transaction, and then no more.
