@@ -4,6 +4,7 @@ mod answered;
 mod left_early;
 mod meaning;
 mod messages;
+mod past_the_driver;
 mod pooler;
 mod state;
 mod under_way;
@@ -16,6 +17,7 @@ pub(crate) fn cases() -> Vec<Case> {
         left_early::cases(),
         meaning::cases(),
         messages::cases(),
+        past_the_driver::cases(),
         pooler::cases(),
         state::cases(),
         under_way::cases(),

@@ -5,6 +5,7 @@ use std::fs;
 use std::sync::Arc;
 
 use dockline_core::{Error, Result, Settings, Tls};
+use rustls::client::Resumption;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
@@ -37,7 +38,7 @@ pub fn client_config(settings: &Settings) -> Result<Option<Arc<ClientConfig>>> {
         .map_err(|error| Error::config(format!("setting tls: {error}")).with_source(error))?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
-    let config = match (settings.get_tls_client_cert(), settings.get_tls_client_key()) {
+    let mut config = match (settings.get_tls_client_cert(), settings.get_tls_client_key()) {
         (Some(certificate), Some(key)) => {
             let chain = certificates("tls_client_cert", certificate)?;
             let key = PrivateKeyDer::from_pem_file(key)
@@ -48,6 +49,8 @@ pub fn client_config(settings: &Settings) -> Result<Option<Arc<ClientConfig>>> {
         }
         _ => builder.with_no_client_auth(),
     };
+    // An alias has few hosts, and each takes eight. The usual memory for 256 sessions would be most of what an alias takes.
+    config.resumption = Resumption::in_memory_sessions(32);
     Ok(Some(Arc::new(config)))
 }
 

@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 
 #[cfg(unix)]
 use crate::decoy::Decoy;
-use crate::observed::Observed;
+use crate::observed::{Boxed, Observed};
 use crate::transport::Transport;
 use crate::watch::Watch;
 
@@ -70,7 +70,7 @@ impl Found {
 }
 
 impl MakeTlsConnect<Socket> for Connector {
-    type Stream = Observed;
+    type Stream = Boxed;
     type TlsConnect = Self;
     type Error = BoxError;
 
@@ -80,9 +80,9 @@ impl MakeTlsConnect<Socket> for Connector {
 }
 
 impl TlsConnect<Socket> for Connector {
-    type Stream = Observed;
+    type Stream = Boxed;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Observed, BoxError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Boxed, BoxError>> + Send>>;
 
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
@@ -92,7 +92,7 @@ impl TlsConnect<Socket> for Connector {
             let transport = transport.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
             found.watch.set_encrypted(transport.is_encrypted());
             found.watch.begin_whole_call(deadline.remaining().unwrap_or_default().max(Duration::from_millis(1)));
-            Ok(Observed::new(transport, found.watch))
+            Ok(Observed::new(transport, found.watch).boxed())
         })
     }
 }

@@ -18,7 +18,7 @@ use crate::transport::Transport;
 use crate::types::Types;
 use crate::watch::{Closing, Order, Watch};
 
-/// The stream that the driver gets.
+/// The stream between the driver and the transport.
 pub(crate) struct Observed<T = Transport> {
     transport: T,
     watch: Arc<Watch>,
@@ -143,9 +143,16 @@ impl<T> Observed<T> {
         left
     }
 
+    fn handed(&mut self) -> Option<&mut Handed> {
+        if self.handed.is_none() {
+            self.handed = self.watch.take_handover().map(|over| Handed { over, is_sent: false, read: 0 });
+        }
+        self.handed.as_mut()
+    }
+
     /// The driver writes what has gone out already: it takes that for written. `None`: nothing was handed over, or it is past that.
     fn write_again(&mut self, bytes: &[u8]) -> Option<io::Result<usize>> {
-        let handed = self.handed.as_mut().filter(|handed| !handed.is_sent)?;
+        let handed = self.handed().filter(|handed| !handed.is_sent)?;
         let count = handed.over.sent.len();
         if bytes.get(..count) != Some(handed.over.sent.as_slice()) {
             return Some(Err(io::Error::other("the driver does not go on with what was sent in its place")));
@@ -164,10 +171,7 @@ impl<T> Observed<T> {
 
     /// The driver reads what has come already. Pending: not before it has written what that answers.
     fn poll_handed(&mut self, buffer: &mut ReadBuf<'_>) -> Option<Poll<io::Result<()>>> {
-        if self.handed.is_none() {
-            self.handed = self.watch.take_handover().map(|over| Handed { over, is_sent: false, read: 0 });
-        }
-        let handed = self.handed.as_mut()?;
+        let handed = self.handed()?;
         if !handed.is_sent {
             return Some(Poll::Pending);
         }
@@ -331,9 +335,43 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Observed<T> {
     }
 }
 
-impl TlsStream for Observed {
+impl Observed {
+    pub(crate) fn boxed(self) -> Boxed {
+        Boxed(Box::pin(self))
+    }
+}
+
+/// The stream that the driver gets. While it connects, the driver moves its stream from one future into the next, and a thread that has
+/// connected once keeps the stack that this takes: so it is a pointer that is moved.
+pub(crate) struct Boxed(Pin<Box<Observed>>);
+
+impl AsyncRead for Boxed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Boxed {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.as_mut().poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_shutdown(context)
+    }
+}
+
+impl TlsStream for Boxed {
     fn channel_binding(&self) -> ChannelBinding {
-        self.transport.channel_binding()
+        self.0.transport.channel_binding()
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) struct Row {
 /// System calls of one path: ours, and the bare driver's.
 pub(super) type Calls = (Vec<SystemCall>, Vec<SystemCall>);
 
-const HEAD: &str = "| database | path | allocations | looks at the socket | sends | other system calls |\n|---|---|---:|---:|---:|---:|\n";
+const HEAD: &str = "| database | path | allocations | looks at the socket | sends | turns of an event loop | other system calls |\n|---|---|---:|---:|---:|---:|---:|\n";
 
 impl Row {
     /// Of so many rounds. A driver's buffers grow now and then, so the allocations of one call are those of all, rounded.
@@ -36,6 +36,7 @@ impl Row {
             cells.push((count(&|call| call.is_look) / rounds).to_string());
             cells
                 .push(per_call(count(&|call| is_one_of(call, &[libc::SYS_sendto, libc::SYS_writev, libc::SYS_write]))));
+            cells.push(per_call(count(&|call| is_one_of(call, &[libc::SYS_epoll_wait]))));
             cells.push(per_call(count(&|call| !call.is_look && !is_one_of(call, DRIVERS))));
         }
         Self { cells }
@@ -46,9 +47,17 @@ impl Row {
     }
 }
 
-/// How drivers send, receive and wait. How often they receive depends on how the server's answer arrives.
-const DRIVERS: &[libc::c_long] =
-    &[libc::SYS_sendto, libc::SYS_writev, libc::SYS_write, libc::SYS_recvfrom, libc::SYS_read, libc::SYS_epoll_wait];
+/// How drivers, and what goes past them, send, receive and wait. How often they receive depends on how the server's answer arrives.
+const DRIVERS: &[libc::c_long] = &[
+    libc::SYS_sendto,
+    libc::SYS_writev,
+    libc::SYS_write,
+    libc::SYS_recvfrom,
+    libc::SYS_read,
+    libc::SYS_epoll_wait,
+    libc::SYS_poll,
+    libc::SYS_ppoll,
+];
 
 fn is_one_of(call: &SystemCall, numbers: &[libc::c_long]) -> bool {
     numbers.iter().any(|number| *number as u64 == call.number)

@@ -356,3 +356,110 @@ fn the_end_of_the_stream_is_passed_on() {
     assert!(Pin::new(&mut stream).poll_read(context, &mut buffer).is_ready());
     assert!(buffer.filled().is_empty() && stream.watch.is_unanswered());
 }
+
+/// A stream to whose driver this was handed over.
+fn handed_over(came: Vec<u8>, failure: Option<io::Error>) -> Observed<Double> {
+    let stream = stream();
+    assert!(stream.watch.begin_direct());
+    stream.watch.hand_over(Handover { sent: run(), came, failure });
+    stream
+}
+
+#[test]
+fn the_driver_goes_on_with_what_was_done_in_its_place() {
+    let whole =
+        [message(b'2', b""), message(b'N', b"SNOTICE\0\0"), message(b'C', b"SELECT 0\0"), message(b'Z', b"I")].concat();
+    for came in 0..=whole.len() {
+        for size in [1, 7, 8 * 1024] {
+            let mut stream = handed_over(whole[..came].to_vec(), None);
+            stream.watch.begin_call(None);
+            let before = stream.watch.written();
+            let early = receive_in(&mut stream, vec![whole[came..].to_vec()], size);
+            assert!(early.is_empty(), "the driver has not written what this answers");
+            send(&mut stream, &run());
+            assert!(sent(&stream).is_empty(), "it has gone out already");
+            assert_eq!(stream.watch.written() - before, run().len() as u64);
+            assert_eq!(receive_in(&mut stream, Vec::new(), size), whole, "{came} bytes had come, buffers of {size}");
+            assert_eq!(stream.watch.seen(|seen| seen.tag.clone()), "SELECT 0");
+            // What comes next is the driver's alone.
+            stream.watch.begin_call(None);
+            send(&mut stream, &run());
+            assert_eq!(sent(&stream), run());
+            assert_eq!(receive(&mut stream, answer()), answer());
+        }
+    }
+}
+
+#[test]
+fn a_prefix_that_went_past_the_driver_has_its_answers_taken_out() {
+    let begun = [message(b'1', b""), message(b'2', b""), message(b'C', b"BEGIN\0")].concat();
+    let mut stream = handed_over([begun, answer()].concat(), None);
+    stream.watch.begin_call_with(None, prefix::messages("BEGIN"));
+    let before = stream.watch.prefixes();
+    send(&mut stream, &run());
+    assert!(sent(&stream).is_empty());
+    assert_eq!(receive(&mut stream, Vec::new()), answer());
+    assert_eq!((stream.watch.status(), stream.watch.prefixes() - before), (Status::InTransaction, 1));
+}
+
+#[test]
+fn a_limit_that_went_past_the_driver_ends_in_a_chunk() {
+    let (row, suspended) = (message(b'D', b"row"), [message(b's', b""), message(b'Z', b"T")].concat());
+    let first = [message(b'2', b""), row.clone(), row].concat();
+    let mut stream = handed_over([first.clone(), suspended.clone()].concat(), None);
+    stream.watch.begin_call(None);
+    stream.watch.fetch_first(100);
+    send(&mut stream, &run());
+    assert_eq!(receive(&mut stream, Vec::new()), first);
+    stream.watch.leave();
+    assert_eq!(receive(&mut stream, Vec::new()), suspended);
+}
+
+#[test]
+fn the_driver_meets_with_the_failure_that_was_met_in_its_place() {
+    let mut stream = handed_over(message(b'2', b""), Some(io::ErrorKind::TimedOut.into()));
+    stream.watch.begin_call(None);
+    send(&mut stream, &run());
+    let (mut memory, context) = ([0; 64], &mut Context::from_waker(Waker::noop()));
+    let mut read = || {
+        let mut buffer = ReadBuf::new(&mut memory);
+        Pin::new(&mut stream).poll_read(context, &mut buffer).map_ok(|()| buffer.filled().len())
+    };
+    assert!(matches!(read(), Poll::Ready(Ok(5))));
+    assert!(matches!(read(), Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut));
+    assert!(read().is_pending());
+}
+
+#[test]
+fn a_driver_that_writes_something_else_does_not_go_on() {
+    let mut stream = handed_over(answer(), None);
+    stream.watch.begin_call(None);
+    let context = &mut Context::from_waker(Waker::noop());
+    // It reads before it writes.
+    let mut memory = [0; 64];
+    assert!(Pin::new(&mut stream).poll_read(context, &mut ReadBuf::new(&mut memory)).is_pending());
+    let other = [close(), run()].concat();
+    assert!(matches!(Pin::new(&mut stream).poll_write(context, &other), Poll::Ready(Err(_))));
+}
+
+#[test]
+fn nothing_goes_past_the_driver_while_something_of_its_own_is_on_its_way() {
+    let mut stream = stream();
+    let is_free = |stream: &Observed<Double>| stream.watch.begin_direct();
+    assert!(is_free(&stream));
+    stream.watch.begin_call(None);
+    send(&mut stream, &run());
+    assert!(!is_free(&stream), "an answer is due");
+    let mut answer = answer();
+    let last = answer.split_off(answer.len() - 1);
+    receive(&mut stream, answer);
+    assert!(!is_free(&stream), "it has not all come");
+    receive(&mut stream, last);
+    assert!(is_free(&stream));
+    stream.watch.owe_close();
+    assert!(!is_free(&stream), "the driver has something to write");
+    stream.watch.begin_call(None);
+    assert!(is_free(&stream));
+    stream.watch.set_encrypted(true);
+    assert!(!is_free(&stream));
+}

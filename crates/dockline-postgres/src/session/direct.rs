@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use dockline_core::Value;
-use dockline_core::backend::{Expect, RowSink, empty_row};
+use dockline_core::backend::{Expect, RowSink, RowValues};
 use dockline_net::{Look, Wire};
 use postgres::Column;
 use postgres_protocol::message::frontend;
@@ -345,7 +345,11 @@ fn row(body: &[u8], columns: &[Column], reader: Reader) -> Option<Vec<Value>> {
     if fields.expected() != columns.len() {
         return None;
     }
-    let mut values = empty_row(columns.len());
-    values.extend(columns.iter().zip(fields).map(|(column, field)| reader.value(column.type_(), field)));
-    (values.len() == columns.len()).then_some(values)
+    let mut values = RowValues::with_columns(columns.len());
+    let mut written = 0;
+    for (field, column) in fields.zip(columns) {
+        reader.value_into(&mut values, column.type_(), field);
+        written += 1;
+    }
+    (written == columns.len()).then(|| values.finish())
 }

@@ -1,0 +1,222 @@
+//! A prepared statement goes past the driver. What is not as it should be in its answer is the driver's to read, wherever it stands.
+
+use std::ops::ControlFlow;
+
+use dockline::{Connection, Error, ErrorKind, Result, params, postgres};
+use dockline_tests::servers::{Kind, Server};
+use postgres::fallible_iterator::FallibleIterator;
+
+use crate::case::{Case, case};
+use crate::opened::Opened;
+
+pub(super) fn cases() -> Vec<Case> {
+    let only = |case: Case| case.only(&[Kind::Postgres]);
+    vec![
+        only(case!(a_notice_among_rows_takes_none_away)),
+        only(case!(an_error_among_rows_ends_them)),
+        only(case!(who_wants_no_more_rows_is_given_none)),
+        only(case!(one_row_is_one_in_a_transaction_and_outside)),
+        only(case!(what_the_server_reports_and_tells_on_the_way_arrives)),
+        only(case!(errors_between_statements_that_are_dropped)),
+        only(case!(what_the_program_prepared_itself_is_no_hindrance)),
+        only(case!(long_parameters_arrive_whole)),
+        only(case!(a_value_that_does_not_fit_is_the_same_error_each_time)),
+    ]
+}
+
+/// `odd(n, at, what)` is n; at that number it raises a notice (1) or an error (2).
+fn with_odd(server: &Server) -> Opened<'_> {
+    let opened = Opened::new(server);
+    let odd = "CREATE FUNCTION odd(n integer, at integer, what integer) RETURNS integer LANGUAGE plpgsql AS $$ BEGIN
+        IF n = at AND what = 1 THEN RAISE NOTICE 'look'; END IF;
+        IF n = at AND what = 2 THEN RAISE EXCEPTION 'no more'; END IF;
+        RETURN n; END $$";
+    opened.db.execute(odd, ()).unwrap();
+    opened
+}
+
+const ODD: &str = "SELECT odd(g, ?, ?), repeat('x', 40) FROM generate_series(1, ?) g";
+/// So many rows come in many pieces.
+const MANY: i32 = 20_000;
+
+fn first_columns(rows: Vec<(i32, String)>) -> Vec<i32> {
+    rows.into_iter().map(|(number, _)| number).collect()
+}
+
+fn a_notice_among_rows_takes_none_away(server: &Server) {
+    let opened = with_odd(server);
+    let db = &opened.db;
+    let serial = db.serial();
+    for count in [1, 10, MANY] {
+        let wanted: Vec<i32> = (1..=count).collect();
+        for at in [1, 2, count / 2, count] {
+            let all = db.query_as(ODD, params![at, 1, count]).unwrap();
+            assert_eq!(first_columns(all), wanted, "a notice at {at} of {count}");
+            let mut each = Vec::new();
+            let left = db.query_each(ODD, params![at, 1, count], |row| {
+                each.push(row.get::<i32, _>(0)?);
+                Ok(ControlFlow::<()>::Continue(()))
+            });
+            assert_eq!((left.unwrap(), each), (None, wanted.clone()), "a notice at {at} of {count}");
+            assert_eq!(db.execute(ODD, params![at, 1, count]).unwrap(), 0, "nothing was changed");
+        }
+    }
+    assert_eq!(db.query_value::<i32>("SELECT odd(?, 7, 1)", params![7]).unwrap(), 7);
+    assert_eq!(db.serial(), serial);
+}
+
+fn an_error_among_rows_ends_them(server: &Server) {
+    let opened = with_odd(server);
+    let db = &opened.db;
+    let serial = db.serial();
+    let is_it = |error: &Error| error.message().contains("no more") && error.code().as_deref() == Some("P0001");
+    for count in [1, 10, MANY] {
+        for at in [1, 2.min(count), count / 2 + 1, count] {
+            let error = db.query(ODD, params![at, 2, count]).unwrap_err();
+            assert!(is_it(&error), "{error:?}");
+            let error = db.execute(ODD, params![at, 2, count]).unwrap_err();
+            assert!(is_it(&error), "{error:?}");
+            let mut each = Vec::new();
+            let error = db
+                .query_each(ODD, params![at, 2, count], |row| {
+                    each.push(row.get::<i32, _>(0)?);
+                    Ok(ControlFlow::<()>::Continue(()))
+                })
+                .unwrap_err();
+            assert!(is_it(&error), "{error:?}");
+            assert_eq!(each, (1..at).collect::<Vec<_>>(), "an error at {at} of {count}");
+        }
+    }
+    // In a transaction it is the transaction's, too.
+    let error = db.atomic(|| db.query_value::<i32>("SELECT odd(?, 7, 2)", params![7])).unwrap_err();
+    assert!(is_it(&error), "{error:?}");
+    assert_eq!(db.query_value::<i32>("SELECT odd(?, 7, 2)", params![8]).unwrap(), 8);
+    assert_eq!(db.serial(), serial);
+}
+
+fn who_wants_no_more_rows_is_given_none(server: &Server) {
+    let opened = with_odd(server);
+    let db = &opened.db;
+    // A function may do anything, so its result is drained and never left.
+    for (what, at) in [(0, 1), (1, 15), (1, MANY - 1), (2, 15), (2, MANY - 1)] {
+        let mut given = 0;
+        let result: Result<Option<i32>> = db.query_each(ODD, params![at, what, MANY], |row| {
+            given += 1;
+            let number = row.get::<i32, _>(0)?;
+            Ok(if number == 10 { ControlFlow::Break(number) } else { ControlFlow::Continue(()) })
+        });
+        assert_eq!(given, 10, "{what} at {at}");
+        match result {
+            Ok(number) => assert_eq!((number, what == 2), (Some(10), false)),
+            Err(error) => assert!(what == 2 && error.message().contains("no more"), "{error:?}"),
+        }
+        assert_eq!(db.query_value::<i32>("SELECT ?::integer", params![at]).unwrap(), at);
+    }
+}
+
+fn one_row_is_one_in_a_transaction_and_outside(server: &Server) {
+    let opened = Opened::new(server);
+    let db = &opened.db;
+    const SQL: &str = "SELECT g FROM generate_series(1, ?) g";
+    let serial = {
+        db.ensure_connection().unwrap();
+        db.serial()
+    };
+    let check = || -> Result<()> {
+        for count in [0, 1, 2, 3, 100, 101, 5_000] {
+            match (count, db.query_opt(SQL, params![count])) {
+                (0, Ok(None)) => {}
+                (1, Ok(Some(row))) => assert_eq!(row.get::<i32, _>(0)?, 1),
+                (2.., Err(error)) => assert_eq!(error.kind(), ErrorKind::Data, "{error:?}"),
+                (_, other) => panic!("{count} rows: {other:?}"),
+            }
+            assert_eq!(db.query_value::<i32>("SELECT ?::integer", params![count])?, count);
+        }
+        Ok(())
+    };
+    check().unwrap();
+    db.atomic(check).unwrap();
+    db.atomic(|| db.query_opt(SQL, params![1]).map(drop)).unwrap();
+    assert_eq!(db.serial(), serial, "nothing was lost");
+}
+
+fn what_the_server_reports_and_tells_on_the_way_arrives(server: &Server) {
+    let opened = Opened::new(server);
+    let db = &opened.db;
+    db.execute("LISTEN here", ()).unwrap();
+    for n in 0..3 {
+        let name = format!("name {n}");
+        let set: String =
+            db.query_value("SELECT set_config('application_name', ?, false)", params![name.as_str()]).unwrap();
+        assert_eq!(set, name);
+        db.query("SELECT pg_notify('here', ?)", params![name.as_str()]).unwrap();
+        assert_eq!(db.query_value::<String>("SHOW application_name", ()).unwrap(), name);
+    }
+    let heard = db.native::<postgres::Client, _>(|client| {
+        let mut heard = Vec::new();
+        while let Some(notification) = client.notifications().iter().next()? {
+            heard.push(notification.payload().to_owned());
+        }
+        Ok::<_, postgres::Error>(heard)
+    });
+    assert_eq!(heard.unwrap().unwrap(), ["name 0", "name 1", "name 2"]);
+}
+
+fn errors_between_statements_that_are_dropped(server: &Server) {
+    let opened = Opened::with(server, |settings| settings.statement_cache(2));
+    let db = &opened.db;
+    db.execute("CREATE TABLE t (a integer PRIMARY KEY)", ()).unwrap();
+    db.execute("INSERT INTO t VALUES (?)", params![0]).unwrap();
+    let serial = db.serial();
+    for round in 0..20 {
+        for text in 0..5 {
+            let sql = format!("SELECT ?::integer + {text}");
+            assert_eq!(db.query_value::<i32>(&sql, params![round]).unwrap(), round + text);
+            let error = db.execute("INSERT INTO t VALUES (?)", params![0]).unwrap_err();
+            assert_eq!((error.kind(), error.may_have_executed()), (ErrorKind::Integrity, false), "{error:?}");
+        }
+        assert_eq!(db.execute("INSERT INTO t VALUES (?)", params![round + 1]).unwrap(), 1);
+    }
+    assert_eq!(db.query_value::<i64>("SELECT count(*) FROM t", ()).unwrap(), 21);
+    assert!(db.query_value::<i64>("SELECT count(*) FROM pg_prepared_statements", ()).unwrap() <= 4);
+    assert_eq!(db.serial(), serial);
+}
+
+fn what_the_program_prepared_itself_is_no_hindrance(server: &Server) {
+    let opened = Opened::new(server);
+    let db: &Connection = &opened.db;
+    db.execute("CREATE TABLE t (a integer PRIMARY KEY)", ()).unwrap();
+    let insert = |number: i32| db.execute("INSERT INTO t VALUES (?)", params![number]);
+    insert(1).unwrap();
+    let prepared =
+        db.native::<postgres::Client, _>(|client| ["SELECT 1", "SELECT 2"].map(|sql| client.prepare(sql).unwrap()));
+    let mut kept = prepared.unwrap().to_vec();
+    let serial = db.serial();
+    while kept.pop().is_some() {
+        // The driver tells the server of it with what it sends next.
+        assert_eq!(insert(1).unwrap_err().kind(), ErrorKind::Integrity);
+        assert_eq!(db.query_value::<i64>("SELECT count(*) FROM t", ()).unwrap(), 1);
+    }
+    assert_eq!(db.serial(), serial);
+}
+
+fn long_parameters_arrive_whole(server: &Server) {
+    let opened = Opened::new(server);
+    let db = &opened.db;
+    for length in [0, 1, 15 << 10, 16 << 10, 17 << 10, 1 << 20, 0] {
+        let text = "ü".repeat(length / 2);
+        assert_eq!(db.query_value::<String>("SELECT ?::text", params![text.as_str()]).unwrap(), text, "{length} bytes");
+    }
+}
+
+fn a_value_that_does_not_fit_is_the_same_error_each_time(server: &Server) {
+    let opened = Opened::new(server);
+    let db = &opened.db;
+    db.execute("CREATE TABLE t (a smallint)", ()).unwrap();
+    let insert = |number: i64| db.execute("INSERT INTO t VALUES (?)", params![number]);
+    assert_eq!(insert(1).unwrap(), 1);
+    let errors: Vec<String> = (0..3).map(|_| insert(70_000).unwrap_err().to_string()).collect();
+    assert!(errors.iter().all(|error| *error == errors[0]), "{errors:?}");
+    assert_eq!(insert(2).unwrap(), 1);
+    assert_eq!(db.query_value::<i64>("SELECT sum(a) FROM t", ()).unwrap(), 3);
+}
