@@ -250,3 +250,29 @@ fn other_aliases_can_be_used_inside_a_row_callback() {
     })
     .unwrap();
 }
+
+#[test]
+fn a_row_has_nothing_of_the_row_before() {
+    let (_connections, db) = with_table();
+    let long = "x".repeat(5_000);
+    let values = "VALUES (1, 'first, and rather long'), (2, NULL), ('three', x'00ff'), (4.5, ?), (5, '')";
+    let (mut rows, mut kept) = (Vec::new(), Vec::new());
+    db.query_each(values, (&long,), |row| {
+        rows.push(row.values().to_vec());
+        kept.push(row.get::<Value, _>(1)?);
+        Ok(ControlFlow::<()>::Continue(()))
+    })
+    .unwrap();
+    let text = |text: &str| Value::Text(text.into());
+    let wanted = [
+        [Value::Int(1), text("first, and rather long")],
+        [Value::Int(2), Value::Null],
+        [text("three"), Value::Bytes(vec![0, 255])],
+        [Value::Double(4.5), text(&long)],
+        [Value::Int(5), text("")],
+    ];
+    assert_eq!(rows, wanted);
+    assert!(kept.iter().eq(wanted.iter().map(|row| &row[1])));
+    let all: Vec<Vec<Value>> = db.query(values, (&long,)).unwrap().into_iter().map(Row::into_values).collect();
+    assert_eq!(all, wanted);
+}

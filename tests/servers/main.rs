@@ -47,6 +47,8 @@ mod programs;
 #[cfg(unix)]
 mod recipes;
 #[cfg(unix)]
+mod rows;
+#[cfg(unix)]
 mod sequences;
 #[cfg(unix)]
 mod sessions;
@@ -100,6 +102,7 @@ fn main() -> std::process::ExitCode {
         ("recipes", recipes::cases()),
         ("several_hosts", several_hosts::cases()),
         ("sequences", sequences::cases()),
+        ("rows", rows::cases()),
         ("sessions", sessions::cases()),
         ("info", info::cases()),
         ("observe", observe::cases()),

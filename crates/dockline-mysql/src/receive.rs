@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use dockline_core::backend::{Rest, RowSink, RowValues};
 use dockline_net::Wire;
-use mysql::QueryResult;
 use mysql::prelude::Protocol;
+use mysql::{Column, QueryResult, Value};
 
 use crate::statement::Prepared;
 use crate::{value, wire as socket};
@@ -22,6 +22,16 @@ pub(crate) struct Received {
 /// So much is read of what nobody wants any more, before the connection is given up for it.
 const ROWS_TO_SKIP: usize = 1_000;
 const BYTES_TO_SKIP: usize = 1 << 20;
+
+/// Writes a column into its row. What needs no look at the column comes first.
+#[inline]
+fn write(row: &mut RowValues, value: Value, column: &Column, at_utc: bool) {
+    match value {
+        Value::NULL => row.null(),
+        Value::Int(n) => row.int(n),
+        other => row.value(value::column(other, column, at_utc)),
+    }
+}
 
 /// Reads all results to their end. Where the sink has stopped and there is more than is worth reading, and the connection can
 /// be left (`leaves`), it is closed: the driver would go on reading.
@@ -43,16 +53,16 @@ pub(crate) fn receive<P: Protocol>(
         if let (true, Some(sink)) = (gives_rows, &mut sink) {
             sink.columns(&prepared.names(set.columns().as_ref()));
         }
+        let counts_rows = prepared.outline.verb().changes_rows();
+        let mut columns = None;
         while let Some(row) = set.next() {
-            let row = row?;
-            if prepared.outline.verb().changes_rows() {
-                received.affected += 1;
-            }
+            let mut row = row?;
+            received.affected += u64::from(counts_rows);
             let Some(taker) = &mut sink else { continue };
-            let columns = row.columns();
+            let columns = &**columns.get_or_insert_with(|| row.columns());
             let mut values = RowValues::with_columns(columns.len());
-            for (value, column) in row.unwrap().into_iter().zip(columns.iter()) {
-                values.value(value::column(value, column, at_utc));
+            for (at, column) in columns.iter().enumerate() {
+                write(&mut values, row.take(at).unwrap_or(Value::NULL), column, at_utc);
             }
             if taker.row(values.finish()).is_continue() {
                 continue;

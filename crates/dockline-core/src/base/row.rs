@@ -233,7 +233,7 @@ fn error_of(heading: Option<&Heading>, kind: ErrorKind, message: String) -> Erro
 impl Drop for Row {
     #[inline]
     fn drop(&mut self) {
-        spare::keep(std::mem::take(&mut self.values), self.heading.take());
+        spare::keep(&mut self.values, &mut self.heading);
     }
 }
 

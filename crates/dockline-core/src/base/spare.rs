@@ -5,7 +5,8 @@
 //! inside of a [`RowValues`](crate::backend::RowValues), which gives out what was written into it and nothing else. That they stay in the
 //! process's memory for longer changes little: memory that is freed is not wiped either.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::mem::{swap, take};
 use std::sync::Arc;
 
 use crate::base::heading::Heading;
@@ -18,26 +19,26 @@ const MOST_COLUMNS: usize = 64;
 const LARGEST_KEPT: usize = 256;
 
 struct Spare {
-    values: Cell<Vec<Value>>,
-    heading: Cell<Option<Arc<Heading>>>,
+    values: Vec<Value>,
+    heading: Option<Arc<Heading>>,
 }
 
 thread_local! {
-    static SPARE: Spare = const { Spare { values: Cell::new(Vec::new()), heading: Cell::new(None) } };
+    static SPARE: RefCell<Spare> = const { RefCell::new(Spare { values: Vec::new(), heading: None }) };
 }
 
 /// Takes the vector, with the values of the row that it was of.
 #[inline]
 pub(super) fn take_values() -> Vec<Value> {
     // A thread that is ending has none any more.
-    SPARE.try_with(|spare| spare.values.take()).unwrap_or_default()
+    SPARE.try_with(|spare| take(&mut spare.borrow_mut().values)).unwrap_or_default()
 }
 
 /// Returns the heading: the one that the last row had, if it is the same, so that the count of those who share it, which other threads
 /// may be writing, stays as it is.
 #[inline]
 pub(crate) fn heading_as(wanted: &Arc<Heading>) -> Arc<Heading> {
-    match SPARE.try_with(|spare| spare.heading.take()) {
+    match SPARE.try_with(|spare| spare.borrow_mut().heading.take()) {
         Ok(Some(heading)) if Arc::ptr_eq(&heading, wanted) => heading,
         _ => Arc::clone(wanted),
     }
@@ -45,25 +46,23 @@ pub(crate) fn heading_as(wanted: &Arc<Heading>) -> Arc<Heading> {
 
 /// Keeps the vector and the heading of a row that is dropped. Of two vectors the larger one stays.
 #[inline]
-pub(super) fn keep(mut values: Vec<Value>, heading: Option<Arc<Heading>>) {
+pub(super) fn keep(values: &mut Vec<Value>, heading: &mut Option<Arc<Heading>>) {
     if values.capacity() == 0 || values.capacity() > MOST_COLUMNS {
         return;
     }
     let _ = SPARE.try_with(|spare| {
-        let other = spare.values.take();
-        if other.capacity() >= values.capacity() {
-            spare.values.set(other);
+        let mut spare = spare.borrow_mut();
+        if spare.values.capacity() >= values.capacity() {
             return;
         }
-        for value in &mut values {
+        for value in &mut *values {
             if !is_worth_keeping(value) {
                 *value = Value::Null;
             }
         }
-        spare.values.set(values);
-        if heading.is_some() {
-            spare.heading.set(heading);
-        }
+        // The row drops what it gets for them.
+        swap(&mut spare.values, values);
+        swap(&mut spare.heading, heading);
     });
 }
 
@@ -110,7 +109,7 @@ mod tests {
     #[test]
     fn a_row_of_many_columns_leaves_nothing() {
         drop(take_values());
-        keep(Vec::with_capacity(MOST_COLUMNS + 1), None);
+        keep(&mut Vec::with_capacity(MOST_COLUMNS + 1), &mut None);
         assert_eq!(take_values().capacity(), 0);
     }
 
@@ -128,11 +127,11 @@ mod tests {
         let heading = || Arc::new(Heading::new(None, Arc::default()));
         let (first, second) = (heading(), heading());
         drop(take_values());
-        keep(vec![Value::Null], Some(Arc::clone(&first)));
+        keep(&mut vec![Value::Null], &mut Some(Arc::clone(&first)));
         assert!(Arc::ptr_eq(&heading_as(&first), &first));
-        assert!(SPARE.with(|spare| spare.heading.take()).is_none(), "it was handed on");
+        assert!(SPARE.with_borrow(|spare| spare.heading.is_none()), "it was handed on");
         drop(take_values());
-        keep(vec![Value::Null], Some(first));
+        keep(&mut vec![Value::Null], &mut Some(first));
         assert!(Arc::ptr_eq(&heading_as(&second), &second));
     }
 }
