@@ -15,6 +15,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(what_writes_is_read_to_its_end),
         case!(what_is_held_is_not_left),
         case!(a_parameter_that_goes_out),
+        case!(a_long_text_that_comes_again_stays_prepared),
         case!(the_server_has_no_place_for_statements)
             .own_server_with(|builder| builder.setting("max_prepared_stmt_count", "20")),
     ]
@@ -292,4 +293,20 @@ fn the_server_has_no_place_for_statements(server: &Server) {
     let told = finding(100).expect("a finding");
     assert!(told.contains("statement_cache to 20") && told.contains("max_prepared_stmt_count to 100"), "{told}");
     assert_eq!(finding(20), None);
+}
+
+fn a_long_text_that_comes_again_stays_prepared(server: &Server) {
+    let Opened { db, .. } = &Opened::new(server);
+    let prepared = || {
+        let rows = db.query("SHOW SESSION STATUS LIKE 'Com_stmt_prepare'", ()).unwrap();
+        rows[0].get::<String, _>(1).unwrap().parse::<i64>().unwrap()
+    };
+    let long = |kib: usize| format!("SELECT ? + 1 /* {} */", "x".repeat(kib << 10));
+    for (kib, wanted) in [(200, 2), (600, 10)] {
+        let (text, before) = (long(kib), prepared());
+        for n in 0..10 {
+            assert_eq!(db.query_value::<i64>(&text, params![n]).unwrap(), n + 1);
+        }
+        assert_eq!(prepared() - before, wanted, "{kib} KiB");
+    }
 }
