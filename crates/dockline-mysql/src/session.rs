@@ -8,6 +8,7 @@ mod ran;
 mod reset;
 mod run;
 mod switches;
+mod switching;
 mod text;
 mod transaction;
 

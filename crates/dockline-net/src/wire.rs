@@ -132,11 +132,34 @@ impl Wire {
     ///
     /// As for [`send`](Wire::send).
     pub unsafe fn receive(&self, into: &mut Vec<u8>, limit: Option<Duration>) -> io::Result<usize> {
+        self.receive_by(limit, || {
+            recv(self.borrow(), spare_capacity(into), RecvFlags::DONTWAIT).map(|(count, _)| count)
+        })
+    }
+
+    /// The same, into a buffer.
+    ///
+    /// # Errors
+    ///
+    /// As of [`receive`](Wire::receive).
+    ///
+    /// # Safety
+    ///
+    /// As for [`send`](Wire::send).
+    pub unsafe fn read(&self, into: &mut [u8], limit: Option<Duration>) -> io::Result<usize> {
+        self.receive_by(limit, || recv(self.borrow(), &mut *into, RecvFlags::DONTWAIT).map(|(count, _)| count))
+    }
+
+    fn receive_by(
+        &self,
+        limit: Option<Duration>,
+        mut receive: impl FnMut() -> Result<usize, Errno>,
+    ) -> io::Result<usize> {
         loop {
             // Mostly the answer takes its time, so waiting comes first.
             self.wait_for(PollFlags::IN, limit)?;
-            match recv(self.borrow(), spare_capacity(into), RecvFlags::DONTWAIT) {
-                Ok((count, _)) => return Ok(count),
+            match receive() {
+                Ok(count) => return Ok(count),
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -43,6 +43,15 @@ impl Wire {
         match *self {}
     }
 
+    /// Receives past the driver.
+    ///
+    /// # Safety
+    ///
+    /// There is none of these.
+    pub unsafe fn read(&self, _: &mut [u8], _: Option<Duration>) -> io::Result<usize> {
+        match *self {}
+    }
+
     /// How long the driver's reads wait.
     pub fn set_read_timeout(&self, _: Option<Duration>) -> io::Result<()> {
         match *self {}

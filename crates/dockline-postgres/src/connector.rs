@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use dockline_net::{Deadline, Wire};
@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 #[cfg(unix)]
 use crate::decoy::Decoy;
 use crate::observed::{Boxed, Observed};
-use crate::transport::Transport;
+use crate::transport::{Secure, Transport};
 use crate::watch::Watch;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -55,12 +55,18 @@ pub(crate) enum To {
 pub(crate) struct Found {
     pub(crate) watch: Arc<Watch>,
     wire: Arc<Mutex<Option<Wire>>>,
+    encrypted: Arc<Mutex<Option<Weak<Secure>>>>,
 }
 
 impl Found {
     /// The socket, if its descriptor could be learned.
     pub(crate) fn take_wire(&self) -> Option<Wire> {
         lock(&self.wire).take()
+    }
+
+    /// The stream, if it is encrypted.
+    pub(crate) fn take_encrypted(&self) -> Option<Weak<Secure>> {
+        lock(&self.encrypted).take()
     }
 
     #[cfg(unix)]
@@ -91,6 +97,7 @@ impl TlsConnect<Socket> for Connector {
             let transport = tokio::time::timeout(limit, self.to.transport(socket, &found)).await;
             let transport = transport.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
             found.watch.set_encrypted(transport.is_encrypted());
+            *lock(&found.encrypted) = transport.encrypted();
             found.watch.begin_whole_call(deadline.remaining().unwrap_or_default().max(Duration::from_millis(1)));
             Ok(Observed::new(transport, found.watch).boxed())
         })
@@ -128,7 +135,7 @@ async fn negotiate(
         b'S' => {
             let name = ServerName::try_from(host)?;
             let stream = TlsConnector::from(config).connect(name, socket).await?;
-            Ok(Transport::Tls(Box::new(stream)))
+            Ok(Transport::secure(stream))
         }
         b'N' if needs_tls => Err("the server has no encryption, and the setting tls asks for it".into()),
         b'N' => Ok(Transport::Plain(socket)),

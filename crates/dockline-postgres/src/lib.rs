@@ -11,7 +11,7 @@
 //! - Statements are prepared once for each connection. With `prepared_statements = false` nothing is prepared, as poolers in
 //!   transaction mode need it: each statement is one round trip, and its parameters are sent as text.
 //! - A statement that the driver has prepared is sent and answered past the driver, on the same socket, if all is as it should be. Anything
-//!   else in an answer is the driver's to read. Under TLS, and on a connection that `native` has lent, the driver does all of it.
+//!   else in an answer is the driver's to read. On a connection that `native` has lent, the driver does all of it.
 //! - With autocommit off, the first statement begins a transaction, as psycopg does it; so does that of an atomic block. The
 //!   BEGIN goes out in one piece with the statement, and takes no round trip of its own.
 //! - A password that is not in the settings comes from `~/.pgpass` (or `PGPASSFILE`), as with libpq; the file must not be
@@ -77,6 +77,7 @@ mod direct;
 mod error;
 mod frame;
 mod info;
+mod line;
 mod literal;
 mod numeric;
 mod observed;

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 #[cfg(unix)]
 use std::path::Path;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dockline_core::{Error, ErrorKind, ExposeSecret, Fact, Result, SecretString};
@@ -17,6 +17,7 @@ use crate::connector::{Connector, Found, To};
 use crate::error::{self, Phase};
 use crate::pgpass;
 use crate::plan::{Place, Plan};
+use crate::transport::Secure;
 use crate::watch::Watch;
 
 /// A connection that nothing has been said on yet.
@@ -25,6 +26,8 @@ pub(crate) struct Opened {
     /// Our eyes on the stream.
     pub(crate) watch: Arc<Watch>,
     pub(crate) wire: Option<Wire>,
+    /// The stream, if it is encrypted.
+    pub(crate) encrypted: Option<Weak<Secure>>,
     pub(crate) address: Address,
     pub(crate) stamp: Stamp,
     /// When setting it up has to be over.
@@ -168,8 +171,8 @@ fn drive(
     let connector = Connector { to, deadline: share, found: found.clone() };
     match catch_unwind(AssertUnwindSafe(|| config.connect(connector))) {
         Ok(Ok(client)) => {
-            let wire = found.take_wire();
-            Ok(Opened { client, watch: found.watch, wire, address, stamp, deadline })
+            let (wire, encrypted) = (found.take_wire(), found.take_encrypted());
+            Ok(Opened { client, watch: found.watch, wire, encrypted, address, stamp, deadline })
         }
         Ok(Err(error)) if error::is_late(&error) => Err(late(plan, deadline)),
         Ok(Err(error)) => Err(failure(cannot(plan, error::map(error, Phase::Connecting)))),

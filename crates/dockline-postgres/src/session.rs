@@ -20,7 +20,7 @@ mod transaction;
 
 use std::any::{Any, type_name};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use dockline_core::backend::{
@@ -39,6 +39,7 @@ use crate::open::{Opened, set_up_failed};
 use crate::plan::Plan;
 use crate::protocol::{Fatal, Status};
 use crate::runtime;
+use crate::transport::Secure;
 use crate::value::Reader;
 use crate::watch::Watch;
 use crate::wire;
@@ -51,6 +52,8 @@ pub(crate) struct PostgresSession {
     /// `None` when it has been closed.
     client: Option<Client>,
     wire: Option<Wire>,
+    /// The stream, if it is encrypted.
+    encrypted: Option<Weak<Secure>>,
     watch: Arc<Watch>,
     plan: Arc<Plan>,
     stamp: Stamp,
@@ -92,13 +95,14 @@ pub(crate) struct PostgresSession {
 
 impl PostgresSession {
     pub(crate) fn set_up(opened: Opened, plan: Arc<Plan>) -> Result<Self> {
-        let Opened { client, watch, wire, address, stamp, deadline } = opened;
+        let Opened { client, watch, wire, encrypted, address, stamp, deadline } = opened;
         let key = watch.seen(|seen| seen.key);
         let mut session = Self {
             process: key.map(|(process, _)| u64::from(process.unsigned_abs())),
             canceller: Arc::new(Canceller::new(Arc::clone(&plan), key, address, watch.is_encrypted())),
             client: Some(client),
             wire,
+            encrypted,
             watch,
             stamp,
             texts: Texts::new(plan.statement_cache),

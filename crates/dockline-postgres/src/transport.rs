@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 use postgres::Socket;
@@ -15,12 +16,33 @@ use crate::binding::tls_server_end_point;
 
 pub(crate) enum Transport {
     Plain(Socket),
-    Tls(Box<TlsStream<Socket>>),
+    Tls(Arc<Secure>),
     #[cfg(unix)]
     Unix(UnixStream),
 }
 
+/// An encrypted stream, which what goes past the driver uses too. Only one of the two does at a time: the lock is never waited for.
+pub(crate) struct Secure(Mutex<TlsStream<Socket>>);
+
+impl Secure {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, TlsStream<Socket>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Transport {
+    pub(crate) fn secure(stream: TlsStream<Socket>) -> Self {
+        Self::Tls(Arc::new(Secure(Mutex::new(stream))))
+    }
+
+    /// The encrypted stream, for as long as the driver has it.
+    pub(crate) fn encrypted(&self) -> Option<Weak<Secure>> {
+        match self {
+            Self::Tls(stream) => Some(Arc::downgrade(stream)),
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_encrypted(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
@@ -28,6 +50,7 @@ impl Transport {
     /// What a password can be bound to.
     pub(crate) fn channel_binding(&self) -> ChannelBinding {
         let Self::Tls(stream) = self else { return ChannelBinding::none() };
+        let stream = stream.lock();
         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let hash = certificates.first().and_then(|certificate| tls_server_end_point(certificate));
         hash.map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
@@ -42,7 +65,8 @@ macro_rules! each {
                 $call
             }
             Self::Tls($stream) => {
-                let $stream = Pin::new($stream);
+                let mut guard = $stream.lock();
+                let $stream = Pin::new(&mut *guard);
                 $call
             }
             #[cfg(unix)]

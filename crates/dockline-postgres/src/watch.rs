@@ -172,7 +172,7 @@ impl Watch {
     /// Whether the socket is free for messages past the driver: nothing of the driver's is on its way, and it has nothing to write on the
     /// side. Then such a call begins.
     pub(crate) fn begin_direct(&self) -> bool {
-        let is_free = !self.owes_close.load(Ordering::Relaxed) && !self.is_encrypted() && !self.has_ended();
+        let is_free = !self.owes_close.load(Ordering::Relaxed) && !self.has_ended();
         let is_free = is_free && self.closing() == Closing::No && lock(&self.protocol).is_at_rest();
         if is_free {
             self.begin(None);

@@ -2,13 +2,10 @@
 
 #![allow(unsafe_code)]
 
-use std::io;
 #[cfg(unix)]
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use dockline_net::Wire;
-use postgres::Client;
 #[cfg(unix)]
 use postgres::Socket;
 
@@ -28,32 +25,6 @@ pub(crate) fn of_unix(socket: &std::os::unix::net::UnixStream) -> Option<Wire> {
     use std::os::fd::AsRawFd;
     // SAFETY: the socket is open, as long as it is borrowed.
     unsafe { Wire::of(socket.as_raw_fd()) }
-}
-
-/// The socket of a client that is at rest, to talk to the server past the driver. While it lives, the client has not closed its socket,
-/// and does not use it.
-pub(crate) struct Line<'a> {
-    wire: &'a Wire,
-    _client: &'a mut Client,
-}
-
-impl<'a> Line<'a> {
-    /// The wire is that of this client: [`after_native`](dockline_core::backend::Session::after_native) sees to that.
-    pub(crate) fn of(wire: &'a Wire, client: &'a mut Client) -> Self {
-        Self { wire, _client: client }
-    }
-
-    /// As [`Wire::send`].
-    pub(crate) fn send(&mut self, bytes: &[u8], limit: Option<Duration>) -> usize {
-        // SAFETY: the client is borrowed, and it has the socket until it is dropped.
-        unsafe { self.wire.send(bytes, limit) }
-    }
-
-    /// As [`Wire::receive`].
-    pub(crate) fn receive(&mut self, into: &mut Vec<u8>, limit: Option<Duration>) -> io::Result<usize> {
-        // SAFETY: as above.
-        unsafe { self.wire.receive(into, limit) }
-    }
 }
 
 /// In a process that was forked: leaves the connection to the parent. The caller never drops the driver's connection.

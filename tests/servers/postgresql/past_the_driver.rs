@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use dockline::{Connection, Error, ErrorKind, Result, params, postgres};
+use dockline_tests::certificates::Certificates;
 use dockline_tests::servers::{Kind, Server};
 use postgres::fallible_iterator::FallibleIterator;
 
@@ -21,7 +22,26 @@ pub(super) fn cases() -> Vec<Case> {
         only(case!(what_the_program_prepared_itself_is_no_hindrance)),
         only(case!(long_parameters_arrive_whole)),
         only(case!(a_value_that_does_not_fit_is_the_same_error_each_time)),
+        only(case!(all_of_it_under_encryption)).private(),
     ]
+}
+
+fn all_of_it_under_encryption(kind_of: &Server) {
+    let certificates = Certificates::new();
+    let server = Server::builder(kind_of.kind()).tls(&certificates).start();
+    let is_encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    assert!(Opened::new(&server).db.query_value::<bool>(is_encrypted, ()).unwrap());
+    for test in [
+        a_notice_among_rows_takes_none_away,
+        an_error_among_rows_ends_them,
+        who_wants_no_more_rows_is_given_none,
+        one_row_is_one_in_a_transaction_and_outside,
+        what_the_server_reports_and_tells_on_the_way_arrives,
+        errors_between_statements_that_are_dropped,
+        long_parameters_arrive_whole,
+    ] {
+        test(&server);
+    }
 }
 
 /// `odd(n, at, what)` is n; at that number it raises a notice (1) or an error (2).

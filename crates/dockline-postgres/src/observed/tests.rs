@@ -460,6 +460,4 @@ fn nothing_goes_past_the_driver_while_something_of_its_own_is_on_its_way() {
     assert!(!is_free(&stream), "the driver has something to write");
     stream.watch.begin_call(None);
     assert!(is_free(&stream));
-    stream.watch.set_encrypted(true);
-    assert!(!is_free(&stream));
 }

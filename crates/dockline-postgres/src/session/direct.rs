@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::BytesMut;
 use dockline_core::Value;
 use dockline_core::backend::{Expect, RowSink, RowValues};
-use dockline_net::{Look, Wire};
 use postgres::Column;
 use postgres_protocol::message::frontend;
 
@@ -15,10 +14,10 @@ use super::PostgresSession;
 use super::prepared::Prepared;
 use crate::direct::{Fields, Handover, Part, Stage, count, limit_rows, write_run};
 use crate::frame;
+use crate::line::Line;
 use crate::prefix::Prefix;
 use crate::rows::WORTH_READING;
 use crate::value::Reader;
-use crate::wire::Line;
 
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,8 +209,8 @@ impl PostgresSession {
         if self.broken || self.was_lent || !self.watch.begin_direct() {
             return false;
         }
-        let is_quiet = |wire: &Wire| matches!(wire.look(), Look::Quiet);
-        std::mem::take(&mut self.has_looked) || self.wire.as_ref().is_some_and(is_quiet)
+        let has_looked = std::mem::take(&mut self.has_looked);
+        self.line(None).is_some_and(|line| line.is_quiet(has_looked))
     }
 
     /// Sends the messages, and reads the answer.
@@ -224,7 +223,7 @@ impl PostgresSession {
         buffers: &mut Buffers,
         taker: &mut Taker<'_>,
     ) -> Direct {
-        let sent = self.line().map_or(0, |mut line| line.send(&buffers.out, limit));
+        let sent = self.line(limit).map_or(0, |mut line| line.send(&buffers.out));
         if sent == 0 {
             // The driver meets with the same, and knows that nothing was sent.
             return Direct::Driver;
@@ -240,7 +239,7 @@ impl PostgresSession {
                 answer.forget_rows(&mut buffers.came);
             }
             buffers.came.reserve(ROOM);
-            match self.line().map(|mut line| line.receive(&mut buffers.came, limit)) {
+            match self.line(limit).map(|mut line| line.receive(&mut buffers.came)) {
                 Some(Ok(1..)) => {}
                 // The driver finds the end of the stream, too.
                 Some(Ok(0)) | None => break Found::Other,
@@ -273,8 +272,8 @@ impl PostgresSession {
     }
 
     /// The socket of the driver's client, which does nothing meanwhile.
-    fn line(&mut self) -> Option<Line<'_>> {
-        Some(Line::of(self.wire.as_ref()?, self.client.as_mut()?))
+    fn line(&mut self, limit: Option<Duration>) -> Option<Line<'_>> {
+        Some(Line::of(self.wire.as_ref()?, self.encrypted.as_ref(), self.client.as_mut()?, limit))
     }
 
     /// Looks at the messages that have come, and gives their rows on.
