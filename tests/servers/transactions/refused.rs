@@ -184,8 +184,11 @@ fn all_of_them(server: &Server, strike: Strike) {
         for shape in SHAPES {
             for others in 0..3 {
                 n += 1;
-                if shape.anew {
+                if shape.anew && stage.db.is_connected() {
+                    let before = stage.proxy.ended_by_server();
                     stage.db.close();
+                    // Its end is not to be taken for that of the one that is struck.
+                    stage.proxy.wait_until_ended_by_server(before + 1);
                 }
                 let struck = stage.strike(own, strike, others);
                 let hook = Rc::new(Cell::new(false));
