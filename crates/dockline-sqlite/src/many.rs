@@ -35,7 +35,7 @@ impl SqliteSession {
             let error = error.with_context(format_args!("row {}", done + 1));
             if done > 0 && commits_each { error.with_fact(Fact::MayHaveExecuted) } else { error }
         };
-        let prepared = prepare_for_many(&self.connection, text, first);
+        let prepared = prepare_for_many(text, first);
         let (mut statement, mut targets) = prepared.map_err(|error| failed(error, done))?;
         loop {
             self.watch.check().map_err(|error| failed(error, done))?;
@@ -78,7 +78,7 @@ impl SqliteSession {
         if group.rows == 1 && group.done == 0 {
             return self
                 .statement(|| {
-                    let mut statement = prepare(&self.connection, text, &group.values)?;
+                    let mut statement = prepare(text, &group.values)?;
                     self.admit(text, &statement)?;
                     run_to_end(&self.connection, &mut statement)
                 })
@@ -91,14 +91,14 @@ impl SqliteSession {
     }
 
     fn rows_of(&self, text: &Known<'_>, group: &Group) -> Result<u64> {
-        let prepared = prepare_for_many(&self.connection, text, group.row(0));
+        let prepared = prepare_for_many(text, group.row(0));
         let (mut statement, mut targets) = prepared.map_err(|error| group.failed(error, 0))?;
         let mut changed = 0;
         for at in 0..group.rows {
             self.watch.check().map_err(|error| group.failed(error, at))?;
             self.watch.begin();
             if at > 0 {
-                let bound = bind(&self.connection, text, &mut statement, &mut targets, group.row(at));
+                let bound = bind(text, &mut statement, &mut targets, group.row(at));
                 bound.map_err(|error| group.failed(error, at))?;
             }
             changed += run_to_end(&self.connection, &mut statement).map_err(|error| group.failed(error, at))?;
@@ -114,7 +114,7 @@ impl SqliteSession {
         row: &[Value],
     ) -> Result<()> {
         if row.len() == text.parameters {
-            bind(&self.connection, text, statement, targets, row)
+            bind(text, statement, targets, row)
         } else {
             self.text(&text.sql, row.len()).map(drop)
         }

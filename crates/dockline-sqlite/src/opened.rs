@@ -12,7 +12,6 @@ use dockline_core::backend::{OfProcess, PerProcess};
 use dockline_core::{Error, ErrorKind, Result};
 use rusqlite::config::DbConfig;
 
-use crate::own::OwnStatements;
 use crate::prepared::Conn;
 
 /// A connection to a file is open in this process, or one that was forked from it, while this lives.
@@ -23,7 +22,7 @@ struct Files {
     open: AtomicUsize,
     /// What was inherited, and is in no transaction. It is closed when it has to be: closing waits for locks within SQLite, which a
     /// thread of the parent may have held.
-    inherited: Mutex<Vec<(OwnStatements, Conn, Option<Opened>)>>,
+    inherited: Mutex<Vec<(Conn, Option<Opened>)>>,
 }
 
 static FILES: PerProcess<Files> = PerProcess::new();
@@ -37,8 +36,7 @@ impl Opened {
     pub(crate) fn count() -> Result<Self> {
         let mine = FILES.get();
         let mut inherited = mine.value.inherited.lock().unwrap_or_else(PoisonError::into_inner);
-        for (own, connection, opened) in inherited.drain(..) {
-            drop(own);
+        for (connection, opened) in inherited.drain(..) {
             // As the last one it would remove the log, for which it takes locks.
             let is_quiet = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).is_ok();
             if is_quiet && connection.close().is_ok() {
@@ -65,7 +63,7 @@ impl Drop for Opened {
 }
 
 /// Keeps what was inherited until a file is opened, or else for ever.
-pub(crate) fn keep(own: OwnStatements, connection: Conn, opened: Option<Opened>) {
+pub(crate) fn keep(connection: Conn, opened: Option<Opened>) {
     let mine = FILES.get();
-    mine.value.inherited.lock().unwrap_or_else(PoisonError::into_inner).push((own, connection, opened));
+    mine.value.inherited.lock().unwrap_or_else(PoisonError::into_inner).push((connection, opened));
 }

@@ -4,8 +4,9 @@
 //! time: that is half of what beginning and ending an empty transaction costs. A statement of rusqlite's own borrows its connection, so it
 //! cannot stand beside it.
 //!
-//! What holds: each statement here is one of the connection that is handed to every call, or there is none. Whoever may put another
-//! connection in its place (`native`) has to [`forget`](OwnStatements::forget) them before, and they go before their connection does.
+//! What holds: each statement here is one of the connection that is handed to every call, or there is none. A
+//! [`Conn`](crate::prepared::Conn) has both, and sees to it: before it lends the connection to whoever may put another one in its place, it
+//! has these [forgotten](OwnStatements::forget), and they go before their connection does.
 
 #![allow(unsafe_code)]
 

@@ -28,11 +28,13 @@ use lru::LruCache;
 use rusqlite::{Connection, ffi};
 
 use crate::error::map;
+use crate::own::{Own, OwnStatements};
 use crate::texts::Text;
 
 /// A connection, and the statements that it keeps.
 pub(crate) struct Conn {
-    // Before the connection: one that has statements cannot be closed.
+    // Before the connection, both: one that has statements cannot be closed.
+    own: OwnStatements,
     texts: Texts,
     connection: Connection,
     /// SQLite's own connection, of which the statements are.
@@ -56,7 +58,7 @@ impl Conn {
     pub(crate) fn new(connection: Connection, capacity: usize) -> Self {
         // SAFETY: the handle is used while the connection is open, and only here.
         let handle = unsafe { connection.handle() };
-        Self { texts: Texts::new(capacity), connection, handle: Cell::new(handle) }
+        Self { own: OwnStatements::default(), texts: Texts::new(capacity), connection, handle: Cell::new(handle) }
     }
 
     /// Looks a text up, or reads it.
@@ -68,8 +70,14 @@ impl Conn {
         Ok(Known { conn: self, entry })
     }
 
+    /// Runs a statement by which a transaction begins or ends.
+    pub(crate) fn run(&self, own: Own) -> rusqlite::Result<()> {
+        self.own.run(&self.connection, own)
+    }
+
     /// Lends the connection to the program, which may put another one in its place: see [`follow_swap`](Conn::follow_swap).
     pub(crate) fn lend(&mut self) -> &mut Connection {
+        self.own.forget();
         self.texts.are_doubtful.set(true);
         &mut self.connection
     }
@@ -88,8 +96,8 @@ impl Conn {
     /// Closes the connection. If that cannot be done it is dropped, and closed so as far as it can be.
     pub(crate) fn close(self) -> rusqlite::Result<()> {
         self.follow_swap();
-        let Self { texts, connection, .. } = self;
-        drop(texts);
+        let Self { own, texts, connection, .. } = self;
+        drop((own, texts));
         connection.close().map_err(|(_connection, error)| error)
     }
 
@@ -231,6 +239,10 @@ impl Deref for Known<'_> {
 }
 
 impl Known<'_> {
+    pub(crate) fn connection(&self) -> &Connection {
+        self.conn
+    }
+
     /// Prepares the statement, unless it is already.
     pub(crate) fn prepare(&self) -> Result<Statement<'_>> {
         let kept = match self.entry.kept.take() {

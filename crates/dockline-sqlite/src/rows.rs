@@ -4,43 +4,37 @@ use std::mem::forget;
 
 use dockline_core::backend::{Rest, RowSink};
 use dockline_core::{Error, ErrorKind, Result, Value};
-use rusqlite::Connection;
 
 use crate::decimals::Targets;
 use crate::prepared::{Conn, Known, Statement};
 use crate::value;
 
 /// Prepares a statement, unless it is already, and binds its parameters.
-pub(crate) fn prepare<'c>(connection: &Connection, text: &'c Known<'_>, params: &[Value]) -> Result<Statement<'c>> {
-    prepare_for_many(connection, text, params).map(|(statement, _)| statement)
+pub(crate) fn prepare<'c>(text: &'c Known<'_>, params: &[Value]) -> Result<Statement<'c>> {
+    prepare_for_many(text, params).map(|(statement, _)| statement)
 }
 
 /// The same, for a statement that gets others by [`bind`] later.
-pub(crate) fn prepare_for_many<'c>(
-    connection: &Connection,
-    text: &'c Known<'_>,
-    params: &[Value],
-) -> Result<(Statement<'c>, Targets)> {
+pub(crate) fn prepare_for_many<'c>(text: &'c Known<'_>, params: &[Value]) -> Result<(Statement<'c>, Targets)> {
     let mut statement = text.prepare()?;
     if statement.parameter_count() != params.len() {
         let message = "the statement has placeholders of SQLite's own, as ?1 or :name; write ? for each parameter";
         return Err(Error::new(ErrorKind::Programming, message));
     }
     let mut targets = Targets::default();
-    bind(connection, text, &mut statement, &mut targets, params)?;
+    bind(text, &mut statement, &mut targets, params)?;
     Ok((statement, targets))
 }
 
 /// Binds parameters, of which there are as many as the statement has. One that its column would not keep is refused.
 pub(crate) fn bind(
-    connection: &Connection,
     text: &Known<'_>,
     statement: &mut Statement<'_>,
     targets: &mut Targets,
     params: &[Value],
 ) -> Result<()> {
     if !params.is_empty() && !statement.readonly() {
-        targets.check(connection, text.for_sqlite(), params)?;
+        targets.check(text.connection(), text.for_sqlite(), params)?;
     }
     value::bind(statement, params)
 }

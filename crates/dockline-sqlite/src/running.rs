@@ -117,7 +117,7 @@ impl SqliteSession {
 
     /// Runs a statement of our own.
     pub(crate) fn run(&self, own: Own) -> Result<()> {
-        self.own.run(&self.connection, own).map_err(map)
+        self.connection.run(own).map_err(map)
     }
 
     /// Something has ended: where there is no transaction any more, or none that writes, others may.

@@ -20,7 +20,7 @@ use crate::error::{map, of_init_sql};
 use crate::insert;
 use crate::log;
 use crate::opened::{self, Opened};
-use crate::own::{Own, OwnStatements};
+use crate::own::Own;
 use crate::plan::Plan;
 use crate::prepared::Conn;
 use crate::rows::{self, prepare, run_to_end};
@@ -29,8 +29,6 @@ use crate::watch::Watch;
 use crate::writer::Writer;
 
 pub(crate) struct SqliteSession {
-    // Before their connection.
-    pub(crate) own: OwnStatements,
     // Before what counts it and before its turns: it is closed first.
     pub(crate) connection: Conn,
     opened: Option<Opened>,
@@ -77,7 +75,6 @@ impl SqliteSession {
             is_open: Cell::new(false),
             was_open: Cell::new(false),
             rolled_back: Cell::new(false),
-            own: OwnStatements::default(),
             connection: Conn::new(connection, plan.statement_cache),
             opened,
             watch,
@@ -125,7 +122,7 @@ impl Session for SqliteSession {
         self.statement(|| {
             let text = self.text(sql, params.len())?;
             self.with_care(&text, || {
-                let mut statement = prepare(&self.connection, &text, params)?;
+                let mut statement = prepare(&text, params)?;
                 self.admit(&text, &statement)?;
                 run_to_end(&self.connection, &mut statement)
             })
@@ -136,7 +133,7 @@ impl Session for SqliteSession {
         self.statement(|| {
             let text = self.text(sql, params.len())?;
             self.with_care(&text, || {
-                let statement = prepare(&self.connection, &text, params)?;
+                let statement = prepare(&text, params)?;
                 self.admit(&text, &statement)?;
                 rows::stream(statement, sink)
             })
@@ -267,8 +264,6 @@ impl Session for SqliteSession {
         } else {
             self.writer.take_turns(&self.watch, &"native".into())?;
         }
-        // The program may put another connection in its place.
-        self.own.forget();
         Ok(self.connection.lend())
     }
 
@@ -293,8 +288,8 @@ impl Session for SqliteSession {
     fn abandon(self: Box<Self>) {
         // Closing one in a transaction would roll it back.
         if self.connection.is_autocommit() {
-            let Self { own, connection, opened, .. } = *self;
-            opened::keep(own, connection, opened);
+            let Self { connection, opened, .. } = *self;
+            opened::keep(connection, opened);
         } else {
             forget(self);
         }
@@ -303,8 +298,7 @@ impl Session for SqliteSession {
     fn close(self: Box<Self>) -> Result<()> {
         // The last connection to a file copies the log into it.
         self.watch.begin();
-        let Self { own, connection, opened, writer, watch, .. } = *self;
-        drop(own);
+        let Self { connection, opened, writer, watch, .. } = *self;
         let closed = connection.close().map_err(map);
         drop((opened, writer, watch));
         closed
