@@ -33,8 +33,6 @@ pub(crate) struct Tracking {
     home: Box<str>,
     /// The current database.
     database: Box<str>,
-    /// They are not the same.
-    elsewhere: bool,
     sql_mode: SqlMode,
 }
 
@@ -83,14 +81,12 @@ impl Tracking {
     pub(crate) fn begin(&mut self, database: &str, sql_mode: &str, time_zone: &str) {
         self.at_utc = is_utc(time_zone);
         (self.home, self.database) = (database.into(), database.into());
-        self.elsewhere = false;
         self.set_sql_mode(sql_mode);
     }
 
     /// Every connection begins as this one is now.
     pub(crate) fn begins_here(&mut self) {
         self.home.clone_from(&self.database);
-        self.elsewhere = false;
         self.state.clear();
     }
 
@@ -144,7 +140,7 @@ impl Tracking {
 
     /// The current database, if it is another one than the session began with.
     pub(crate) fn other_database(&self) -> Option<&str> {
-        self.elsewhere.then_some(&*self.database)
+        (self.database != self.home).then_some(&*self.database)
     }
 
     /// A call begins.
@@ -187,8 +183,7 @@ impl Tracking {
             self.database = database.into();
         }
         self.state.release_all(StateKind::Database);
-        self.elsewhere = self.database != self.home;
-        if self.elsewhere {
+        if self.database != self.home {
             self.state.hold(StateKind::Database, database);
         }
     }

@@ -96,7 +96,6 @@ impl TlsConnect<Socket> for Connector {
             let limit = deadline.remaining().unwrap_or_default();
             let transport = tokio::time::timeout(limit, self.to.transport(socket, &found)).await;
             let transport = transport.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-            found.watch.set_encrypted(transport.is_encrypted());
             *lock(&found.encrypted) = transport.encrypted();
             found.watch.begin_whole_call(deadline.remaining().unwrap_or_default().max(Duration::from_millis(1)));
             Ok(Observed::new(transport, found.watch).boxed())

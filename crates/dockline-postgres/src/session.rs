@@ -100,7 +100,7 @@ impl PostgresSession {
         let key = watch.seen(|seen| seen.key);
         let mut session = Self {
             process: key.map(|(process, _)| u64::from(process.unsigned_abs())),
-            canceller: Arc::new(Canceller::new(Arc::clone(&plan), key, address, watch.is_encrypted())),
+            canceller: Arc::new(Canceller::new(Arc::clone(&plan), key, address, encrypted.is_some())),
             client: Some(client),
             wire,
             encrypted,
@@ -221,7 +221,7 @@ impl PostgresSession {
     }
 
     fn is_encrypted(&self) -> bool {
-        self.watch.is_encrypted()
+        self.encrypted.is_some()
     }
 
     fn fatal(&self) -> Option<Fatal> {

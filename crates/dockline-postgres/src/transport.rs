@@ -43,10 +43,6 @@ impl Transport {
         }
     }
 
-    pub(crate) fn is_encrypted(&self) -> bool {
-        matches!(self, Self::Tls(_))
-    }
-
     /// What a password can be bound to.
     pub(crate) fn channel_binding(&self) -> ChannelBinding {
         let Self::Tls(stream) = self else { return ChannelBinding::none() };

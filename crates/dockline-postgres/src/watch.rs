@@ -50,7 +50,6 @@ pub(crate) struct Watch {
     hands_over: AtomicBool,
     handover: Mutex<Handover>,
     closing: AtomicU8,
-    encrypted: AtomicBool,
     /// The driver is not told which types are not built in.
     hides_types: AtomicBool,
     /// The columns that were described last.
@@ -102,10 +101,6 @@ impl Watch {
     /// How often the server has reported a setting.
     pub(crate) fn reports(&self) -> u64 {
         self.reports.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn is_encrypted(&self) -> bool {
-        self.encrypted.load(Ordering::Relaxed)
     }
 
     /// How many bytes of the driver's have been written in all.
@@ -263,10 +258,6 @@ impl Watch {
 
 /// The side of the stream.
 impl Watch {
-    pub(crate) fn set_encrypted(&self, is: bool) {
-        self.encrypted.store(is, Ordering::Relaxed);
-    }
-
     /// What the driver goes on with, when this call begins.
     pub(crate) fn take_handover(&self) -> Option<Handover> {
         if !self.hands_over.load(Ordering::Relaxed) {

@@ -94,13 +94,13 @@ impl Ages {
         self.young_until.min(after(now.coarse(), left))
     }
 
-    /// It was used.
     /// Whether time cannot have made it due yet, told without the exact clock.
     #[inline]
     pub(crate) fn is_young(&self, now: &Now) -> bool {
         !self.has_idle_limit() && now.coarse() < self.young_until
     }
 
+    /// It was used.
     pub(crate) fn used(&mut self, now: Instant) {
         self.last_used = now;
     }

@@ -34,7 +34,7 @@ impl Trace {
 
     /// A statement has run.
     #[inline]
-    pub(crate) fn has_used(&self) {
+    pub(crate) fn note_use(&self) {
         self.used.set(true);
     }
 

@@ -94,7 +94,7 @@ impl<'a> Turn<'a> {
         let result = call(&mut *link.session);
         slot.seat().set_running(false);
         self.unfinished = false;
-        slot.trace.has_used();
+        slot.trace.note_use();
         slot.flags.count_statement();
 
         let elapsed = started.map(|started| started.elapsed());

@@ -11,6 +11,7 @@ use postgres::Column;
 use postgres_protocol::message::frontend;
 
 use super::PostgresSession;
+use super::many::size;
 use super::prepared::Prepared;
 use crate::direct::{Fields, Handover, Part, Stage, count, limit_rows, write_run};
 use crate::frame;
@@ -162,7 +163,8 @@ impl PostgresSession {
     pub(super) fn run_directly(&mut self, prepared: &Prepared, params: &[Value], taker: &mut Taker<'_>) -> Direct {
         let Some(statement) = &prepared.statement else { return Direct::Driver };
         let Some(name) = statement.name() else { return Direct::Driver };
-        if !self.may_go_directly() {
+        // Long ones are not written in vain.
+        if params.iter().map(size).sum::<usize>() > LONGEST || !self.may_go_directly() {
             return Direct::Driver;
         }
         let mut buffers = Buffers::take();

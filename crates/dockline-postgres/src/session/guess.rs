@@ -89,7 +89,7 @@ impl PostgresSession {
     fn undo(&mut self, begins: bool) -> Result<()> {
         if self.owes_release {
             let limit = self.short();
-            self.call(Phase::Before, limit, |client| client.batch_execute(BACK_TO_SAVEPOINT))
+            self.run_without_rows(BACK_TO_SAVEPOINT, Phase::Before, limit)
         } else if begins {
             // What this statement began holds nothing else.
             self.roll_back_open()
@@ -112,7 +112,7 @@ impl PostgresSession {
             return Ok(());
         }
         let limit = self.short();
-        self.call(Phase::Before, limit, |client| client.batch_execute(RELEASE))
+        self.run_without_rows(RELEASE, Phase::Before, limit)
     }
 }
 

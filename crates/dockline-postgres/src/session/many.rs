@@ -28,7 +28,7 @@ impl PostgresSession {
 }
 
 /// How many bytes a parameter takes, about.
-fn size(value: &Value) -> usize {
+pub(super) fn size(value: &Value) -> usize {
     match value {
         Value::Text(text) => text.len(),
         Value::Bytes(bytes) => bytes.len(),

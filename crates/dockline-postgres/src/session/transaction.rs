@@ -36,7 +36,7 @@ impl PostgresSession {
             return Ok(());
         }
         let sql = begin_sql(self.options);
-        self.call(Phase::Before, self.plan.read_timeout, |client| client.batch_execute(&sql))
+        self.run_without_rows(&sql, Phase::Before, self.plan.read_timeout)
     }
 
     /// Runs `work`, whose first statement begins the transaction that is due, in the same round trip. It is begun also if all of
@@ -72,7 +72,7 @@ impl PostgresSession {
     }
 
     /// Runs a text that gives no rows, past the driver if it can go there.
-    fn run_without_rows(&mut self, text: &str, phase: Phase, limit: Option<Duration>) -> Result<()> {
+    pub(super) fn run_without_rows(&mut self, text: &str, phase: Phase, limit: Option<Duration>) -> Result<()> {
         if self.run_text_directly(text, limit) {
             return Ok(());
         }
