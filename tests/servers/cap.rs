@@ -97,7 +97,7 @@ fn what_the_server_ended_while_it_was_parked_is_replaced(server: &Server) {
         let _ = released.recv();
     });
     let id = told.recv().unwrap();
-    limited.database().admin().kill_and_wait(id);
+    limited.admin().kill_and_wait(id);
     assert_eq!(look_up(&connections).unwrap(), 1);
     release.send(()).unwrap();
     thread.join().unwrap();

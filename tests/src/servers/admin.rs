@@ -24,6 +24,11 @@ impl Admin {
         Self { kind, session, user, database }
     }
 
+    /// The same session, which sees and ends the sessions of that user instead.
+    pub(super) fn of_user(self, user: &str) -> Self {
+        Self { user: user.to_owned(), ..self }
+    }
+
     /// Runs a statement, and panics with the server's words where it fails.
     pub fn execute(&mut self, sql: &str) {
         self.try_execute(sql).unwrap_or_else(|reason| panic!("{sql}: {reason}"));
@@ -43,15 +48,19 @@ impl Admin {
 
     /// The ids of the sessions, in order: process ids of PostgreSQL, connection ids of the others.
     pub fn connections(&mut self) -> Vec<u64> {
-        let (user, postgres) = (&self.user, self.kind.is_postgres());
-        let (list, name, own) = if postgres {
-            (format!("SELECT pid FROM pg_stat_activity WHERE usename = '{user}'"), "datname", "pg_backend_pid()")
+        let (user, database) = if self.kind.is_postgres() { ("usename", "datname") } else { ("user", "db") };
+        let only = self.database.as_ref().map(|name| format!(" AND {database} = '{name}'")).unwrap_or_default();
+        self.listed(&format!("{user} = '{}'{only}", self.user))
+    }
+
+    /// The ids of the sessions of which this is true, in order; never that of this one.
+    fn listed(&mut self, condition: &str) -> Vec<u64> {
+        let (id, list, own) = if self.kind.is_postgres() {
+            ("pid", "pg_stat_activity", "pg_backend_pid()")
         } else {
-            (format!("SELECT id FROM information_schema.processlist WHERE user = '{user}'"), "db", "connection_id()")
+            ("id", "information_schema.processlist", "connection_id()")
         };
-        let id = if postgres { "pid" } else { "id" };
-        let only = self.database.as_ref().map(|database| format!(" AND {name} = '{database}'")).unwrap_or_default();
-        let sql = format!("{list} AND {id} <> {own}{only} ORDER BY {id}");
+        let sql = format!("SELECT {id} FROM {list} WHERE {id} <> {own} AND {condition} ORDER BY {id}");
         let ids = self.session.column(&sql).unwrap_or_else(|reason| panic!("{sql}: {reason}"));
         ids.iter().map(|id| id.parse().expect("a number")).collect()
     }
@@ -80,14 +89,19 @@ impl Admin {
         }
     }
 
-    /// Waits until the server does not list this session.
+    /// Waits until the server does not list this session, whoever has it, and wherever it is.
     pub fn wait_gone(&mut self, id: u64) {
-        self.wait(&format!("session {id} is gone"), |ids| !ids.contains(&id));
+        let column = if self.kind.is_postgres() { "pid" } else { "id" };
+        self.wait(
+            &format!("session {id} is gone"),
+            |admin| admin.listed(&format!("{column} = {id}")),
+            |ids| ids.is_empty(),
+        );
     }
 
     /// Waits until there are exactly so many sessions.
     pub fn wait_until_connections(&mut self, count: usize) {
-        self.wait(&format!("{count} sessions are there"), |ids| ids.len() == count);
+        self.wait(&format!("{count} sessions are there"), Self::connections, |ids| ids.len() == count);
     }
 
     /// Waits until the statement returns this text, such as the state of another session.
@@ -103,11 +117,11 @@ impl Admin {
         }
     }
 
-    fn wait(&mut self, what: &str, condition: impl Fn(&[u64]) -> bool) {
+    fn wait(&mut self, what: &str, list: impl Fn(&mut Self) -> Vec<u64>, is_so: impl Fn(&[u64]) -> bool) {
         let started = Instant::now();
         loop {
-            let ids = self.connections();
-            if condition(&ids) {
+            let ids = list(self);
+            if is_so(&ids) {
                 return;
             }
             assert!(started.elapsed() < LIMIT, "waited 30 s until {what}; the server lists {ids:?}");

@@ -2,7 +2,7 @@
 
 use dockline::Settings;
 
-use super::{FreshDatabase, Server};
+use super::{Admin, FreshDatabase, Server};
 
 const PASSWORD: &str = "x";
 
@@ -38,9 +38,9 @@ impl<'server> LimitedUser<'server> {
         PASSWORD
     }
 
-    /// The database, as its owner has it.
-    pub fn database(&self) -> &FreshDatabase<'server> {
-        &self.database
+    /// An administrative session, which counts and ends the sessions of this user.
+    pub fn admin(&self) -> Admin {
+        self.database.admin().of_user(&self.user)
     }
 
     /// How the user connects to the database.
@@ -51,14 +51,20 @@ impl<'server> LimitedUser<'server> {
 
 impl Drop for LimitedUser<'_> {
     fn drop(&mut self) {
-        let (user, mut admin) = (&self.user, self.database.admin());
-        admin.wait_until_connections(0);
-        if self.database.server().kind().is_postgres() {
-            // With what tests have granted it.
-            admin.execute(&format!("DROP OWNED BY {user}"));
-            admin.execute(&format!("DROP ROLE {user}"));
+        let (user, mut admin) = (&self.user, self.admin());
+        let is_postgres = self.database.server().kind().is_postgres();
+        // With what tests have granted it.
+        let drops = if is_postgres {
+            vec![format!("DROP OWNED BY {user}"), format!("DROP ROLE {user}")]
         } else {
-            admin.execute(&format!("DROP USER {user}@'%'"));
+            vec![format!("DROP USER {user}@'%'")]
+        };
+        if std::thread::panicking() {
+            // The test has failed, and may have left connections: a second panic would end the process, and hide the first.
+            let _ = drops.iter().try_for_each(|sql| admin.try_execute(sql));
+            return;
         }
+        admin.wait_until_connections(0);
+        drops.iter().for_each(|sql| admin.execute(sql));
     }
 }
