@@ -37,6 +37,7 @@ use crate::plan::Plan;
 use crate::statement::Prepared;
 use crate::tracking::Tracking;
 use crate::{info, many, value, wire};
+use native::Lent;
 use ran::Ran;
 use switches::Switches;
 
@@ -70,8 +71,8 @@ pub(crate) struct MysqlSession {
     answered: Option<Instant>,
     /// After an error that leaves the connection out of step, nothing is sent any more.
     broken: bool,
-    /// The driver's own object was lent, and may have done anything.
-    lent: bool,
+    /// Until it is looked at what the driver's own object was used for.
+    lent: Option<Lent>,
     /// A KILL may still hit the next statement.
     killed: bool,
     /// The characteristics that the atomic block has of its own.
@@ -123,7 +124,7 @@ impl MysqlSession {
             was_read_only,
             max_packet,
             broken: false,
-            lent: false,
+            lent: None,
             killed: false,
             options: None,
             rolled_back: false,
@@ -339,7 +340,7 @@ impl Session for MysqlSession {
     fn native(&mut self) -> Result<&mut dyn Any> {
         self.begin()?;
         self.close_switches();
-        self.lent = true;
+        self.lend();
         Ok(&mut self.conn)
     }
 

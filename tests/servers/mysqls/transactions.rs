@@ -6,6 +6,7 @@ use std::thread;
 use dockline::{Connection, Error, Result, params};
 use dockline_tests::proxy::Proxy;
 use dockline_tests::servers::Server;
+use mysql::prelude::Queryable;
 
 use crate::case::{Case, case};
 use crate::opened::{Opened, settings};
@@ -19,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(a_wait_that_ends_a_statement_leaves_the_transaction),
         case!(options_outlive_an_error_before_the_first_statement),
         case!(after_native_a_transaction_is_known),
+        case!(a_reset_of_the_driver_s_takes_a_transaction_with_it),
         case!(nothing_after_an_answered_commit_makes_it_fail),
     ]
 }
@@ -145,7 +147,6 @@ fn options_outlive_an_error_before_the_first_statement(server: &Server) {
 }
 
 fn after_native_a_transaction_is_known(server: &Server) {
-    use mysql::prelude::Queryable;
     let opened = Opened::new(server);
     let db = &opened.db;
     table(db);
@@ -163,6 +164,58 @@ fn after_native_a_transaction_is_known(server: &Server) {
     db.native(|conn: &mut mysql::Conn| conn.query_drop("SELECT 1")).unwrap().unwrap();
     opened.database.admin().kill_and_wait(db.server_connection_id().unwrap());
     assert_eq!(db.query_value::<i64>("SELECT 1", ()).unwrap(), 1, "without one it is replaced");
+}
+
+/// The driver's `reset` rolls back, switches autocommit on, and does not say so.
+fn a_reset_of_the_driver_s_takes_a_transaction_with_it(server: &Server) {
+    let Opened { db, .. } = &Opened::new(server);
+    table(db);
+    let v = || db.query_value::<i64>("SELECT sum(v) FROM t", ()).unwrap();
+    let before = v();
+    let change = || db.execute("UPDATE t SET v = v + 1", ());
+    let reset = || db.native(|conn: &mut mysql::Conn| conn.reset()).unwrap().unwrap();
+    let is_lost = |error: Error| assert!(error.is_work_lost() && !error.may_have_executed(), "{error:?}");
+
+    let changed = db.atomic(|| {
+        change()?;
+        reset();
+        change()
+    });
+    is_lost(changed.unwrap_err());
+    let ended = db.atomic(|| {
+        change()?;
+        reset();
+        Ok::<_, Error>(())
+    });
+    is_lost(ended.unwrap_err());
+    let inner = db.atomic(|| {
+        change()?;
+        db.atomic(|| {
+            reset();
+            Ok::<_, Error>(())
+        })
+    });
+    is_lost(inner.unwrap_err());
+    assert_eq!(v(), before);
+
+    let begins: [&dyn Fn(); 2] =
+        [&|| db.set_autocommit(false).unwrap(), &|| assert_eq!(db.execute("BEGIN", ()).unwrap(), 0)];
+    for begin in begins {
+        begin();
+        change().unwrap();
+        reset();
+        is_lost(change().unwrap_err());
+        db.close();
+        assert_eq!(v(), before);
+        db.set_autocommit(true).unwrap();
+    }
+
+    // Nothing of it was there before, so nothing is lost.
+    let serial = db.serial();
+    db.native(|conn: &mut mysql::Conn| conn.query_drop("BEGIN").and_then(|()| conn.reset())).unwrap().unwrap();
+    change().unwrap();
+    assert_eq!(db.serial(), serial);
+    assert_ne!(v(), before);
 }
 
 /// The connection ends at each byte of the last answers. A block with options sends COMMIT, and then switches autocommit on.

@@ -16,11 +16,20 @@ const NOW: &str = "SELECT @@session.session_track_transaction_info, DATABASE(), 
 
 const UTF8: &str = "utf8mb4,utf8mb4,utf8mb4";
 
+/// The driver's own object was lent, and may have done anything.
+#[derive(Clone, Copy)]
+pub(super) struct Lent {
+    /// When it was lent, a transaction was open, or began with the next statement.
+    in_transaction: bool,
+}
+
 impl MysqlSession {
+    pub(super) fn lend(&mut self) {
+        self.lent = Some(Lent { in_transaction: self.tracking.may_have_transaction() });
+    }
+
     pub(super) fn catch_up(&mut self) -> Result<()> {
-        if !std::mem::take(&mut self.lent) {
-            return Ok(());
-        }
+        let Some(lent) = self.lent.take() else { return Ok(()) };
         if self.wire.as_ref().is_some_and(|wire| !wire.is_same()) {
             // It has not been set up, and may be a connection to anywhere.
             self.broken = true;
@@ -36,6 +45,12 @@ impl MysqlSession {
         let (tracked, database, sql_mode, autocommit, charsets) = (next(), next(), next(), next(), next());
         self.tracking.at_utc = is_utc(&next());
         let was_reset = self.tracking.reports() && tracked != "STATE";
+        if was_reset && lent.in_transaction {
+            // Nobody has asked for that, and what follows would be committed by itself.
+            self.broken = true;
+            self.tracking.set_open(true);
+            return Err(gone("a closure of native has reset the session, and the transaction was rolled back"));
+        }
         if was_reset {
             // The server has forgotten every statement with the rest.
             self.cache.clear();
