@@ -2,6 +2,7 @@
 
 mod failure;
 mod file;
+mod lent;
 mod native;
 mod prepare;
 mod ran;
@@ -37,7 +38,7 @@ use crate::plan::Plan;
 use crate::statement::Prepared;
 use crate::tracking::Tracking;
 use crate::{info, many, value, wire};
-use native::Lent;
+use lent::Lent;
 use ran::Ran;
 use switches::Switches;
 

@@ -291,8 +291,8 @@ fn the_server_has_no_place_for_statements(server: &Server) {
         findings.into_iter().find(|finding| finding.id == "too_many_prepared_statements").map(|finding| finding.message)
     };
     let told = finding(100).expect("a finding");
-    assert!(told.contains("statement_cache to 20") && told.contains("max_prepared_stmt_count to 100"), "{told}");
-    assert_eq!(finding(20), None);
+    assert!(told.contains("statement_cache to 18") && told.contains("max_prepared_stmt_count to 102"), "{told}");
+    assert_eq!(finding(18), None);
 }
 
 fn a_long_text_that_comes_again_stays_prepared(server: &Server) {

@@ -9,6 +9,9 @@ use crate::config::engines::AliasConfig;
 use crate::config::server_info::ServerInfo;
 use crate::config::settings::{Settings, Tls};
 
+/// The statements that switch autocommit for atomic blocks. A connection of MySQL or MariaDB keeps them prepared beside those of the program.
+const SWITCHES: u64 = 2;
+
 /// Something that [`Registry::check`](crate::Registry::check) found (as Django's `check --database`).
 ///
 /// ```
@@ -189,20 +192,20 @@ impl Checked<'_> {
         self.settings.get_max_connections().map_or(threads, |cap| threads.min(u64::from(cap)))
     }
 
-    /// Each thread keeps statements of its own, and the server counts those of everybody.
+    /// Each thread keeps statements of its own, and two that switch autocommit; and the server counts those of everybody.
     fn statements(&self) -> Option<Finding> {
         let limit = self.info.max_prepared_statements?;
         let cache = u64::from(self.settings.get_statement_cache());
         let threads = self.connections().max(1);
-        let most = threads.saturating_mul(cache);
-        (self.settings.get_prepared_statements() && most > limit).then_some(())?;
+        let most = threads.saturating_mul(cache + SWITCHES);
+        (self.settings.get_prepared_statements() && cache > 0 && most > limit).then_some(())?;
         self.warn(
             "too_many_prepared_statements",
             format!(
-                "{threads} threads with {cache} statements each (statement_cache) may prepare {most}, and the server holds {limit} for all \
-                 its clients together (max_prepared_stmt_count); set statement_cache to {} at the most, or max_prepared_stmt_count \
-                 to {most} at the least",
-                limit / threads
+                "{threads} threads with {cache} statements each (statement_cache) and {SWITCHES} for atomic blocks may prepare {most}, and \
+                 the server holds {limit} for all its clients together (max_prepared_stmt_count); set statement_cache to {} at the most, \
+                 or max_prepared_stmt_count to {most} at the least",
+                (limit / threads).saturating_sub(SWITCHES)
             ),
         )
     }
@@ -361,9 +364,9 @@ mod tests {
         let full = ServerInfo { connections_left: Some(9), ..healthy() };
         assert_eq!(ids(&Settings::new(), &full, 1), ["few_connections_left"]);
         let few = ServerInfo { max_prepared_statements: Some(1_000), ..healthy() };
-        assert!(ids(&Settings::new(), &few, 10).is_empty());
-        assert_eq!(ids(&Settings::new(), &few, 11), ["too_many_prepared_statements"]);
-        assert!(ids(&Settings::new().statement_cache(90), &few, 11).is_empty());
+        assert!(ids(&Settings::new(), &few, 9).is_empty());
+        assert_eq!(ids(&Settings::new(), &few, 10), ["too_many_prepared_statements"]);
+        assert!(ids(&Settings::new().statement_cache(88), &few, 11).is_empty());
         assert!(ids(&Settings::new().prepared_statements(false), &few, 11).is_empty());
         let loose = ServerInfo { strict: Some(false), ..healthy() };
         assert_eq!(ids(&Settings::new(), &loose, 1), ["not_strict"]);

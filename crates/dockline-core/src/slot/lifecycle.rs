@@ -209,14 +209,31 @@ impl Slot {
 
     /// Whether the next boundary has something to look at here, other than the age of a connection that it will not reach.
     pub(crate) fn is_for_next_boundary(&self, now: &Now) -> bool {
+        self.trace.is_used() || self.is_unsettled(now)
+    }
+
+    /// Whether a boundary has something to do here besides noting that something has run.
+    #[inline]
+    fn is_unsettled(&self, now: &Now) -> bool {
         // One that is being opened has none yet.
         self.is_busy()
             || (self.serial().is_some() && !self.flags.is_calm(now))
             || self.is_taken()
-            || self.may_have_left_open()
+            || self.may_have_left_blocks()
             || self.transaction.in_atomic_block()
             || !self.log().is_empty()
             || self.is_removed()
+    }
+
+    /// The end of the outermost request or task, if it finds nothing to do here. If it does, that is left to the other steps of the end,
+    /// and the answer is false.
+    #[inline]
+    pub(crate) fn ends_at_once(&self, now: &Now) -> bool {
+        let ends = !self.seat().vitals.is_in_transaction() && !self.is_unsettled(now);
+        if ends {
+            self.take_used();
+        }
+        ends
     }
 
     /// Until when a connection that is open here cannot be due at a boundary.
@@ -270,10 +287,19 @@ impl Slot {
         CloseReason::by_age(&link.ages, now.get())
     }
 
-    /// Whether a request or task can have left something open here.
     #[inline]
-    pub(crate) fn may_have_left_open(&self) -> bool {
-        self.trace.is_used() || self.transaction.innermost_begun_inside().is_some() || self.news.is_watched()
+    fn may_have_left_blocks(&self) -> bool {
+        self.transaction.innermost_begun_inside().is_some() || self.news.is_watched()
+    }
+
+    /// Returns whether something has run here since the last end of a request or task.
+    #[inline]
+    fn take_used(&self) -> bool {
+        let was_used = self.trace.take_used();
+        if was_used && self.trace.is_reused(self.serial()) {
+            self.seat().vitals.reused();
+        }
+        was_used
     }
 
     /// Rolls back what a request or task left open: an atomic block that it began, or a BEGIN that was sent as text. The next
@@ -293,10 +319,7 @@ impl Slot {
         // A block that is still there is around the request or task.
         let by_hand = left_open == LeftOpen::All && !self.transaction.in_atomic_block();
         let is_looked_at = self.flags.autocommit() || by_hand;
-        let was_used = self.trace.take_used();
-        if was_used && self.trace.is_reused(self.serial()) {
-            self.seat().vitals.reused();
-        }
+        let was_used = self.take_used();
         // The owner has kept that up after each statement, so the connection need not be asked.
         let has_left = was_used && self.seat().vitals.is_in_transaction();
         if !has_left || self.is_busy() || self.serial().is_none() || !is_looked_at {

@@ -75,6 +75,10 @@ impl ThreadRegistry {
 
     fn exit_with(&self, left_open: LeftOpen, tell: impl FnOnce()) {
         self.set_depth(self.slots.scopes().running.get() - 1);
+        if !self.is_inside() {
+            // Mostly all of them, and the steps below find nothing to do.
+            self.slots.end_at_once(&Now::default());
+        }
         self.roll_back_left_open(left_open);
         let ending = &self.slots.scopes().ending;
         let ending = Restore::replacing(ending, ending.get() + 1);

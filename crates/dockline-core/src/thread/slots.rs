@@ -107,8 +107,7 @@ impl Slots {
         let mut index = 0;
         while let Some(place) = self.touched.at(index) {
             if let Some(slot) = self.after(place).flatten() {
-                #[cfg(test)]
-                self.visits.set(self.visits.get() + 1);
+                self.count_visit();
                 call(&slot);
             }
             index += 1;
@@ -131,18 +130,38 @@ impl Slots {
     }
 
     fn settle_touched(&self, now: &Now) {
+        self.let_go(|slot| !slot.is_for_next_boundary(now));
+    }
+
+    /// The end of the outermost request or task, for the slots where it finds nothing to do: they are let go at once.
+    #[inline]
+    pub(super) fn end_at_once(&self, now: &Now) {
+        if !self.are_untouched() {
+            self.let_go(|slot| slot.ends_at_once(now));
+        }
+    }
+
+    /// Lets those go of which that is so, unless somebody walks the slots.
+    fn let_go(&self, goes: impl Fn(&Slot) -> bool) {
         let places = self.places.borrow();
         self.touched.retain(|place| {
             let Some(Some(slot)) = places.get(place) else { return false };
-            let stays = slot.is_for_next_boundary(now);
-            if !stays {
+            self.count_visit();
+            let goes = goes(slot);
+            if goes {
                 slot.flags.has_left_boundary();
                 if let Some(until) = slot.calm_until() {
                     self.touched.due_from(until);
                 }
             }
-            stays
+            !goes
         });
+    }
+
+    #[inline]
+    fn count_visit(&self) {
+        #[cfg(test)]
+        self.visits.set(self.visits.get() + 1);
     }
 
     /// In how many requests and tasks this thread is.

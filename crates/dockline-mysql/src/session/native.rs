@@ -4,6 +4,7 @@ use dockline_core::Result;
 use mysql::prelude::Queryable;
 
 use super::MysqlSession;
+use super::lent::Lent;
 use crate::ask::ask;
 use crate::error::{Phase, gone};
 use crate::tracking::{TRACKED, is_utc};
@@ -15,13 +16,6 @@ const NOW: &str = "SELECT @@session.session_track_transaction_info, DATABASE(), 
                    IF(@@time_zone = 'SYSTEM', @@system_time_zone, @@time_zone)";
 
 const UTF8: &str = "utf8mb4,utf8mb4,utf8mb4";
-
-/// The driver's own object was lent, and may have done anything.
-#[derive(Clone, Copy)]
-pub(super) struct Lent {
-    /// When it was lent, a transaction was open, or began with the next statement.
-    in_transaction: bool,
-}
 
 impl MysqlSession {
     pub(super) fn lend(&mut self) {
