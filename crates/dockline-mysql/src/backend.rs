@@ -54,10 +54,10 @@ impl MysqlBackend {
             connect,
             |session, _| Ok(session.role()),
             |session| {
-                let _ = Box::new(session).close();
+                let _ = session.close();
             },
         )?;
-        Ok(Box::new(session))
+        Ok(session)
     }
 }
 

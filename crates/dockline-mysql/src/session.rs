@@ -89,7 +89,7 @@ impl MysqlSession {
         Role { standby: self.was_read_only, read_only: self.was_read_only }
     }
 
-    pub(crate) fn set_up(mut opened: Opened, plan: &Arc<Plan>) -> Result<Self> {
+    pub(crate) fn set_up(mut opened: Opened, plan: &Arc<Plan>) -> Result<Box<Self>> {
         let mut tracking = Tracking::new(plan.settings.get_autocommit());
         let told = opened.set_up(plan, &mut tracking)?;
         let Opened { mut conn, wire, server, stamp, encrypted, .. } = opened;
@@ -105,7 +105,7 @@ impl MysqlSession {
         let is_straight = told(7).parse().is_ok_and(|id: u64| id & 0xffff_ffff == u64::from(conn.connection_id()));
         let settings = &plan.settings;
         let prepares = settings.get_prepared_statements() && settings.get_statement_cache() > 0;
-        let mut session = Self {
+        let mut session = Box::new(Self {
             switches: Switches::new(prepares && is_straight && tracking.reports()),
             canceller: Canceller::new(plan, conn.connection_id(), wire.as_ref().and_then(Wire::peer), told(6)),
             cache: StatementCache::new(plan.settings.get_statement_cache()),
@@ -129,7 +129,7 @@ impl MysqlSession {
             killed: false,
             options: None,
             rolled_back: false,
-        };
+        });
         session.learn_dialect();
         if let Some(wire) = &session.wire {
             let limit = session.limit();

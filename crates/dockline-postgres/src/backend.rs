@@ -48,8 +48,8 @@ impl PostgresBackend {
         runtime::blocking(|| {
             let connect =
                 |plan: &Arc<Plan>, deadline| PostgresSession::set_up(open::open(plan, deadline)?, Arc::clone(plan));
-            let session = self.hosts.connect(deadline, connect, PostgresSession::role, drop)?;
-            Ok(Box::new(session) as Box<dyn Session>)
+            let session = self.hosts.connect(deadline, connect, |session, deadline| session.role(deadline), drop)?;
+            Ok(session as Box<dyn Session>)
         })
     }
 }

@@ -133,8 +133,7 @@ async fn negotiate(
     match socket.read_u8().await? {
         b'S' => {
             let name = ServerName::try_from(host)?;
-            let stream = TlsConnector::from(config).connect(name, socket).await?;
-            Ok(Transport::secure(stream))
+            encrypt(config, name, socket).await
         }
         b'N' if needs_tls => Err("the server has no encryption, and the setting tls asks for it".into()),
         b'N' => Ok(Transport::Plain(socket)),
@@ -143,6 +142,16 @@ async fn negotiate(
             Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the server refuses to talk about encryption").into())
         }
     }
+}
+
+/// In a box, because what is not encrypted needs no room on the stack for it.
+#[inline(never)]
+fn encrypt(
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    socket: Socket,
+) -> Pin<Box<dyn Future<Output = Result<Transport, BoxError>> + Send>> {
+    Box::pin(async move { Ok(Transport::secure(TlsConnector::from(config).connect(name, socket).await?)) })
 }
 
 /// The SSLRequest: its length, and a number that no version of the protocol has.

@@ -20,7 +20,7 @@ use crate::plan::{Place, Plan};
 use crate::transport::Secure;
 use crate::watch::Watch;
 
-/// A connection that nothing has been said on yet.
+/// A connection that nothing has been said on yet. It is passed on in a box: the stack that connecting touches stays with the thread.
 pub(crate) struct Opened {
     pub(crate) client: Client,
     /// Our eyes on the stream.
@@ -42,7 +42,7 @@ pub(crate) enum Address {
 }
 
 /// Opens one.
-pub(crate) fn open(plan: &Plan, deadline: Deadline) -> Result<Opened> {
+pub(crate) fn open(plan: &Plan, deadline: Deadline) -> Result<Box<Opened>> {
     let config = config(plan)?;
     dockline_net::connect(&plan.server, deadline, || match &plan.place {
         Place::Folder(folder) => over_socket(plan, &folder.join(format!(".s.PGSQL.{}", plan.port)), &config, deadline),
@@ -103,7 +103,7 @@ fn password(plan: &Plan, user: &str) -> Result<Option<SecretString>> {
     Ok(pgpass::password(&pgpass::Target { host, port: plan.port, name, user }))
 }
 
-fn each_address(plan: &Plan, host: &str, config: &Config, deadline: Deadline) -> Result<Opened, Failure> {
+fn each_address(plan: &Plan, host: &str, config: &Config, deadline: Deadline) -> Result<Box<Opened>, Failure> {
     let cannot = |what: std::fmt::Arguments<'_>| cannot(plan, Error::new(ErrorKind::Operational, what.to_string()));
     let found = resolve(host, plan.port, deadline, cannot)?;
     let late = || cannot(format_args!("{}", no_answer(deadline)));
@@ -123,7 +123,7 @@ fn each_address(plan: &Plan, host: &str, config: &Config, deadline: Deadline) ->
 }
 
 #[cfg(unix)]
-fn over_socket(plan: &Plan, path: &Path, config: &Config, deadline: Deadline) -> Result<Opened, Failure> {
+fn over_socket(plan: &Plan, path: &Path, config: &Config, deadline: Deadline) -> Result<Box<Opened>, Failure> {
     use std::sync::Mutex;
 
     use crate::decoy::Decoy;
@@ -146,7 +146,7 @@ fn over_socket(plan: &Plan, path: &Path, config: &Config, deadline: Deadline) ->
 }
 
 #[cfg(not(unix))]
-fn over_socket(plan: &Plan, _: &std::path::Path, _: &Config, _: Deadline) -> Result<Opened, Failure> {
+fn over_socket(plan: &Plan, _: &std::path::Path, _: &Config, _: Deadline) -> Result<Box<Opened>, Failure> {
     let error = Error::new(ErrorKind::NotSupported, "there are no Unix sockets on this system");
     Err(Failure::last(cannot(plan, error)))
 }
@@ -161,7 +161,7 @@ fn drive(
     address: Address,
     share: Deadline,
     deadline: Deadline,
-) -> Result<Opened, Failure> {
+) -> Result<Box<Opened>, Failure> {
     // A connection takes a socket and three more for its runtime.
     let descriptors = || descriptors_left(4).map_err(|error| Failure::last(cannot(plan, error)));
     descriptors()?;
@@ -172,7 +172,7 @@ fn drive(
     match catch_unwind(AssertUnwindSafe(|| config.connect(connector))) {
         Ok(Ok(client)) => {
             let (wire, encrypted) = (found.take_wire(), found.take_encrypted());
-            Ok(Opened { client, watch: found.watch, wire, encrypted, address, stamp, deadline })
+            Ok(Box::new(Opened { client, watch: found.watch, wire, encrypted, address, stamp, deadline }))
         }
         Ok(Err(error)) if error::is_late(&error) => Err(late(plan, deadline)),
         Ok(Err(error)) => Err(failure(cannot(plan, error::map(error, Phase::Connecting)))),

@@ -95,10 +95,10 @@ pub(crate) struct PostgresSession {
 }
 
 impl PostgresSession {
-    pub(crate) fn set_up(opened: Opened, plan: Arc<Plan>) -> Result<Self> {
-        let Opened { client, watch, wire, encrypted, address, stamp, deadline } = opened;
+    pub(crate) fn set_up(opened: Box<Opened>, plan: Arc<Plan>) -> Result<Box<Self>> {
+        let Opened { client, watch, wire, encrypted, address, stamp, deadline } = *opened;
         let key = watch.seen(|seen| seen.key);
-        let mut session = Self {
+        let mut session = Box::new(Self {
             process: key.map(|(process, _)| u64::from(process.unsigned_abs())),
             canceller: Arc::new(Canceller::new(Arc::clone(&plan), key, address, encrypted.is_some())),
             client: Some(client),
@@ -126,7 +126,7 @@ impl PostgresSession {
             opened_at: Instant::now(),
             outdated: None,
             plan,
-        };
+        });
         if let Err(error) = session.tell_settings("", deadline) {
             session.let_go(None);
             return Err(set_up_failed(&session.plan, deadline, error));

@@ -348,7 +348,8 @@ impl Connection {
     /// where none is.
     ///
     /// State that the closure leaves on the connection is yours to care for: see [`hold`](Connection::hold). On SQLite no other
-    /// thread writes meanwhile, unless the alias or the atomic block is read-only.
+    /// thread writes meanwhile, unless the alias or the atomic block is read-only. A transaction that the closure ends has ended, as by a
+    /// text; if it resets a session of MySQL or MariaDB inside one, what follows fails with [`is_work_lost`](Error::is_work_lost).
     ///
     /// ```
     /// use dockline::rusqlite;
