@@ -177,7 +177,12 @@ struct Entry {
 
 impl Texts {
     fn new(capacity: usize) -> Self {
-        let known = NonZeroUsize::new(capacity).map(LruCache::new);
+        let known = NonZeroUsize::new(capacity).map(|capacity| {
+            // Room for all of them is not asked for at once.
+            let mut known = LruCache::unbounded();
+            known.resize(capacity);
+            known
+        });
         Self { last: RefCell::default(), known: RefCell::new(known), are_doubtful: Cell::new(false) }
     }
 
