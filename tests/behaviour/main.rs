@@ -27,6 +27,7 @@ mod signals;
 mod sqlite;
 #[cfg(unix)]
 mod sqlite_files;
+mod sqlite_statements;
 #[cfg(unix)]
 mod sqlite_writers;
 mod stage;

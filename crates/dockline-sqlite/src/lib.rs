@@ -36,7 +36,8 @@
 //!   those for networks do not matter here. `is_usable` is always true, as in Django, so `conn_health_checks` finds nothing.
 //! - **Time.** `statement_timeout` ends a statement between two steps of SQLite's machine. Waiting for others is ended by
 //!   `busy_timeout`, which is not longer than it, with "database is locked"; `native` and `init_sql` are not limited otherwise.
-//!   A canceller ends both.
+//!   A canceller ends both. `BEGIN`, `COMMIT` and `ROLLBACK` are not ended once SQLite has begun them. A progress handler that the closure
+//!   of `native` sets is gone when it returns: Dockline's own is put back.
 //! - **The file.** One that was removed or replaced under a connection takes no writes: that is an error, and the connection is
 //!   replaced. Reads notice it within a second. On network file systems the write-ahead log is refused.
 //! - **Memory statistics** of SQLite are switched off when the first alias is configured, because they make threads that read wait for

@@ -40,7 +40,7 @@ fn look_at(connection: &Connection, database: &Database, file: &Path, watch: &Ar
         return;
     }
     // The owner of the turn is the only one who comes by here.
-    watch.begin();
+    watch.begin_unlimited();
     watch.meets_others(false);
     watch.wait_at_most(WAIT);
     let emptied = checkpoint(connection, "TRUNCATE").is_some_and(|log| !log.is_busy);

@@ -82,6 +82,12 @@ impl Conn {
         &mut self.connection
     }
 
+    /// Frees the statements that nobody uses.
+    pub(crate) fn forget_statements(&self) {
+        self.own.forget();
+        self.texts.forget();
+    }
+
     /// Looks whether the connection is still the one that was lent. If it is not, the statements are of one that somebody else has, on
     /// another thread maybe. They are left alone, and it stays open for their sake.
     pub(crate) fn follow_swap(&self) {
@@ -208,6 +214,14 @@ impl Texts {
         Ok(Rc::clone(last.insert(entry)))
     }
 
+    /// Forgets all.
+    fn forget(&self) {
+        if let Some(known) = &mut *self.known.borrow_mut() {
+            known.clear();
+        }
+        self.last.borrow_mut().take();
+    }
+
     /// Forgets all, and frees no statement.
     fn leave_alone(&self) {
         let entries = self.known.borrow_mut().as_mut().map(|known| {
@@ -277,13 +291,17 @@ struct Kept {
     /// The names of its columns, as they were after SQLite had prepared it again so many times.
     names: Arc<[String]>,
     named_at: c_int,
+    /// It tells what SQLite would do, and never notices that the schema has changed.
+    explains: bool,
 }
 
 impl Kept {
     fn new(raw: NonNull<ffi::sqlite3_stmt>) -> Self {
         // SAFETY: the statement has just been prepared.
-        let parameters = unsafe { ffi::sqlite3_bind_parameter_count(raw.as_ptr()) };
-        Self { raw, parameters: usize::try_from(parameters).unwrap_or(0), names: Arc::default(), named_at: -1 }
+        let (parameters, explains) =
+            unsafe { (ffi::sqlite3_bind_parameter_count(raw.as_ptr()), ffi::sqlite3_stmt_isexplain(raw.as_ptr())) };
+        let parameters = usize::try_from(parameters).unwrap_or(0);
+        Self { raw, parameters, names: Arc::default(), named_at: -1, explains: explains != 0 }
     }
 }
 
@@ -294,8 +312,8 @@ impl Drop for Kept {
     }
 }
 
-/// A statement that is used. When it is dropped it comes to its end, lets the copies of its parameters go, and is kept. Who uses it next
-/// gives it all parameters anew.
+/// A statement that is used. When it is dropped it comes to its end, lets the copies of its parameters go, and is kept, unless it
+/// explains. Who uses it next gives it all parameters anew.
 pub(crate) struct Statement<'c> {
     conn: &'c Conn,
     entry: &'c Entry,
@@ -456,8 +474,10 @@ impl Drop for Statement<'_> {
             // SAFETY: as above.
             unsafe { ffi::sqlite3_clear_bindings(self.raw()) };
         }
-        // Where another one has come back before, that one is freed.
-        self.entry.kept.set(Some(kept));
+        if !kept.explains {
+            // Where another one has come back before, that one is freed.
+            self.entry.kept.set(Some(kept));
+        }
     }
 }
 

@@ -32,11 +32,15 @@ impl SqliteSession {
 
     /// Runs `call` within the limits of a statement, and passes the turn on where its transaction is over then.
     pub(crate) fn guarded<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.within_limits(|| self.watch.check().and_then(|()| call()))
+    }
+
+    fn within_limits<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
         self.watch.begin();
         self.was_open.set(self.is_open.get());
         self.rolled_back.set(false);
         let settling = SettleWhenUnwound(self);
-        let result = self.watch.check().and_then(|()| call());
+        let result = call();
         forget(settling);
         let timed_out = self.watch.end();
         self.rolled_back.set(result.is_err() && self.was_open.get() && !self.in_transaction());
@@ -108,7 +112,8 @@ impl SqliteSession {
     }
 
     pub(crate) fn roll_back_open(&self) -> Result<()> {
-        if self.in_transaction() { self.guarded(|| self.run(Own::Rollback)) } else { Ok(()) }
+        // Also after what was cancelled: what is left of that is to go.
+        if self.in_transaction() { self.within_limits(|| self.run(Own::Rollback)) } else { Ok(()) }
     }
 
     pub(crate) fn in_transaction(&self) -> bool {
@@ -117,7 +122,7 @@ impl SqliteSession {
 
     /// Runs a statement of our own.
     pub(crate) fn run(&self, own: Own) -> Result<()> {
-        self.connection.run(own).map_err(map)
+        self.watch.let_end(|| self.connection.run(own)).map_err(map)
     }
 
     /// Something has ended: where there is no transaction any more, or none that writes, others may.

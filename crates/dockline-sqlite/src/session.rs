@@ -95,11 +95,11 @@ impl SqliteSession {
     /// Runs what every new connection begins with. What writes waits for its turn, unless the thread has it on another connection:
     /// then SQLite says whether it is in the way.
     fn run_init_sql(&self, init_sql: &str) -> Result<()> {
-        self.watch.begin();
+        self.watch.begin_unlimited();
         let words: Arc<str> = "init_sql".into();
         let mut batch = Batch::new(&self.connection, init_sql);
         while let Some(mut statement) = batch.next().map_err(of_init_sql)? {
-            self.watch.begin();
+            self.watch.begin_unlimited();
             if !statement.readonly() && self.writer.take_turns(&self.watch, &words).is_err() {
                 self.watch.wait_at_most(Duration::ZERO);
             }
@@ -264,10 +264,13 @@ impl Session for SqliteSession {
         } else {
             self.writer.take_turns(&self.watch, &"native".into())?;
         }
+        self.watch.lend();
+        self.rolled_back.set(false);
         Ok(self.connection.lend())
     }
 
     fn after_native(&mut self) {
+        self.watch.install_on(self.connection.lend());
         self.connection.follow_swap();
         let restored = if self.reads_only.get() {
             self.connection.pragma_update(None, "query_only", false).map_err(map)
@@ -297,7 +300,7 @@ impl Session for SqliteSession {
 
     fn close(self: Box<Self>) -> Result<()> {
         // The last connection to a file copies the log into it.
-        self.watch.begin();
+        self.watch.begin_unlimited();
         let Self { connection, opened, writer, watch, .. } = *self;
         let closed = connection.close().map_err(map);
         drop((opened, writer, watch));

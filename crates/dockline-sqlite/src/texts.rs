@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     BusyTimeout,
     /// It writes another file, and reads this one.
     VacuumInto,
+    /// It begins or ends a transaction or a part of one.
+    Transaction,
     Other,
 }
 
@@ -58,6 +60,7 @@ impl Kind {
         let mut soon = |wanted: &str| words.by_ref().take(2).any(|word| word.eq_ignore_ascii_case(wanted));
         match &*first {
             "attach" | "detach" => Self::Attach,
+            "begin" | "commit" | "end" | "rollback" | "savepoint" | "release" => Self::Transaction,
             "pragma" if soon("busy_timeout") => Self::BusyTimeout,
             "vacuum" if soon("into") => Self::VacuumInto,
             _ => Self::Other,
@@ -96,6 +99,8 @@ mod tests {
             ("VACUUM main INTO 'busy_timeout'", Kind::VacuumInto),
             ("VACUUM INTO 'x'", Kind::VacuumInto),
             ("VACUUM", Kind::Other),
+            ("-- why\nCommit;", Kind::Transaction),
+            ("END TRANSACTION", Kind::Transaction),
             ("/* never ended", Kind::Other),
             ("SELECT 'insert'", Kind::Other),
         ] {

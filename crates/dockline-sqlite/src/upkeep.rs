@@ -39,11 +39,16 @@ impl SqliteSession {
 
     /// Looks which files are attached: what writes takes the turn of each.
     pub(crate) fn follow_attached(&self) -> Result<()> {
+        let are_attached = self.connection.db_name(2).is_ok();
+        if are_attached {
+            // A statement that is about all files is about those that there were when it was prepared, also one that begins a transaction.
+            self.connection.forget_statements();
+        }
         if self.writer.main().is_none() {
             return Ok(());
         }
         let mut attached = Vec::new();
-        if self.connection.db_name(2).is_ok() {
+        if are_attached {
             let list = "SELECT file FROM pragma_database_list WHERE name NOT IN ('main', 'temp') AND file <> ''";
             let mut statement = self.connection.prepare_cached(list).map_err(map)?;
             let mut rows = statement.query(()).map_err(map)?;
@@ -67,6 +72,7 @@ impl SqliteSession {
                 self.follow_attached()?;
                 result
             }
+            Kind::Transaction => self.watch.let_end(call),
             _ => call(),
         }
     }

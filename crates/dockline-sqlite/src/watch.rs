@@ -16,7 +16,9 @@ use crate::queue::Waker;
 
 /// What SQLite asks now and then, while it runs or waits for a lock, whether to go on.
 pub(crate) struct Watch {
-    handle: InterruptHandle,
+    /// That of the connection, and how often it was installed: what it was installed on before is somebody else's.
+    handle: Mutex<InterruptHandle>,
+    installed: AtomicU64,
     /// SQLite itself forgets an interrupt that comes before the first step of a statement, or between two.
     cancelled: AtomicBool,
     limit: Option<Duration>,
@@ -32,6 +34,10 @@ pub(crate) struct Watch {
     /// The database that it writes to, where that is shared with other processes.
     database: Option<Weak<Database>>,
     meets_others: AtomicBool,
+    /// What runs begins or ends a transaction, which takes a few steps: whoever ends it after the last one only hides that it is done.
+    lets_end: AtomicBool,
+    /// The program has the connection: each time that it waits is a new one.
+    is_lent: AtomicBool,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -59,7 +65,8 @@ impl Watch {
         database: Option<&Arc<Database>>,
     ) -> Result<Arc<Self>> {
         let watch = Arc::new(Self {
-            handle: connection.get_interrupt_handle(),
+            handle: Mutex::new(connection.get_interrupt_handle()),
+            installed: AtomicU64::new(0),
             cancelled: AtomicBool::new(false),
             limit,
             start: Instant::now(),
@@ -69,11 +76,36 @@ impl Watch {
             waker: Mutex::new(None),
             database: database.map(Arc::downgrade),
             meets_others: AtomicBool::new(false),
+            lets_end: AtomicBool::new(false),
+            is_lent: AtomicBool::new(false),
         });
-        let asked = Arc::clone(&watch);
-        // What it returns differs between the versions of rusqlite; it cannot fail on a connection that is open.
-        let _ = connection.progress_handler(STEPS, Some(move || asked.is_cancelled() || asked.is_over()));
+        watch.install_on(connection);
         Ok(watch)
+    }
+
+    /// Has the connection ask this watch from now on: the program, who has had it, may have put another one in its place, or another
+    /// progress handler.
+    pub(crate) fn install_on(self: &Arc<Self>, connection: &mut Connection) {
+        *self.handle() = connection.get_interrupt_handle();
+        let number = self.installed.load(Ordering::Relaxed) + 1;
+        self.installed.store(number, Ordering::Relaxed);
+        let asked = Arc::clone(self);
+        // What it returns differs between the versions of rusqlite; it cannot fail on a connection that is open.
+        let _ = connection.progress_handler(STEPS, Some(move || asked.ends_what_runs(number)));
+    }
+
+    fn ends_what_runs(&self, installed: u64) -> bool {
+        self.installed.load(Ordering::Relaxed) == installed
+            && !self.lets_end.load(Ordering::Relaxed)
+            && (self.is_cancelled() || self.is_over())
+    }
+
+    /// Runs what begins or ends a transaction. It is not ended before its time, for SQLite asks once more when it is done.
+    pub(crate) fn let_end<R>(&self, call: impl FnOnce() -> R) -> R {
+        self.lets_end.store(true, Ordering::Relaxed);
+        let result = call();
+        self.lets_end.store(false, Ordering::Relaxed);
+        result
     }
 
     /// Forgets a cancellation that came too late.
@@ -90,9 +122,23 @@ impl Watch {
             }
         });
         self.waits_until.store(NEVER, Ordering::Relaxed);
+        self.lets_end.store(false, Ordering::Relaxed);
+        self.is_lent.store(false, Ordering::Relaxed);
         if let Some(limit) = self.limit {
             self.deadline.store(self.after(limit), Ordering::Relaxed);
         }
+    }
+
+    /// Something begins that is no statement of the program's, and has all the time that it needs. Waiting for others has a limit.
+    pub(crate) fn begin_unlimited(self: &Arc<Self>) {
+        self.begin();
+        self.deadline.store(NEVER, Ordering::Relaxed);
+    }
+
+    /// The program gets the connection. What it runs there is limited by nothing but how long it may wait, each time.
+    pub(crate) fn lend(&self) {
+        self.deadline.store(NEVER, Ordering::Relaxed);
+        self.is_lent.store(true, Ordering::Relaxed);
     }
 
     /// The statement has ended; the answer is the limit, where it was exceeded.
@@ -165,6 +211,9 @@ impl Watch {
 
     /// SQLite has found the file locked: waits a moment, and says whether to try again.
     fn wait_a_moment(&self, looks: u32) -> bool {
+        if looks == 0 && self.is_lent.load(Ordering::Relaxed) {
+            self.waits_until.store(NEVER, Ordering::Relaxed);
+        }
         let left = self.patience_left();
         if left.is_zero() || self.is_cancelled() {
             return false;
@@ -185,6 +234,10 @@ impl Watch {
 
     fn after(&self, time: Duration) -> u64 {
         nanoseconds(self.start.elapsed().saturating_add(time))
+    }
+
+    fn handle(&self) -> MutexGuard<'_, InterruptHandle> {
+        self.handle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
@@ -220,7 +273,7 @@ fn nanoseconds(time: Duration) -> u64 {
 impl Cancel for Watch {
     fn cancel(&self) -> Result<()> {
         self.cancelled.store(true, Ordering::Relaxed);
-        self.handle.interrupt();
+        self.handle().interrupt();
         if let Some(waker) = &*self.waker() {
             waker.wake();
         }

@@ -331,6 +331,8 @@ impl Slot {
         else {
             return;
         };
+        // What was cancelled was a statement before.
+        link.session.forget_cancel();
         let result = link.session.rollback();
         if let Err(error) = &result {
             link.poison(error.message().to_owned(), error.code(), false);
