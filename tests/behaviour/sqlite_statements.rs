@@ -173,7 +173,7 @@ fn each_wait_of_native_has_its_time() {
     let patience = Duration::from_secs(2);
     let database = Database::new();
     let settings = |settings: Settings| {
-        settings.option("journal_mode", "delete").option("busy_timeout", &format!("{}ms", patience.as_millis()))
+        settings.option("journal_mode", "delete").option("busy_timeout", format!("{}ms", patience.as_millis()))
     };
     let connections = database.connections_with(settings);
     let db = connections.get("default").unwrap();

@@ -297,7 +297,7 @@ fn at_the_cap(server: &'static Server) {
 }
 
 fn wait_until_gone(limited: &LimitedUser<'_>) {
-    limited.database().admin().wait_until_connections(0);
+    limited.admin().wait_until_connections(0);
 }
 
 /// The cost of a request with a cap of 20 as the number of threads grows.

@@ -38,6 +38,11 @@ impl<'server> LimitedUser<'server> {
         PASSWORD
     }
 
+    /// The database that the user works on.
+    pub fn database(&self) -> &FreshDatabase<'server> {
+        &self.database
+    }
+
     /// An administrative session, which counts and ends the sessions of this user.
     pub fn admin(&self) -> Admin {
         self.database.admin().of_user(&self.user)
