@@ -2,6 +2,7 @@
 
 mod answered;
 mod left_early;
+mod many_rows;
 mod meaning;
 mod messages;
 mod past_the_driver;
@@ -15,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
     [
         answered::cases(),
         left_early::cases(),
+        many_rows::cases(),
         meaning::cases(),
         messages::cases(),
         past_the_driver::cases(),

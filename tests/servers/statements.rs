@@ -175,12 +175,13 @@ fn a_row_that_fails_is_found_among_the_others(server: &Server) {
     let Opened { db, .. } = &Opened::new(server);
     db.execute("CREATE TABLE t (a INTEGER PRIMARY KEY)", ()).unwrap();
     let insert = "INSERT INTO t VALUES (?)";
-    let taken_at_150 = || (1..=200).map(|n| params![if n == 150 { 1 } else { n }]);
-    let error = db.execute_many(insert, taken_at_150()).unwrap_err();
+    // Several statements come before it, however many rows a server gets in one.
+    let taken_at_2500 = || (1..=3_000).map(|n| params![if n == 2_500 { 1 } else { n }]);
+    let error = db.execute_many(insert, taken_at_2500()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Integrity);
     assert!(error.may_have_executed(), "rows before it stand");
     let (from, to) = rows_named(error.message());
-    assert!((from..=to).contains(&150), "{error}");
+    assert!((from..=to).contains(&2_500), "{error}");
     let stand: i64 = db.query_value("SELECT count(*) FROM t", ()).unwrap();
     assert_eq!(stand, from - 1, "all rows before those that it names stand, and none of them");
 
@@ -189,7 +190,7 @@ fn a_row_that_fails_is_found_among_the_others(server: &Server) {
 
     db.execute("DELETE FROM t", ()).unwrap();
     db.set_autocommit(false).unwrap();
-    let error = db.execute_many(insert, taken_at_150()).unwrap_err();
+    let error = db.execute_many(insert, taken_at_2500()).unwrap_err();
     assert!(!error.may_have_executed(), "in a transaction nothing stands before COMMIT: {error:?}");
     db.rollback().unwrap();
     db.set_autocommit(true).unwrap();

@@ -21,6 +21,6 @@ pub(crate) fn execute(
     run: &mut dyn FnMut(&str, &[Value]) -> Result<u64>,
 ) -> Result<u64> {
     let batch = Batch::of(sql, dialect);
-    Many { sql, dialect, batch, commits_each, most_rows: MOST_ROWS, most_bytes: MOST_BYTES, size: value::size }
-        .run(rows, run)
+    let (most_rows, most_bytes, size) = (MOST_ROWS, MOST_BYTES, value::size);
+    Many { sql, dialect, batch, commits_each, before: 0, most_rows, most_bytes, size }.run(rows, run)
 }

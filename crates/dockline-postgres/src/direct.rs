@@ -10,13 +10,11 @@ use std::error::Error as StdError;
 use std::io;
 
 use bytes::BytesMut;
-use dockline_core::Value;
 use postgres::types::{IsNull, ToSql, Type};
 use postgres_protocol::IsNull as Null;
 use postgres_protocol::message::frontend;
 
 use crate::frame;
-use crate::param::numbered;
 
 /// What was done in the driver's place, for the driver to go on with.
 #[derive(Debug, Default)]
@@ -39,18 +37,18 @@ const LIMIT: usize = 4;
 /// # Errors
 ///
 /// A value does not fit its type. The driver finds that, too, and says so.
-pub(crate) fn write_run(
+pub(crate) fn write_run<P: ToSql>(
     name: &str,
     types: &[Type],
-    params: &[Value],
+    params: impl ExactSizeIterator<Item = P> + Clone,
     out: &mut BytesMut,
 ) -> Result<(), Box<dyn StdError + Send + Sync>> {
-    let formats = numbered(params).zip(types).map(|(param, of)| param.encode_format(of) as i16);
+    let formats = params.clone().zip(types).map(|(param, of)| param.encode_format(of) as i16);
     let written = frontend::bind(
         "",
         name,
         formats,
-        numbered(params).zip(types),
+        params.zip(types),
         |(param, of), out| {
             Ok(match param.to_sql(of, out)? {
                 IsNull::Yes => Null::Yes,
@@ -174,12 +172,15 @@ pub(crate) fn count(tag: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use dockline_core::Value;
+
     use super::*;
+    use crate::param::numbered;
 
     #[test]
     fn a_run_is_bind_execute_and_sync() {
         let mut out = BytesMut::new();
-        write_run("s7", &[Type::INT4, Type::TEXT], &[Value::Int(1), Value::Null], &mut out).unwrap();
+        write_run("s7", &[Type::INT4, Type::TEXT], numbered(&[Value::Int(1), Value::Null]), &mut out).unwrap();
         let bind =
             [b"\0s7\0\0\x02\0\x01\0\x01\0\x02\0\0\0\x04\0\0\0\x01".as_slice(), &[255; 4], b"\0\x01\0\x01"].concat();
         let whole = |rows: u8| {
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_value_that_does_not_fit_is_refused() {
-        let refused = write_run("s0", &[Type::INT2], &[Value::Int(70_000)], &mut BytesMut::new());
+        let refused = write_run("s0", &[Type::INT2], numbered(&[Value::Int(70_000)]), &mut BytesMut::new());
         assert!(refused.is_err());
     }
 

@@ -1,5 +1,6 @@
 //! What the server says of itself.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dockline_core::ServerInfo;
@@ -23,6 +24,21 @@ SELECT current_setting('server_version') AS version, \
 
 /// The oldest version that Dockline is made for, and its number as the server writes it.
 const OLDEST: (&str, u32) = ("12", 120_000);
+
+/// Whether a server that reports this of itself is PostgreSQL, and one that Dockline is made for. Databases that speak its protocol report a
+/// version of it as well, mostly with something of their own.
+pub(crate) fn is_postgresql(reported: &BTreeMap<String, String>) -> bool {
+    let Some(version) = reported.get("server_version") else { return false };
+    let version = version.split_ascii_whitespace().next().unwrap_or_default();
+    let digits = version.bytes().take_while(u8::is_ascii_digit).count();
+    let (major, rest) = version.split_at(digits);
+    let is_minor = |rest: &str| rest.strip_prefix('.').is_some_and(|minor| minor.parse::<u16>().is_ok());
+    let is_early = |rest: &str| ["beta", "rc", "devel", "alpha"].iter().any(|word| rest.starts_with(word));
+    let oldest = OLDEST.1 / 10_000;
+    major.parse::<u32>().is_ok_and(|major| major >= oldest)
+        && (is_minor(rest) || is_early(rest))
+        && !reported.contains_key("crdb_version")
+}
 
 /// Reads the answer to [`QUESTION`].
 pub(crate) fn read<'row>(column: impl Fn(&str) -> Option<&'row str>, over_network: bool) -> ServerInfo {
@@ -53,6 +69,25 @@ pub(crate) fn read<'row>(column: impl Fn(&str) -> Option<&'row str>, over_networ
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_postgresql_is_not_taken_for_it() {
+        let is_it = |version: &str, other: &str| {
+            is_postgresql(
+                &[("server_version", version), (other, "")].map(|(name, value)| (name.into(), value.into())).into(),
+            )
+        };
+        for version in ["12.0", "15.20 (Debian 15.20-0+deb12u1)", "18beta1", "17rc1", "19devel"] {
+            assert!(is_it(version, "TimeZone"), "{version}");
+        }
+        for version in
+            ["", "9.6.24", "8.0.2", "11.2-YB-2.18.0.0-b0", "15.2-YB-2.25.0.0-b0", "15.4.0", "13", "v24.1", "10.5"]
+        {
+            assert!(!is_it(version, "TimeZone"), "{version}");
+        }
+        assert!(!is_it("13.0", "crdb_version"));
+        assert!(!is_postgresql(&BTreeMap::new()));
+    }
 
     #[test]
     fn slots_are_what_is_left_for_this_user() {

@@ -40,6 +40,16 @@
 //!
 //! A parameter is sent in the form that its place in the statement asks for, also as text that the server reads.
 //!
+//! # Many rows
+//!
+//! `execute_many` of `INSERT INTO t (a, b) VALUES (?, ?)` runs `INSERT INTO t (a, b) SELECT pg_catalog.unnest($1), pg_catalog.unnest($2)` with
+//! up to 1,024 rows as arrays: that is the text which the server's statistics and log show. It does so if every value of the row is a
+//! placeholder and nothing stands behind the row, the server prepares statements and is PostgreSQL itself, the columns are of built-in types
+//! (`bool`, `bytea`, integers, floats, `numeric`, `text`, `varchar`, `char`, `date`, `time`, `timestamp`, `timestamptz`, `interval`, `uuid`,
+//! `json`, `jsonb`), and the values are of these types. Other rows, such as those with a text for a date or an enum, go out up to 64 in one
+//! `VALUES`. What is stored is the same both ways. A statement that fails changes nothing of its rows, and the error says which rows it
+//! had; `statement_timeout`, `read_timeout` and a trigger of the statement see as many at once.
+//!
 //! # Async programs
 //!
 //! The driver blocks, so its place in an async program is a blocking thread: `spawn_blocking`, or the crate `dockline-tokio`. On
@@ -67,6 +77,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod array;
 mod backend;
 mod binding;
 mod cancel;

@@ -1,5 +1,9 @@
 //! PostgreSQL's `numeric` in its binary form.
 
+use std::fmt::{self, Write as _};
+
+use bytes::{BufMut, BytesMut};
+
 /// The digits of a number in text: `-12.50`, `NaN`, `Infinity`. `None` where the bytes are none.
 pub(crate) fn text(raw: &[u8]) -> Option<String> {
     let mut words = raw.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
@@ -38,9 +42,79 @@ pub(crate) fn text(raw: &[u8]) -> Option<String> {
     Some(text)
 }
 
+/// Writes a number of digits alone, such as `-12.50`. `None` if the text is something else.
+pub(crate) fn write(number: impl fmt::Display, out: &mut BytesMut) -> Option<()> {
+    let mut text = Text::default();
+    write!(text, "{number}").ok()?;
+    let bytes = &text.bytes[..text.length];
+    let (sign, digits) = bytes.strip_prefix(b"-").map_or((POSITIVE, bytes), |digits| (NEGATIVE, digits));
+    let point = digits.iter().position(|byte| *byte == b'.').unwrap_or(digits.len());
+    let (whole, fraction) = (&digits[..point], digits.get(point + 1..).unwrap_or_default());
+    if whole.is_empty() || !whole.iter().chain(fraction).all(u8::is_ascii_digit) {
+        return None;
+    }
+    let (before, behind) = (whole.len().div_ceil(GROUP), fraction.len().div_ceil(GROUP));
+    for word in [before + behind, before - 1, sign, fraction.len()] {
+        out.put_u16(word.try_into().ok()?);
+    }
+    let value = |digits: &[u8]| digits.iter().fold(0, |value, digit| value * 10 + u16::from(digit - b'0'));
+    let (first, rest) = whole.split_at(whole.len() - (before - 1) * GROUP);
+    out.put_u16(value(first));
+    rest.chunks(GROUP).for_each(|group| out.put_u16(value(group)));
+    for group in fraction.chunks(GROUP) {
+        let missing = u32::try_from(GROUP - group.len()).ok()?;
+        out.put_u16(value(group) * 10_u16.pow(missing));
+    }
+    Some(())
+}
+
+const GROUP: usize = 4;
+const POSITIVE: usize = 0;
+const NEGATIVE: usize = 0x4000;
+
+/// A text of a number that needs no memory.
+struct Text {
+    bytes: [u8; 64],
+    length: usize,
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self { bytes: [0; 64], length: 0 }
+    }
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let room = self.bytes.get_mut(self.length..self.length + part.len()).ok_or(fmt::Error)?;
+        room.copy_from_slice(part.as_bytes());
+        self.length += part.len();
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::text;
+    use bytes::BytesMut;
+
+    use super::{text, write};
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for number in
+            ["0", "-1", "7", "9999", "10000", "-12.50", "0.0007", "0.00", "123456789.000012345", "100000000", "1.5"]
+        {
+            let mut out = BytesMut::new();
+            write(number, &mut out).unwrap();
+            assert_eq!(text(&out).as_deref(), Some(number));
+        }
+        let mut out = BytesMut::new();
+        write(u64::MAX, &mut out).unwrap();
+        assert_eq!(text(&out).unwrap(), u64::MAX.to_string());
+        for other in ["", "-", ".5", "NaN", "1e5", "+1", "1.2.3", " 1", &"1".repeat(65)] {
+            assert_eq!(write(other, &mut out), None, "{other}");
+        }
+    }
 
     fn numeric(weight: i16, sign: u16, scale: u16, groups: &[u16]) -> Option<String> {
         let count = u16::try_from(groups.len()).unwrap();

@@ -47,7 +47,7 @@ pub(crate) fn with_typed<R>(
     call(&params)
 }
 
-pub(crate) fn numbered(params: &[Value]) -> impl ExactSizeIterator<Item = Param<'_>> {
+pub(crate) fn numbered(params: &[Value]) -> impl ExactSizeIterator<Item = Param<'_>> + Clone {
     params.iter().enumerate().map(|(at, value)| Param(at, value))
 }
 
@@ -84,7 +84,7 @@ fn is_text(of: &Type) -> bool {
     matches!(*of, Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME)
 }
 
-fn is_binary(value: &Value, of: &Type) -> bool {
+pub(crate) fn is_binary(value: &Value, of: &Type) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(_) => *of == Type::BOOL,
@@ -111,7 +111,7 @@ fn is_binary(value: &Value, of: &Type) -> bool {
     }
 }
 
-fn binary(value: &Value, of: &Type, out: &mut BytesMut) -> Result<(), Error> {
+pub(crate) fn binary(value: &Value, of: &Type, out: &mut BytesMut) -> Result<(), Error> {
     match value {
         Value::Bool(flag) => out.put_u8((*flag).into()),
         Value::Int(n) => integer((*n).into(), of, out)?,
@@ -215,6 +215,15 @@ pub(crate) fn has_fraction_for(of: &Type, value: &Value) -> bool {
         #[cfg(feature = "decimal")]
         Value::Decimal(_) => value.text().is_some_and(|text| text.contains('.')),
         _ => false,
+    }
+}
+
+/// How many bytes a parameter takes, about.
+pub(crate) fn size(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        _ => 16,
     }
 }
 

@@ -1,5 +1,6 @@
 //! One connection.
 
+mod arrays;
 mod catalog;
 mod context;
 mod describing;

@@ -15,6 +15,7 @@ pub use many::Many;
 ///
 /// let batch = Batch::of("INSERT INTO t (a, b) VALUES (?, lower(?))", Dialect::MYSQL).unwrap();
 /// assert_eq!(batch.rows(2), "INSERT INTO t (a, b) VALUES (?, lower(?)), (?, lower(?))");
+/// assert_eq!(batch.placeholders(), None, "one of them is not by itself");
 /// assert!(Batch::of("UPDATE t SET a = ?", Dialect::MYSQL).is_none());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,9 @@ pub struct Batch<'sql> {
     head: &'sql str,
     row: &'sql str,
     tail: &'sql str,
+    /// What stands before VALUES is so long.
+    before_values: usize,
+    placeholders: Option<usize>,
 }
 
 impl<'sql> Batch<'sql> {
@@ -31,13 +35,20 @@ impl<'sql> Batch<'sql> {
         if !reader.next()?.is_one_of(&["insert", "replace"]) {
             return None;
         }
-        while !reader.next()?.is_word("values") || reader.depth > 0 {}
+        let before_values = loop {
+            let token = reader.next()?;
+            if token.is_word("values") && reader.depth == 0 {
+                break token.start;
+            }
+        };
         let open = reader.next().filter(|open| open.kind == TokenKind::Open && reader.marks == 0)?;
+        let mut is_bare = true;
         let end = loop {
             let token = reader.next()?;
             if reader.depth == 0 {
                 break token.end();
             }
+            is_bare &= matches!(token.kind, TokenKind::Placeholder | TokenKind::Comma);
         };
         let (head, rest) = sql.split_at(open.start);
         let (row, tail) = rest.split_at(end - open.start);
@@ -50,12 +61,30 @@ impl<'sql> Batch<'sql> {
         if in_row == 0 || is_more || Tokens::new(sql, dialect).any(runs_comment) {
             return None;
         }
-        Some(Self { head, row, tail })
+        Some(Self { head, row, tail, before_values, placeholders: is_bare.then_some(in_row) })
     }
 
     /// What stands behind the row: empty, or a clause for rows that are there already.
     pub fn tail(&self) -> &'sql str {
         self.tail
+    }
+
+    /// How many placeholders the row has, if each value is one by itself: `None` if one is an expression, a literal or `DEFAULT`.
+    pub fn placeholders(&self) -> Option<usize> {
+        self.placeholders
+    }
+
+    /// The statement with this query in the place of `VALUES` and the row.
+    ///
+    /// ```
+    /// use dockline::batch::Batch;
+    /// use dockline::statement::Dialect;
+    ///
+    /// let batch = Batch::of("INSERT INTO t (a) VALUES (?)", Dialect::POSTGRES).unwrap();
+    /// assert_eq!(batch.with_query("SELECT b FROM u"), "INSERT INTO t (a) SELECT b FROM u");
+    /// ```
+    pub fn with_query(&self, query: &str) -> String {
+        [&self.head[..self.before_values], query, self.tail].concat()
     }
 
     /// The statement with that many rows.
@@ -145,6 +174,31 @@ mod tests {
             "INSERT INTO t VALUES (? /*! , 1 */)",
         ] {
             assert_eq!(parts(sql), None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_row_of_nothing_but_placeholders() {
+        fn of(sql: &str) -> Batch<'_> {
+            Batch::of(sql, Dialect::POSTGRES).unwrap_or_else(|| panic!("{sql}"))
+        }
+        for (sql, count, with_query) in [
+            ("INSERT INTO t VALUES (?)", 1, "INSERT INTO t QUERY"),
+            ("insert into t(a, b) values( ?,? ) ;", 2, "insert into t(a, b) QUERY ;"),
+            (
+                "INSERT INTO \"values\" (values) -- VALUES (?)\n OVERRIDING SYSTEM VALUE VALUES /* (1) */ (?, /* 2 */ ?)",
+                2,
+                "INSERT INTO \"values\" (values) -- VALUES (?)\n OVERRIDING SYSTEM VALUE QUERY",
+            ),
+        ] {
+            assert_eq!(of(sql).placeholders(), Some(count), "{sql}");
+            assert_eq!(of(sql).with_query("QUERY"), with_query);
+        }
+        for values in
+            ["?, 1", "?, DEFAULT", "lower(?)", "?::text", "(?)", "-?", "?, now()", "? ?? ?", "ROW(?)", "?, 'a'"]
+        {
+            let sql = format!("INSERT INTO t VALUES ({values})");
+            assert_eq!(of(&sql).placeholders(), None, "{sql}");
         }
     }
 }

@@ -297,8 +297,8 @@ impl Connection {
     /// or deleted in all.
     ///
     /// It is no transaction of its own: where autocommit is on, each row commits by itself, or with those that go out
-    /// with it: of an INSERT, servers get several rows in one statement (PostgreSQL up to 64, MySQL and MariaDB up to 1,024), and
-    /// SQLite gets up to 4,096 rows in one transaction. While it runs, the connection is in use: the iterator cannot run statements
+    /// with it: of an INSERT, servers get several rows in one statement (up to 1,024; PostgreSQL gets them as arrays, or up to 64 if a
+    /// value of the row is more than a placeholder, or is not of the column's type), and SQLite gets up to 4,096 rows in one transaction. While it runs, the connection is in use: the iterator cannot run statements
     /// on it. Without any row, the statement is not even read.
     /// In a process that is forked in the iterator, it ends with an error.
     ///

@@ -8,14 +8,15 @@ use bytes::BytesMut;
 use dockline_core::Value;
 use dockline_core::backend::{Expect, RowSink, RowValues};
 use postgres::Column;
+use postgres::types::ToSql;
 use postgres_protocol::message::frontend;
 
 use super::PostgresSession;
-use super::many::size;
 use super::prepared::Prepared;
 use crate::direct::{Fields, Handover, Part, Stage, count, limit_rows, write_run};
 use crate::frame;
 use crate::line::Line;
+use crate::param::{numbered, size};
 use crate::prefix::Prefix;
 use crate::rows::WORTH_READING;
 use crate::value::Reader;
@@ -62,7 +63,7 @@ impl<'s> Each<'s> {
 }
 
 /// Who runs more at once has the driver do it: it reads while it writes.
-const LONGEST: usize = 16 * 1024;
+pub(super) const LONGEST: usize = 16 * 1024;
 /// So much room is there for an answer before any of it has come.
 const ROOM: usize = 8 * 1024;
 /// Larger buffers are not kept.
@@ -161,10 +162,22 @@ enum Found {
 impl PostgresSession {
     /// Runs it, if it can go past the driver.
     pub(super) fn run_directly(&mut self, prepared: &Prepared, params: &[Value], taker: &mut Taker<'_>) -> Direct {
+        // Long ones are not written in vain.
+        if params.iter().map(size).sum::<usize>() > LONGEST {
+            return Direct::Driver;
+        }
+        self.run_directly_with(prepared, numbered(params), taker)
+    }
+
+    pub(super) fn run_directly_with<P: ToSql>(
+        &mut self,
+        prepared: &Prepared,
+        params: impl ExactSizeIterator<Item = P> + Clone,
+        taker: &mut Taker<'_>,
+    ) -> Direct {
         let Some(statement) = &prepared.statement else { return Direct::Driver };
         let Some(name) = statement.name() else { return Direct::Driver };
-        // Long ones are not written in vain.
-        if params.iter().map(size).sum::<usize>() > LONGEST || !self.may_go_directly() {
+        if !self.may_go_directly() {
             return Direct::Driver;
         }
         let mut buffers = Buffers::take();

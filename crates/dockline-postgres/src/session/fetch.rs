@@ -21,7 +21,7 @@ const RESTING: Duration = Duration::from_millis(200);
 impl PostgresSession {
     pub(super) fn execute_prepared(&mut self, prepared: &Prepared, params: &[Value]) -> Result<u64> {
         if let Direct::Done(count) = self.run_directly(prepared, params, &mut Taker::Count) {
-            return Ok(if self.changed_rows(prepared) { count } else { 0 });
+            return Ok(self.changed_rows(prepared, count));
         }
         self.execute_by_driver(prepared, params)
     }
@@ -35,12 +35,13 @@ impl PostgresSession {
                 self.step(Phase::Sent, |client| client.execute_typed(&prepared.text, params))
             }),
         }?;
-        Ok(if self.changed_rows(prepared) { count } else { 0 })
+        Ok(self.changed_rows(prepared, count))
     }
 
-    /// The driver counts rows that were only read, too.
-    fn changed_rows(&self, prepared: &Prepared) -> bool {
-        prepared.outline.verb().changes_rows() && self.watch.seen(|seen| !seen.tag.starts_with("SELECT"))
+    /// How many rows were changed. The driver counts those that were only read, too.
+    pub(super) fn changed_rows(&self, prepared: &Prepared, count: u64) -> u64 {
+        let changes = prepared.outline.verb().changes_rows() && self.watch.seen(|seen| !seen.tag.starts_with("SELECT"));
+        if changes { count } else { 0 }
     }
 
     pub(super) fn query_prepared(

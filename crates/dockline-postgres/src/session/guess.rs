@@ -86,7 +86,7 @@ impl PostgresSession {
     }
 
     /// A try that was refused is undone, so that the transaction goes on.
-    fn undo(&mut self, begins: bool) -> Result<()> {
+    pub(super) fn undo(&mut self, begins: bool) -> Result<()> {
         if self.owes_release {
             let limit = self.short();
             self.run_without_rows(BACK_TO_SAVEPOINT, Phase::Before, limit)

@@ -5,6 +5,7 @@ use std::time::Instant;
 use dockline_core::statement::TransactionChange;
 use dockline_core::{Error, ErrorKind, Fact, Result, Value};
 use postgres::Client;
+use postgres::types::Type;
 
 use super::PostgresSession;
 use super::follow::Text;
@@ -27,6 +28,15 @@ fn fresh(error: Error) -> Failure {
     Failure { error, is_stale: false }
 }
 
+/// What a statement's parameters are.
+#[derive(Clone, Copy)]
+pub(super) enum How<'a> {
+    /// Values, one for each placeholder.
+    Values,
+    /// Arrays of these types, one for each placeholder. The text is one of ours.
+    Arrays(&'a [Type]),
+}
+
 impl PostgresSession {
     /// Runs `call` with the statement of this text. One that the server has forgotten, or whose result has another shape
     /// since, is prepared anew.
@@ -34,18 +44,32 @@ impl PostgresSession {
         &mut self,
         sql: &str,
         params: &[Value],
+        call: impl FnMut(&mut Self, &Prepared, &[Value]) -> Result<R>,
+    ) -> Result<R> {
+        self.statement_as(How::Values, sql, params, call)
+    }
+
+    pub(super) fn statement_as<R>(
+        &mut self,
+        how: How<'_>,
+        sql: &str,
+        params: &[Value],
         mut call: impl FnMut(&mut Self, &Prepared, &[Value]) -> Result<R>,
     ) -> Result<R> {
         let started = self.plan.statement_timeout.map(|limit| (limit, Instant::now()));
         let begins = self.begin_is_due();
-        let mut result = self.beginning(fresh, |session| session.attempt(sql, params, &mut call));
+        let mut result = self.beginning(fresh, |session| session.attempt(how, sql, params, &mut call));
         // In a transaction that has failed nothing runs any more. One that this statement has begun holds nothing else.
         if matches!(&result, Err(failure) if failure.is_stale && (begins || self.status() == Status::Idle)) {
             self.roll_back_open()?;
-            result = self.beginning(fresh, |session| session.attempt(sql, params, &mut call));
+            result = self.beginning(fresh, |session| session.attempt(how, sql, params, &mut call));
         }
-        let result = result
-            .map_err(|Failure { error, is_stale }| Failure { error: placed(error, sql, self.dialect()), is_stale });
+        let placed = |error| match how {
+            How::Values => placed(error, sql, self.dialect()),
+            // Nobody has written that text.
+            How::Arrays(_) => error,
+        };
+        let result = result.map_err(|Failure { error, is_stale }| Failure { error: placed(error), is_stale });
         let is_stale = |failure: &Failure| failure.is_stale && succeeds_anew(&failure.error);
         if result.as_ref().is_err_and(is_stale) {
             // The transaction holds other work: whoever has it can do it again.
@@ -72,11 +96,15 @@ impl PostgresSession {
 
     fn attempt<R>(
         &mut self,
+        how: How<'_>,
         sql: &str,
         params: &[Value],
         call: &mut impl FnMut(&mut Self, &Prepared, &[Value]) -> Result<R>,
     ) -> Result<R, Failure> {
-        let result = self.prepare(sql, params);
+        let result = match how {
+            How::Values => self.prepare(sql, params),
+            How::Arrays(types) => self.prepare_arrays(sql, types, params),
+        };
         let prefixes = self.watch.prefixes();
         let (prepared, is_kept) = match result {
             Ok(prepared) => prepared,
@@ -157,7 +185,7 @@ impl PostgresSession {
 /// Whether this can be the refusal of a statement that was prepared before: the server no longer knows it, a table or a type
 /// under it has changed, its result has another shape, or a value does not fit the type that a parameter had. It says so before
 /// it runs anything.
-fn may_be_stale(error: &Error) -> bool {
+pub(super) fn may_be_stale(error: &Error) -> bool {
     let classes = ["22", "26", "42", "0A", "XX"];
     error.code().is_some_and(|code| classes.iter().any(|class| code.starts_with(class)))
 }

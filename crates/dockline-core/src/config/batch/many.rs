@@ -29,6 +29,8 @@ pub struct Many<'a> {
     pub batch: Option<Batch<'a>>,
     /// Each statement commits by itself: where one fails, those before it stand.
     pub commits_each: bool,
+    /// So many rows have run before these.
+    pub before: usize,
     /// How many rows go into one statement at the most. Those of many columns go in smaller groups.
     pub most_rows: usize,
     /// How many bytes of parameters go into one statement at the most, by `size`.
@@ -54,7 +56,7 @@ impl Many<'_> {
             if progress.width != Some(row.len()) {
                 if let Err(error) = translate(self.sql, row.len(), self.dialect) {
                     progress.flush(&mut chunk)?;
-                    return Err(progress.failed(error, at..at + 1));
+                    return Err(self.failed(error, at..at + 1));
                 }
                 progress.set_width(row.len());
             }
@@ -76,6 +78,15 @@ impl Many<'_> {
         }
         progress.flush(&mut chunk)?;
         Ok(progress.changed)
+    }
+
+    /// Gives an error the numbers of the rows that it is about, counted from 0, and the fact that those before them may stand.
+    pub fn failed(&self, error: Error, rows: Range<usize>) -> Error {
+        let error = match rows.len() {
+            0 | 1 => error.with_context(format_args!("row {}", rows.start + 1)),
+            _ => error.with_context(format_args!("rows {} to {}", rows.start + 1, rows.end)),
+        };
+        if rows.start > 0 && self.commits_each { error.with_fact(Fact::MayHaveExecuted) } else { error }
     }
 
     /// The most rows of so many parameters that go into one statement.
@@ -100,14 +111,14 @@ struct Progress<'a> {
     width: Option<usize>,
     /// The most rows that go into one statement.
     largest: usize,
-    /// How many rows have run.
+    /// How many rows have run, those before included.
     done: usize,
     changed: u64,
 }
 
 impl<'a> Progress<'a> {
     fn of(many: &'a Many<'a>, run: &'a mut dyn FnMut(&str, &[Value]) -> Result<u64>) -> Self {
-        Self { many, run, texts: Default::default(), width: None, largest: 1, done: 0, changed: 0 }
+        Self { many, run, texts: Default::default(), width: None, largest: 1, done: many.before, changed: 0 }
     }
 
     fn width(&self) -> usize {
@@ -153,16 +164,8 @@ impl<'a> Progress<'a> {
                 self.done += rows;
                 Ok(())
             }
-            Err(error) => Err(self.failed(error, self.done..self.done + rows)),
+            Err(error) => Err(self.many.failed(error, self.done..self.done + rows)),
         }
-    }
-
-    fn failed(&self, error: Error, rows: Range<usize>) -> Error {
-        let error = match rows.len() {
-            0 | 1 => error.with_context(format_args!("row {}", rows.start + 1)),
-            _ => error.with_context(format_args!("rows {} to {}", rows.start + 1, rows.end)),
-        };
-        if self.done > 0 && self.many.commits_each { error.with_fact(Fact::MayHaveExecuted) } else { error }
     }
 }
 
@@ -190,6 +193,7 @@ mod tests {
             dialect: Dialect::SQLITE,
             batch: Batch::of(sql, Dialect::SQLITE),
             commits_each: true,
+            before: 0,
             most_rows: 1_024,
             most_bytes,
             size: |_| 1,
@@ -245,5 +249,16 @@ mod tests {
         let (statements, error) = run(sql, wrong, usize::MAX, None);
         assert_eq!(statements, [1, 1], "those before it run");
         assert!(error.unwrap_err().message().starts_with("row 3: "));
+    }
+
+    #[test]
+    fn rows_that_ran_before_are_counted() {
+        let sql = "INSERT INTO t VALUES (?)";
+        let batch = Batch::of(sql, Dialect::SQLITE);
+        let (before, dialect) = (100, Dialect::SQLITE);
+        let many = Many { sql, dialect, batch, commits_each: true, before, most_rows: 64, most_bytes: 9, size: |_| 1 };
+        let refused = &mut |_: &str, _: &[Value]| Err(Error::new(ErrorKind::Data, "no"));
+        let error = many.run(&mut Given(rows(8), Vec::new()), refused).unwrap_err();
+        assert!(error.message().starts_with("rows 101 to 108: ") && error.may_have_executed(), "{error}");
     }
 }
