@@ -11,6 +11,7 @@ mod follow;
 mod guess;
 mod held;
 mod liveness;
+mod lookups;
 mod many;
 mod prepared;
 mod preparing;

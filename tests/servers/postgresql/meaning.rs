@@ -17,6 +17,7 @@ pub(super) fn cases() -> Vec<Case> {
         only(case!(a_temporary_table_shadows_another)),
         only(case!(a_table_in_an_earlier_schema)),
         only(case!(a_type_that_is_made_anew)),
+        only(case!(types_are_looked_up_when_all_prepared_statements_are_gone)),
         only(case!(a_column_of_another_type)),
         only(case!(a_table_that_others_change)),
         only(case!(a_block_that_meets_a_migration_can_be_tried_again)),
@@ -489,5 +490,34 @@ fn text_stays_what_it_is(server: &Server) {
         let wrong: i64 = db.query_value("SELECT count(*) FROM t WHERE a <> U&'\\00E9\\20AC\\+01F980'", ()).unwrap();
         assert_eq!((wrong, count(db, "SELECT count(*) FROM t")), (0, 16), "prepares: {prepares}");
         assert!(db.query("SELECT a FROM t", ()).unwrap().iter().all(|row| row.get::<String, _>(0).unwrap() == TEXT));
+    }
+}
+
+/// The driver looks types up by prepared statements of its own.
+fn types_are_looked_up_when_all_prepared_statements_are_gone(server: &Server) {
+    let opened = Opened::new(server);
+    let db = &opened.db;
+    for (at, sql) in ["DEALLOCATE ALL", "DISCARD ALL", "DISCARD ALL", "DEALLOCATE ALL"].into_iter().enumerate() {
+        for kind in ["mood", "other"] {
+            db.execute(&format!("CREATE TYPE {kind}{at} AS ENUM ('sad', 'happy')"), ()).unwrap();
+            db.execute(&format!("CREATE TYPE with_{kind}{at} AS (a INTEGER, m {kind}{at})"), ()).unwrap();
+        }
+        let read = |kind: &str| {
+            let mood: String = db.query_value(&format!("SELECT ?::{kind}{at}"), params!["sad"]).unwrap();
+            let both = db.query_value::<dockline::Value>(&format!("SELECT (?, 'sad')::with_{kind}{at}"), params![7]);
+            assert_eq!((mood.as_str(), both.unwrap().text().as_deref()), ("sad", Some("(7,sad)")), "{sql}");
+        };
+        read("mood");
+        db.execute(sql, ()).unwrap();
+        read("mood");
+        read("other");
+        // Another time in a block, which goes on.
+        db.atomic(|| {
+            db.execute("DEALLOCATE ALL", ())?;
+            db.execute(&format!("CREATE TYPE third{at} AS ENUM ('sad')"), ())?;
+            db.query_value::<String>(&format!("SELECT ?::third{at}"), params!["sad"])
+        })
+        .unwrap();
+        assert_eq!(count(db, "SELECT count(*) FROM pg_prepared_statements WHERE name !~ '^s[0-9]+$'"), 0);
     }
 }

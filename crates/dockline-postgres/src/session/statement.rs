@@ -117,7 +117,11 @@ impl PostgresSession {
         let failed_before = self.status() == Status::Failed;
         let bound_before = self.watch.bound();
         let commits_by_itself = !self.has_work();
+        let lookups = if prepared.is_plain { Vec::new() } else { self.lookups_that_end(&prepared.outline) };
         let result = call(self, &prepared, params);
+        if result.is_ok() {
+            self.restore_lookups(&lookups);
+        }
         let released = self.release_what_is_left(prefixes);
         let result = result.and_then(|value| released.map(|()| value));
         let outline = &prepared.outline;
