@@ -477,6 +477,37 @@ fn a_fork_among_rows(connections: &Connections) {
         forked.expect("a child").wait();
         lookup(&db, 1);
     }
+    if db.vendor() == "postgresql" {
+        a_fork_among_rows_of_a_new_text(&db);
+    }
+}
+
+/// A text that is prepared inside a transaction has a savepoint before it, which is taken away with the statement.
+fn a_fork_among_rows_of_a_new_text(db: &Connection) {
+    let parent = std::process::id();
+    for (text, (count, at)) in [(20, 10), (20, 20), (20_000, 10)].into_iter().enumerate() {
+        let mut forked = None;
+        let mut given = 0;
+        let result = db.atomic(|| {
+            lookup(db, 1);
+            let sql = format!("UPDATE item SET n = n + ? WHERE n < ? RETURNING n + {text}");
+            db.query_each(&sql, params![0, count], |_| {
+                given += 1;
+                if given == at {
+                    forked = fork_inside();
+                }
+                Ok(ControlFlow::<()>::Continue(()))
+            })?;
+            db.execute("UPDATE item SET n = n WHERE n = ?", params![text as i64])
+        });
+        if std::process::id() != parent {
+            let error = result.expect_err("no further row comes in the child");
+            assert!(error.to_string().contains("the process was forked"), "{error}");
+            std::process::exit(0);
+        }
+        forked.expect("a child").wait();
+        assert_eq!((result.expect("the transaction is the parent's"), given), (1, count));
+    }
 }
 
 fn works_on_in_child(db: &Connection) {

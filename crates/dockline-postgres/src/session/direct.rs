@@ -270,7 +270,11 @@ impl PostgresSession {
                 self.watch.direct_is_done(count, does, stage != Stage::Text, &buffers.came[answer.end..]);
                 Direct::Done(answer.count)
             }
-            Found::Forked => Direct::Done(0),
+            Found::Forked => {
+                // Taking the savepoint away went out with the statement. Nothing more is sent in its place.
+                self.owes_release = false;
+                Direct::Done(0)
+            }
             Found::Unread => {
                 self.broken = true;
                 Direct::Unread
