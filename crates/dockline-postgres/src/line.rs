@@ -62,6 +62,9 @@ impl<'a> Line<'a> {
     }
 }
 
+/// So much is taken at once of what is decrypted: the room for it is filled with zeros before, each time.
+const PIECE: usize = 16 * 1024;
+
 /// Decrypted bytes that nobody has read are of no interest to the socket.
 fn has_nothing_to_read(stream: &Weak<Secure>) -> Option<bool> {
     let stream = stream.upgrade()?;
@@ -103,7 +106,7 @@ impl Plain<'_> {
         let session = stream.get_mut().1;
         let before = into.len();
         loop {
-            into.resize(into.capacity(), 0);
+            into.resize(into.capacity().min(before + PIECE), 0);
             let read = session.reader().read(&mut into[before..]);
             into.truncate(before + read.as_ref().map_or(0, |count| *count));
             match read {

@@ -171,7 +171,8 @@ impl<T> Observed<T> {
 
     /// The driver reads what has come already. Pending: not before it has written what that answers.
     fn poll_handed(&mut self, buffer: &mut ReadBuf<'_>) -> Option<Poll<io::Result<()>>> {
-        let handed = self.handed()?;
+        self.handed()?;
+        let handed = self.handed.as_mut()?;
         if !handed.is_sent {
             return Some(Poll::Pending);
         }
@@ -182,6 +183,9 @@ impl<T> Observed<T> {
         }
         let count = came.len().min(buffer.remaining());
         buffer.put_slice(&came[..count]);
+        if let Some(types) = &mut self.types {
+            types.pass(&came[..count]);
+        }
         handed.read += count;
         Some(Poll::Ready(Ok(())))
     }
@@ -223,7 +227,7 @@ impl<T> Observed<T> {
                 Order::Fetch(rows) => {
                     self.request = portal::next_chunk(rows);
                     self.watch.wrote(0, 1);
-                    self.portal.as_mut().map(Portal::resume);
+                    self.shown = self.portal.as_mut().map(Portal::resume).unwrap_or_default();
                 }
             }
         }

@@ -65,6 +65,8 @@ pub(crate) struct Portal {
     frame: Frame,
     /// PortalSuspended and the ReadyForQuery behind it, as far as they have come.
     kept: Vec<u8>,
+    /// What has come behind them: it is the driver's, and not before they are.
+    behind: Vec<u8>,
     /// The message that the next byte is in is one of them.
     keeps: bool,
     stage: Stage,
@@ -83,7 +85,7 @@ enum Stage {
 impl Portal {
     /// A result begins, when the server's stream is there.
     pub(crate) fn at(frame: Frame) -> Self {
-        Self { frame, kept: Vec::new(), keeps: false, stage: Stage::Rows }
+        Self { frame, kept: Vec::new(), behind: Vec::new(), keeps: false, stage: Stage::Rows }
     }
 
     pub(crate) fn is_suspended(&self) -> bool {
@@ -94,14 +96,20 @@ impl Portal {
         self.stage == Stage::Over
     }
 
-    /// The next chunk has been asked for.
-    pub(crate) fn resume(&mut self) {
+    /// The next chunk has been asked for. The answer is what the driver gets before that.
+    pub(crate) fn resume(&mut self) -> Vec<u8> {
         self.kept.clear();
         self.stage = Stage::Rows;
+        let mut at = 0;
+        while at < self.behind.len() {
+            at += self.frame.advance(&self.behind[at..]);
+        }
+        std::mem::take(&mut self.behind)
     }
 
-    /// What was kept from the driver: it ends the result.
-    pub(crate) fn leave(self) -> Vec<u8> {
+    /// What was kept from the driver: it ends the result. Behind it stands what the driver has asked meanwhile, as far as it has come.
+    pub(crate) fn leave(mut self) -> Vec<u8> {
+        self.kept.append(&mut self.behind);
         self.kept
     }
 
@@ -109,6 +117,10 @@ impl Portal {
     pub(crate) fn take_out(&mut self, bytes: &mut [u8]) -> usize {
         let (mut at, mut left) = (0, 0);
         while at < bytes.len() {
+            if self.stage == Stage::Suspended {
+                self.behind.extend_from_slice(&bytes[at..]);
+                break;
+            }
             if self.frame.is_between() {
                 self.begin(bytes[at]);
             }
@@ -192,6 +204,29 @@ mod tests {
         let whole = end.clone();
         assert_eq!(portal.take_out(&mut end), 0);
         assert_eq!(portal.leave(), whole);
+    }
+
+    #[test]
+    fn what_comes_behind_a_chunk_stays_behind_it() {
+        let rows = [message(b'2', b""), message(b'D', b"row")].concat();
+        let end = [message(b's', b""), message(b'Z', b"T")].concat();
+        let behind = [message(b'I', b""), message(b'Z', b"T")].concat();
+        let bytes = [rows.clone(), end, behind.clone()].concat();
+        for size in 1..=bytes.len() {
+            for leaves in [false, true] {
+                let mut portal = Portal::at(Frame::default());
+                let mut got = Vec::new();
+                for piece in bytes.chunks(size) {
+                    let mut piece = piece.to_vec();
+                    let left = portal.take_out(&mut piece);
+                    got.extend_from_slice(&piece[..left]);
+                }
+                assert_eq!(got, rows, "pieces of {size}");
+                got.extend(if leaves { portal.leave() } else { portal.resume() });
+                let wanted = if leaves { bytes.clone() } else { [rows.clone(), behind.clone()].concat() };
+                assert_eq!(got, wanted, "pieces of {size}");
+            }
+        }
     }
 
     #[test]

@@ -79,6 +79,14 @@ impl Types {
         }
     }
 
+    /// These bytes have gone another way: they end where the next ones from the transport begin. No description begins among them.
+    pub(crate) fn pass(&mut self, bytes: &[u8]) {
+        let mut at = 0;
+        while at < bytes.len() {
+            at += self.frame.advance(&bytes[at..]);
+        }
+    }
+
     /// Hides the types in these bytes, up to a description that is not whole. The answer is how many bytes that is.
     fn hide(&mut self, is_ours: bool, told: &dyn Fn(Vec<Described>), bytes: &mut [u8]) -> usize {
         let mut at = 0;

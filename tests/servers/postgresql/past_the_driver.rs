@@ -1,14 +1,16 @@
 //! A prepared statement goes past the driver. What is not as it should be in its answer is the driver's to read, wherever it stands.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use dockline::{Connection, Error, ErrorKind, Result, params, postgres};
 use dockline_tests::certificates::Certificates;
+use dockline_tests::proxy::Proxy;
 use dockline_tests::servers::{Kind, Server};
 use postgres::fallible_iterator::FallibleIterator;
 
 use crate::case::{Case, case};
-use crate::opened::Opened;
+use crate::opened::{Opened, settings};
 
 pub(super) fn cases() -> Vec<Case> {
     let only = |case: Case| case.only(&[Kind::Postgres]);
@@ -21,6 +23,8 @@ pub(super) fn cases() -> Vec<Case> {
         only(case!(errors_between_statements_that_are_dropped)),
         only(case!(what_the_program_prepared_itself_is_no_hindrance)),
         only(case!(long_parameters_arrive_whole)),
+        only(case!(a_row_larger_than_every_buffer)),
+        only(case!(answers_in_pieces_of_every_size)),
         only(case!(a_value_that_does_not_fit_is_the_same_error_each_time)),
         only(case!(all_of_it_under_encryption)).private(),
     ]
@@ -39,6 +43,8 @@ fn all_of_it_under_encryption(kind_of: &Server) {
         what_the_server_reports_and_tells_on_the_way_arrives,
         errors_between_statements_that_are_dropped,
         long_parameters_arrive_whole,
+        a_row_larger_than_every_buffer,
+        answers_in_pieces_of_every_size,
     ] {
         test(&server);
     }
@@ -239,4 +245,76 @@ fn a_value_that_does_not_fit_is_the_same_error_each_time(server: &Server) {
     assert!(errors.iter().all(|error| *error == errors[0]), "{errors:?}");
     assert_eq!(insert(2).unwrap(), 1);
     assert_eq!(db.query_value::<i64>("SELECT sum(a) FROM t", ()).unwrap(), 3);
+}
+
+fn a_row_larger_than_every_buffer(server: &Server) {
+    const LENGTH: usize = 24 << 20;
+    let opened = Opened::new(server);
+    let db = &opened.db;
+    const SQL: &str = "SELECT g, convert_to(repeat('x', ?::integer), 'UTF8') FROM generate_series(1, ?) g";
+    let length = i32::try_from(LENGTH).unwrap();
+    db.execute(SQL, params![1, 1]).unwrap();
+    let is_whole = |bytes: &[u8]| bytes.len() == LENGTH && bytes.iter().all(|byte| *byte == b'x');
+    let one: (i32, Vec<u8>) = db.query_as(SQL, params![length, 1]).unwrap().remove(0);
+    assert!(is_whole(&one.1));
+    let row = db.query_one(SQL, params![length, 1]).unwrap();
+    assert!(is_whole(row.get::<&[u8], _>(1).unwrap()));
+    assert_eq!(db.execute(SQL, params![length, 2]).unwrap(), 0);
+    assert_eq!(db.query_value::<i32>("SELECT ?::integer", params![3]).unwrap(), 3);
+}
+
+/// Through a proxy that hands the server's bytes on one by one.
+fn answers_in_pieces_of_every_size(server: &Server) {
+    let opened = with_odd(server);
+    let witness = &opened.db;
+    witness.execute("CREATE TYPE mood AS ENUM ('sad', 'happy')", ()).unwrap();
+    witness
+        .execute("CREATE TABLE t (a INTEGER PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, m mood DEFAULT 'sad')", ())
+        .unwrap();
+    let proxy = Proxy::start(server.address());
+    let url = opened.database.url().replace(&format!(":{}/", server.port()), &format!(":{}/", proxy.port()));
+    for (prepares, micros) in [(true, 0), (true, 50), (false, 0), (false, 50)] {
+        witness.execute("DELETE FROM t", ()).unwrap();
+        let connections = dockline_tests::connections(settings(&url).prepared_statements(prepares));
+        let db = connections.get("default").unwrap();
+        db.ensure_connection().unwrap();
+        let serial = db.serial();
+        proxy.drip_after(0, Duration::from_micros(micros));
+        for round in 0..3_i32 {
+            for (what, at) in [(0, 1), (1, 1), (1, 4), (2, 4), (2, 6)] {
+                match (what, db.query_as::<(i32, String)>(ODD, params![at, what, 6])) {
+                    (0 | 1, Ok(rows)) => assert_eq!(first_columns(rows), [1, 2, 3, 4, 5, 6]),
+                    (2, Err(error)) => assert_eq!(error.code().as_deref(), Some("P0001"), "{error:?}"),
+                    (_, other) => panic!("{what} at {at}: {other:?}"),
+                }
+                let result = db.atomic(|| {
+                    let n: i32 = db.query_value("SELECT odd(?, ?, ?)", params![at, 4, what])?;
+                    assert_eq!(n, at);
+                    db.query_value::<String>(
+                        "SELECT set_config('application_name', ?, false)",
+                        params![format!("r {round}")],
+                    )?;
+                    db.execute("INSERT INTO t VALUES (?)", params![round])?;
+                    let of_t = db.query_as::<(i32, String)>("SELECT a, m FROM t WHERE a = ?", params![round])?;
+                    assert!(of_t.iter().all(|row| *row == (round, "sad".to_owned())), "{of_t:?}");
+                    db.atomic(|| db.execute("INSERT INTO t VALUES (?)", params![round]))
+                });
+                let error = result.unwrap_err();
+                let wanted = if what == 2 && at == 4 { "P0001" } else { "23505" };
+                assert_eq!(error.code().as_deref(), Some(wanted), "{error:?}");
+                assert!(!db.in_atomic_block());
+                let of_t = db.query_as::<(i32, String)>("SELECT 1, m FROM t WHERE a = ?", params![round]).unwrap();
+                assert!(of_t.is_empty());
+            }
+            // One row too many leaves the rest of its chunk on the way.
+            match (round, db.atomic(|| db.query_opt("SELECT g FROM generate_series(1, ?) g", params![round]))) {
+                (0, Ok(None)) | (1, Ok(Some(_))) => {}
+                (2, Err(error)) => assert_eq!(error.kind(), ErrorKind::Data, "{error:?}"),
+                (_, other) => panic!("{round} rows: {other:?}"),
+            }
+        }
+        assert_eq!(db.serial(), serial, "{prepares}, {micros} µs");
+        assert_eq!(witness.query_value::<i64>("SELECT count(*) FROM t", ()).unwrap(), 0);
+        proxy.pass();
+    }
 }

@@ -461,3 +461,30 @@ fn nothing_goes_past_the_driver_while_something_of_its_own_is_on_its_way() {
     stream.watch.begin_call(None);
     assert!(is_free(&stream));
 }
+
+/// What was handed over ends in the middle of a message, and the rest of it comes from the server.
+#[test]
+fn types_are_hidden_behind_what_was_handed_over() {
+    let description = |of: u32| {
+        let column = [b"m\0".as_slice(), &[0; 6], &of.to_be_bytes(), &[0; 8]].concat();
+        message(b'T', &[&[0, 1], column.as_slice()].concat())
+    };
+    let (commit, run) = (message(b'Q', b"COMMIT\0"), run());
+    let answer = [message(b'E', b"C23505\0Mtwice\0\0"), message(b'Z', b"I")].concat();
+    for cut in answer.len() - 6..=answer.len() {
+        let mut stream = stream();
+        stream.watch.hide_types();
+        stream.watch.begin_call(None);
+        send(&mut stream, &run);
+        assert_eq!(receive(&mut stream, description(16_400)), description(705));
+        receive(&mut stream, message(b'Z', b"T"));
+        stream.watch.begin_call(None);
+        let (came, rest) = answer.split_at(cut);
+        stream.watch.hand_over(Handover { sent: commit.clone(), came: came.to_vec(), failure: None });
+        send(&mut stream, &commit);
+        assert_eq!(receive(&mut stream, rest.to_vec()), answer, "cut at {cut}");
+        stream.watch.begin_call(None);
+        send(&mut stream, &run);
+        assert_eq!(receive(&mut stream, description(16_400)), description(705), "cut at {cut}");
+    }
+}
