@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dockline::{Canceller, Connection, Connections, Settings, params, rusqlite};
+use dockline::{Atomic, Canceller, Connection, Connections, Settings, params, rusqlite};
 use dockline_tests::{Database, in_memory, on_thread};
 
 /// It takes far longer than any limit here, and ends all the same.
@@ -354,4 +354,39 @@ fn an_authorizer_that_is_gone_hides_nothing() {
     })
     .unwrap();
     assert_eq!(db.query_value::<Option<i64>>("SELECT secret FROM t", ()).unwrap(), Some(2));
+}
+
+#[test]
+fn native_in_a_read_only_block_leaves_query_only_as_it_was() {
+    let database = Database::new();
+    database.connections().get("default").unwrap().execute("CREATE TABLE t (a)", ()).unwrap();
+    let connections = database.connections_with(|settings| settings.init_sql("PRAGMA query_only = on"));
+    let db = connections.get("default").unwrap();
+    for _ in 0..2 {
+        db.execute("INSERT INTO t VALUES (1)", ()).unwrap_err();
+        db.atomic_with(Atomic::new().read_only(true), || {
+            db.native(|sqlite: &mut rusqlite::Connection| sqlite.execute("INSERT INTO t VALUES (1)", ()).unwrap_err())
+        })
+        .unwrap();
+    }
+    db.execute("PRAGMA query_only = off", ()).unwrap();
+    db.atomic_with(Atomic::new().read_only(true), || {
+        db.native(|sqlite: &mut rusqlite::Connection| sqlite.execute("INSERT INTO t VALUES (1)", ()).unwrap_err())
+    })
+    .unwrap();
+    db.execute("INSERT INTO t VALUES (1)", ()).unwrap();
+}
+
+#[test]
+fn a_virtual_table_is_dropped_though_its_statements_are_kept() {
+    let connections = in_memory();
+    let db = connections.get("default").unwrap();
+    for _ in 0..2 {
+        db.execute("CREATE VIRTUAL TABLE f USING fts5(x)", ()).unwrap();
+        db.execute("INSERT INTO f VALUES (?)", params!["one two"]).unwrap();
+        assert_eq!(number(&db, "SELECT count(*) FROM f WHERE f MATCH 'two'"), 1);
+        db.query_each("SELECT * FROM f", (), |_| Ok(ControlFlow::Break(()))).unwrap();
+        db.execute("DROP TABLE f", ()).unwrap();
+        db.query("SELECT * FROM f", ()).unwrap_err();
+    }
 }

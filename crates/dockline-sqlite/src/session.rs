@@ -41,6 +41,8 @@ pub(crate) struct SqliteSession {
     pub(crate) autocommit: bool,
     /// The transaction takes no writes.
     pub(crate) reads_only: Cell<bool>,
+    /// The driver's object is lent, and takes no writes meanwhile.
+    lent_for_reading: Cell<bool>,
     /// What `init_sql` made.
     initial_state: SessionState,
     /// A transaction is open since the last call: nothing but a call begins or ends one.
@@ -83,6 +85,7 @@ impl SqliteSession {
             begin_text: begin.as_str().into(),
             autocommit: plan.autocommit,
             reads_only: Cell::new(false),
+            lent_for_reading: Cell::new(false),
             looked: Coarse::now(),
         };
         if let Some(init_sql) = &plan.init_sql {
@@ -260,7 +263,13 @@ impl Session for SqliteSession {
         self.watch.begin();
         self.begin_where_manual()?;
         if self.reads_only.get() && self.in_transaction() {
-            self.connection.pragma_update(None, "query_only", true).map_err(map)?;
+            let takes_none =
+                self.connection.pragma_query_value(None, "query_only", |row| row.get::<_, bool>(0)).map_err(map)?;
+            // One that takes none anyway is left so.
+            if !takes_none {
+                self.connection.pragma_update(None, "query_only", true).map_err(map)?;
+                self.lent_for_reading.set(true);
+            }
         } else {
             self.writer.take_turns(&self.watch, &"native".into())?;
         }
@@ -272,7 +281,7 @@ impl Session for SqliteSession {
     fn after_native(&mut self) {
         self.watch.install_on(self.connection.lend());
         self.connection.follow_swap();
-        let restored = if self.reads_only.get() {
+        let restored = if self.lent_for_reading.take() {
             self.connection.pragma_update(None, "query_only", false).map_err(map)
         } else {
             Ok(())

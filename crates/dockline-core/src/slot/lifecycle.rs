@@ -207,6 +207,19 @@ impl Slot {
         }
     }
 
+    /// Whether something other than time makes the connection due, whatever has been noted of it.
+    #[cfg(test)]
+    pub(crate) fn is_due_though_calm(&self) -> bool {
+        let Some(mut guard) = self.seat().try_lock() else { return true };
+        let Some(link) = guard.get() else { return false };
+        let settings = &link.config.settings;
+        link.poison.is_some()
+            || self.flags.errors_occurred()
+            || self.flags.autocommit() != settings.get_autocommit()
+            || (settings.get_conn_health_checks() && self.flags.was_health_checked())
+            || self.outdated(&link.config).is_some()
+    }
+
     /// Whether the next boundary has something to look at here, other than the age of a connection that it will not reach.
     pub(crate) fn is_for_next_boundary(&self, now: &Now) -> bool {
         self.trace.is_used() || self.is_unsettled(now)

@@ -128,6 +128,12 @@ impl ThreadRegistry {
         self.slots.visits.get()
     }
 
+    /// The slots that no boundary looks at, and that have something for one.
+    #[cfg(test)]
+    pub(crate) fn missed(&self) -> Vec<String> {
+        self.slots.missed(&Now::default())
+    }
+
     fn roll_back_left_open(&self, left_open: LeftOpen) {
         if !self.is_inside() {
             self.slots.each_touched(|slot| slot.roll_back_left_open(left_open));

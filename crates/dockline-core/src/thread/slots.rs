@@ -158,6 +158,21 @@ impl Slots {
         });
     }
 
+    /// Those that are not on the list and ought to be; what time makes due is looked for when its moment has come.
+    #[cfg(test)]
+    pub(super) fn missed(&self, now: &Now) -> Vec<String> {
+        let listed: Vec<usize> = (0..).map_while(|index| self.touched.at(index)).collect();
+        let places = self.places.borrow();
+        let others = places.iter().enumerate().filter(|(place, _)| !listed.contains(place));
+        let begin = Now::at(now.get(), 0);
+        let is_too_late = |until: u64| until < u64::MAX && !self.touched.is_any_due(&Now::at(now.get(), until));
+        let is_missed = |slot: &&Rc<Slot>| {
+            slot.is_for_next_boundary(&begin) || slot.is_due_though_calm() || slot.calm_until().is_some_and(is_too_late)
+        };
+        let missed = others.filter_map(|(_, slot)| slot.as_ref()).filter(is_missed);
+        missed.map(|slot| slot.alias().to_owned()).collect()
+    }
+
     #[inline]
     fn count_visit(&self) {
         #[cfg(test)]

@@ -1,5 +1,7 @@
 //! A boundary looks at what was touched since the last one, and what has become due is still found.
 
+mod programs;
+
 use std::any::{Any, type_name};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,6 +25,9 @@ use crate::thread::local;
 struct Plain {
     fails: Arc<AtomicBool>,
     is_usable: Arc<AtomicBool>,
+    /// Those of one session.
+    is_manual: bool,
+    in_transaction: bool,
 }
 
 impl Plain {
@@ -55,8 +60,14 @@ impl Backend for Plain {
 }
 
 impl Session for Plain {
-    fn execute(&mut self, _: &str, _: &[Value]) -> Result<u64> {
-        self.act().map(|()| 1)
+    fn execute(&mut self, sql: &str, _: &[Value]) -> Result<u64> {
+        self.act()?;
+        match sql {
+            "BEGIN" => self.in_transaction = true,
+            "COMMIT" => self.in_transaction = false,
+            _ => self.in_transaction |= self.is_manual,
+        }
+        Ok(1)
     }
 
     fn query(&mut self, _: &str, _: &[Value], _: &mut dyn RowSink) -> Result<Rest> {
@@ -75,12 +86,17 @@ impl Session for Plain {
         self.act()
     }
 
-    fn set_autocommit(&mut self, _: bool) -> Result<()> {
-        self.act()
+    fn set_autocommit(&mut self, on: bool) -> Result<()> {
+        self.act()?;
+        self.is_manual = !on;
+        self.in_transaction &= self.is_manual;
+        Ok(())
     }
 
     fn begin(&mut self, _: TransactionOptions) -> Result<()> {
-        self.act()
+        self.act()?;
+        self.in_transaction = true;
+        Ok(())
     }
 
     fn begins_lazily(&self) -> bool {
@@ -88,19 +104,22 @@ impl Session for Plain {
     }
 
     fn end(&mut self, _: bool) -> Result<()> {
-        self.act()
+        self.act()?;
+        self.in_transaction = false;
+        Ok(())
     }
 
     fn commit(&mut self) -> Result<()> {
-        self.act()
+        self.end(true)
     }
 
     fn rollback(&mut self) -> Result<()> {
-        self.act()
+        self.end(false)
     }
 
     fn outcome(&self) -> Outcome {
-        Outcome { transaction: TransactionState::None, rolled_back: false, committed: false }
+        let transaction = if self.in_transaction { TransactionState::Open } else { TransactionState::None };
+        Outcome { transaction, rolled_back: false, committed: false }
     }
 
     fn is_usable(&mut self) -> bool {
