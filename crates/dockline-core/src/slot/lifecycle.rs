@@ -244,7 +244,7 @@ impl Slot {
     pub(crate) fn ends_at_once(&self, now: &Now) -> bool {
         let ends = !self.seat().vitals.is_in_transaction() && !self.is_unsettled(now);
         if ends {
-            self.take_used();
+            self.take_used(true);
         }
         ends
     }
@@ -305,11 +305,12 @@ impl Slot {
         self.transaction.innermost_begun_inside().is_some() || self.news.is_watched()
     }
 
-    /// Returns whether something has run here since the last end of a request or task.
+    /// Returns whether something has run here since the last end of a request or task, or was asked last. `counts`: it was the work of a
+    /// request or task.
     #[inline]
-    fn take_used(&self) -> bool {
+    fn take_used(&self, counts: bool) -> bool {
         let was_used = self.trace.take_used();
-        if was_used && self.trace.is_reused(self.serial()) {
+        if was_used && self.trace.is_reused(self.serial()) && counts {
             self.seat().vitals.reused();
         }
         was_used
@@ -317,8 +318,9 @@ impl Slot {
 
     /// Rolls back what a request or task left open: an atomic block that it began, or a BEGIN that was sent as text. The next
     /// request must not run inside it. A block that was begun before, as that of a test, is left alone. Where autocommit
-    /// is off, Django keeps the transaction or closes the connection, and so does the boundary here.
-    pub(crate) fn roll_back_left_open(self: &Rc<Self>, left_open: LeftOpen) {
+    /// is off, Django keeps the transaction or closes the connection, and so does the boundary here. `is_told`: what has run since is
+    /// the work of who was told of the end.
+    pub(crate) fn roll_back_left_open(self: &Rc<Self>, left_open: LeftOpen, is_told: bool) {
         self.note_return();
         while let Some(began_at) = self.transaction.innermost_begun_inside() {
             let alias = self.alias();
@@ -332,7 +334,7 @@ impl Slot {
         // A block that is still there is around the request or task.
         let by_hand = left_open == LeftOpen::All && !self.transaction.in_atomic_block();
         let is_looked_at = self.flags.autocommit() || by_hand;
-        let was_used = self.take_used();
+        let was_used = self.take_used(!is_told);
         // The owner has kept that up after each statement, so the connection need not be asked.
         let has_left = was_used && self.seat().vitals.is_in_transaction();
         if !has_left || self.is_busy() || self.serial().is_none() || !is_looked_at {

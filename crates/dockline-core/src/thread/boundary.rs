@@ -79,13 +79,13 @@ impl ThreadRegistry {
             // Mostly all of them, and the steps below find nothing to do.
             self.slots.end_at_once(&Now::default());
         }
-        self.roll_back_left_open(left_open);
+        self.roll_back_left_open(left_open, false);
         let ending = &self.slots.scopes().ending;
         let ending = Restore::replacing(ending, ending.get() + 1);
         tell();
         drop(ending);
         // A receiver may have left one open as well.
-        self.roll_back_left_open(left_open);
+        self.roll_back_left_open(left_open, true);
         if !self.is_inside() && !self.slots.are_untouched() {
             self.slots.each_touched(|slot| slot.park_if_taken());
             self.slots.settle(&Now::default());
@@ -134,9 +134,9 @@ impl ThreadRegistry {
         self.slots.missed(&Now::default())
     }
 
-    fn roll_back_left_open(&self, left_open: LeftOpen) {
+    fn roll_back_left_open(&self, left_open: LeftOpen, is_told: bool) {
         if !self.is_inside() {
-            self.slots.each_touched(|slot| slot.roll_back_left_open(left_open));
+            self.slots.each_touched(|slot| slot.roll_back_left_open(left_open, is_told));
         }
     }
 

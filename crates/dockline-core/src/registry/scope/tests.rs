@@ -287,6 +287,22 @@ fn what_is_unused_for_too_long_is_closed_and_what_is_used_stays() {
 }
 
 #[test]
+fn a_request_counts_once_for_a_connection_that_a_receiver_of_its_end_uses_too() {
+    let stage = Stage::new(0, |settings| settings);
+    let registry = stage.registry.clone();
+    let receiver = stage.registry.signals().request_finished.connect(move |_| {
+        registry.get("default").unwrap().execute("SELECT 1", ()).unwrap();
+    });
+    for before in 0..3 {
+        let request = stage.registry.request();
+        stage.get("default").execute("SELECT 1", ()).unwrap();
+        drop(request);
+        assert_eq!(stage.registry.status().aliases[0].totals.reused, before);
+    }
+    stage.registry.signals().request_finished.disconnect(receiver);
+}
+
+#[test]
 fn what_others_do_to_an_alias_is_found_though_nothing_ran_on_it() {
     let stage = Stage::new(3, |settings| settings);
     stage.request();
