@@ -241,6 +241,38 @@ fn a_commit_that_is_cancelled_says_whether_it_was_done() {
 }
 
 #[test]
+fn a_change_of_the_schema_that_is_cancelled_may_have_been_done() {
+    let connections = in_memory();
+    let db = connections.get("default").unwrap();
+    db.execute("CREATE TABLE t (a)", ()).unwrap();
+    let canceller = db.canceller();
+    db.native(move |sqlite: &mut rusqlite::Connection| {
+        let _ = sqlite.commit_hook(Some(move || {
+            let _ = canceller.cancel();
+            false
+        }));
+    })
+    .unwrap();
+    let is_there = || number(&db, "SELECT count(*) FROM sqlite_schema WHERE name = 'i'") == 1;
+    let mut cancelled = 0;
+    // With each row it takes some steps more, until SQLite asks after the last of them.
+    for n in 0..1_500 {
+        let _ = db.execute("INSERT INTO t VALUES (?)", params![n]);
+        match db.execute("CREATE INDEX i ON t (a)", ()) {
+            Err(error) if is_there() => {
+                cancelled += 1;
+                assert!(error.is_cancelled() && error.may_have_executed(), "{error:?}");
+            }
+            made => drop(made.unwrap()),
+        }
+        while is_there() {
+            let _ = db.execute("DROP INDEX i", ());
+        }
+    }
+    assert!(cancelled > 0);
+}
+
+#[test]
 fn what_is_only_done_if_something_exists_sees_that_it_does() {
     let connections = in_memory();
     let db = connections.get("default").unwrap();

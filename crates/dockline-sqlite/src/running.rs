@@ -19,13 +19,16 @@ impl SqliteSession {
     /// says whether something of it stands.
     pub(crate) fn statement<R>(&self, call: impl FnOnce() -> Result<R>) -> Result<R> {
         let before = self.connection.total_changes();
+        self.is_uncounted.set(false);
         self.guarded(|| {
             self.begin_where_manual()?;
             call()
         })
         .map_err(|error| {
             // SQLite counts changes when a statement ends, and takes back what a failed one did, except after OR FAIL.
-            let nothing_stands = self.connection.total_changes() == before;
+            // It counts rows alone, and asks whether to go on once more when all is done.
+            let is_unknown = self.is_uncounted.get() && error.is_cancelled() && !self.rolled_back.get();
+            let nothing_stands = !is_unknown && self.connection.total_changes() == before;
             if nothing_stands { error } else { error.with_fact(Fact::MayHaveExecuted) }
         })
     }
@@ -72,7 +75,9 @@ impl SqliteSession {
                 .with_code(ffi::SQLITE_READONLY.to_string())
                 .with_fact(Fact::ReadOnly));
         }
-        self.writer.take_turns(&self.watch, &text.sql)
+        self.writer.take_turns(&self.watch, &text.sql)?;
+        self.is_uncounted.set(text.kind != Kind::Rows);
+        Ok(())
     }
 
     pub(crate) fn text(&self, sql: &str, parameters: usize) -> Result<Known<'_>> {

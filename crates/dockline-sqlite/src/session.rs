@@ -51,6 +51,8 @@ pub(crate) struct SqliteSession {
     pub(crate) was_open: Cell<bool>,
     /// The last call ended with an error, and SQLite rolled its transaction back.
     pub(crate) rolled_back: Cell<bool>,
+    /// What runs writes, and not rows alone: a table, an index.
+    pub(crate) is_uncounted: Cell<bool>,
     /// When it was last looked whether the file is where it was.
     looked: Coarse,
 }
@@ -77,6 +79,7 @@ impl SqliteSession {
             is_open: Cell::new(false),
             was_open: Cell::new(false),
             rolled_back: Cell::new(false),
+            is_uncounted: Cell::new(false),
             connection: Conn::new(connection, plan.statement_cache),
             opened,
             watch,
