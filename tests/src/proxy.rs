@@ -50,6 +50,8 @@ struct State {
     change: Change,
     /// How many bytes have passed, each way.
     passed: [u64; 2],
+    /// How many bytes have come from clients, passed on or not.
+    taken: u64,
     accepted: usize,
     /// How many connections are over as far as the server goes, and the clients have been told.
     ended: usize,
@@ -106,6 +108,16 @@ impl Proxy {
     /// How many bytes of the clients' have been handed on to the server.
     pub fn bytes_from_client(&self) -> u64 {
         self.shared.lock().passed[Direction::FromClient as usize]
+    }
+
+    /// How many bytes have come from clients, those included that were swallowed or are held back.
+    pub fn taken_from_client(&self) -> u64 {
+        self.shared.lock().taken
+    }
+
+    /// Waits until more bytes than that have come from clients.
+    pub fn wait_until_more_taken(&self, than: u64) {
+        self.wait(&format!("more than {than} bytes have come"), |state| state.taken > than);
     }
 
     /// Ends every connection with a reset (RST) to the client. It has been sent when this returns.

@@ -82,8 +82,8 @@ pub(super) struct Cell {
 }
 
 /// The settings that the limits come from.
-pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(1);
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What scheduling may add on a busy machine.
 const SLACK: Duration = Duration::from_secs(20);
 

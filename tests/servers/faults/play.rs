@@ -31,7 +31,7 @@ struct Stage<'a> {
 
 /// A statement that takes a while, and leaves a row.
 const SLOW: (&str, &str) =
-    ("INSERT INTO t (n) SELECT 1 FROM pg_sleep(3)", "INSERT INTO t (n) SELECT 1 FROM (SELECT SLEEP(3)) s");
+    ("INSERT INTO t (n) SELECT 1 FROM pg_sleep(8)", "INSERT INTO t (n) SELECT 1 FROM (SELECT SLEEP(8)) s");
 
 impl<'a> Stage<'a> {
     fn new(server: &'a Server, database: &'a FreshDatabase<'a>, fault: Fault, moment: Moment) -> Self {
@@ -48,9 +48,9 @@ impl<'a> Stage<'a> {
         }
         if fault == Fault::IdleLimit {
             settings = settings.init_sql(if server.kind().is_postgres() {
-                "SET idle_session_timeout = 1000; SET idle_in_transaction_session_timeout = 1000"
+                "SET idle_session_timeout = 2000; SET idle_in_transaction_session_timeout = 2000"
             } else {
-                "SET SESSION wait_timeout = 1"
+                "SET SESSION wait_timeout = 2"
             });
         }
         let registry = connections(settings);
@@ -246,10 +246,10 @@ impl<'a> Stage<'a> {
             return call();
         }
         let id = db.server_connection_id();
-        let over = AtomicBool::new(false);
+        let (over, taken) = (AtomicBool::new(false), self.proxy.taken_from_client());
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                self.wait_until_under_way();
+                self.wait_until_under_way(taken);
                 self.strike_on(id);
                 over.store(true, Ordering::SeqCst);
             });
@@ -262,7 +262,8 @@ impl<'a> Stage<'a> {
         })
     }
 
-    fn wait_until_under_way(&self) {
+    /// `taken`: so many bytes had come to the proxy before.
+    fn wait_until_under_way(&self, taken: u64) {
         match self.moment {
             Moment::Running => {
                 let list = if self.server.kind().is_postgres() {
@@ -273,8 +274,8 @@ impl<'a> Stage<'a> {
                 self.database.admin().wait_until_value(list, "1");
             }
             Moment::Connecting => self.proxy.wait_until_connections(1),
-            // Nobody can see what was swallowed; it is sent at once.
-            _ => std::thread::sleep(Duration::from_millis(100)),
+            // It is swallowed by the proxy.
+            _ => self.proxy.wait_until_more_taken(taken),
         }
     }
 

@@ -137,6 +137,10 @@ impl Link {
     /// Takes what has come, as it is or as it is to be.
     fn take(&self, bytes: &[u8], direction: Direction, held: &mut Vec<u8>) {
         let mut state = self.shared.lock();
+        if matches!(direction, Direction::FromClient) {
+            state.taken += bytes.len() as u64;
+            self.shared.changed.notify_all();
+        }
         match (&mut state.change.0, direction) {
             (Some(change), Direction::FromClient) => {
                 let mut bytes = bytes.to_vec();
