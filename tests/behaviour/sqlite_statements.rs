@@ -366,29 +366,6 @@ fn what_needs_the_file_alone_finds_no_statement_in_its_way() {
 }
 
 #[test]
-fn an_authorizer_that_is_gone_hides_nothing() {
-    use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
-    let connections = in_memory();
-    let db = connections.get("default").unwrap();
-    db.execute("CREATE TABLE t (a, secret)", ()).unwrap();
-    db.execute("INSERT INTO t VALUES (1, 2)", ()).unwrap();
-    assert_eq!(number(&db, "SELECT secret FROM t"), 2);
-    db.native(|sqlite: &mut rusqlite::Connection| {
-        let _ = sqlite.authorizer(Some(|context: AuthContext<'_>| match context.action {
-            AuthAction::Read { column_name: "secret", .. } => Authorization::Ignore,
-            _ => Authorization::Allow,
-        }));
-    })
-    .unwrap();
-    assert_eq!(db.query_value::<Option<i64>>("SELECT secret FROM t", ()).unwrap(), None);
-    db.native(|sqlite: &mut rusqlite::Connection| {
-        let _ = sqlite.authorizer(None::<fn(AuthContext<'_>) -> Authorization>);
-    })
-    .unwrap();
-    assert_eq!(db.query_value::<Option<i64>>("SELECT secret FROM t", ()).unwrap(), Some(2));
-}
-
-#[test]
 fn native_in_a_read_only_block_leaves_query_only_as_it_was() {
     let database = Database::new();
     database.connections().get("default").unwrap().execute("CREATE TABLE t (a)", ()).unwrap();
