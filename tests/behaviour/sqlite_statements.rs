@@ -216,11 +216,8 @@ fn cancelling(canceller: Canceller) -> thread::JoinHandle<()> {
     })
 }
 
-#[test]
-fn a_commit_that_is_cancelled_says_whether_it_was_done() {
-    let connections = in_memory();
-    let db = connections.get("default").unwrap();
-    db.execute("CREATE TABLE t (a)", ()).unwrap();
+/// Cancels what runs on its own connection whenever it commits.
+fn cancels_each_commit(db: &Connection) {
     let canceller = db.canceller();
     db.native(move |sqlite: &mut rusqlite::Connection| {
         let _ = sqlite.commit_hook(Some(move || {
@@ -229,6 +226,14 @@ fn a_commit_that_is_cancelled_says_whether_it_was_done() {
         }));
     })
     .unwrap();
+}
+
+#[test]
+fn a_commit_that_is_cancelled_says_whether_it_was_done() {
+    let connections = in_memory();
+    let db = connections.get("default").unwrap();
+    db.execute("CREATE TABLE t (a)", ()).unwrap();
+    cancels_each_commit(&db);
     // SQLite asks every thousand steps, also those of a statement that was run before.
     for n in 1..=1_200_i64 {
         let by_block = db.atomic(|| db.execute("INSERT INTO t VALUES (1)", ()));
@@ -245,14 +250,7 @@ fn a_change_of_the_schema_that_is_cancelled_may_have_been_done() {
     let connections = in_memory();
     let db = connections.get("default").unwrap();
     db.execute("CREATE TABLE t (a)", ()).unwrap();
-    let canceller = db.canceller();
-    db.native(move |sqlite: &mut rusqlite::Connection| {
-        let _ = sqlite.commit_hook(Some(move || {
-            let _ = canceller.cancel();
-            false
-        }));
-    })
-    .unwrap();
+    cancels_each_commit(&db);
     let is_there = || number(&db, "SELECT count(*) FROM sqlite_schema WHERE name = 'i'") == 1;
     let mut cancelled = 0;
     // With each row it takes some steps more, until SQLite asks after the last of them.

@@ -2,7 +2,6 @@
 
 mod failure;
 mod file;
-mod lent;
 mod native;
 mod prepare;
 mod ran;
@@ -38,7 +37,6 @@ use crate::plan::Plan;
 use crate::statement::Prepared;
 use crate::tracking::Tracking;
 use crate::{info, many, value, wire};
-use lent::Lent;
 use ran::Ran;
 use switches::Switches;
 
@@ -72,8 +70,8 @@ pub(crate) struct MysqlSession {
     answered: Option<Instant>,
     /// After an error that leaves the connection out of step, nothing is sent any more.
     broken: bool,
-    /// Until it is looked at what the driver's own object was used for.
-    lent: Option<Lent>,
+    /// The driver's own object was lent, and may have done anything.
+    lent: bool,
     /// A KILL may still hit the next statement.
     killed: bool,
     /// The characteristics that the atomic block has of its own.
@@ -125,7 +123,7 @@ impl MysqlSession {
             was_read_only,
             max_packet,
             broken: false,
-            lent: None,
+            lent: false,
             killed: false,
             options: None,
             rolled_back: false,
@@ -341,7 +339,7 @@ impl Session for MysqlSession {
     fn native(&mut self) -> Result<&mut dyn Any> {
         self.begin()?;
         self.close_switches();
-        self.lend();
+        self.lent = true;
         Ok(&mut self.conn)
     }
 

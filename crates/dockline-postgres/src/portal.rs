@@ -175,6 +175,17 @@ mod tests {
         assert_eq!(next_chunk(5), [b'E', 0, 0, 0, 9, 0, 0, 0, 0, 5, b'S', 0, 0, 0, 4]);
     }
 
+    /// What is left for the driver of these bytes, which come in pieces of that size.
+    fn left_of(portal: &mut Portal, bytes: &[u8], size: usize) -> Vec<u8> {
+        let mut got = Vec::new();
+        for piece in bytes.chunks(size) {
+            let mut piece = piece.to_vec();
+            let left = portal.take_out(&mut piece);
+            got.extend_from_slice(&piece[..left]);
+        }
+        got
+    }
+
     #[test]
     fn the_end_of_a_chunk_is_kept() {
         let rows = [message(b'2', b""), message(b'D', b"row")].concat();
@@ -182,12 +193,7 @@ mod tests {
         let bytes = [rows.clone(), end.clone()].concat();
         for size in 1..=bytes.len() {
             let mut portal = Portal::at(Frame::default());
-            let mut got = Vec::new();
-            for piece in bytes.chunks(size) {
-                let mut piece = piece.to_vec();
-                let left = portal.take_out(&mut piece);
-                got.extend_from_slice(&piece[..left]);
-            }
+            let got = left_of(&mut portal, &bytes, size);
             assert!(portal.is_suspended(), "pieces of {size}");
             assert_eq!(got, rows);
             portal.resume();
@@ -215,12 +221,7 @@ mod tests {
         for size in 1..=bytes.len() {
             for leaves in [false, true] {
                 let mut portal = Portal::at(Frame::default());
-                let mut got = Vec::new();
-                for piece in bytes.chunks(size) {
-                    let mut piece = piece.to_vec();
-                    let left = portal.take_out(&mut piece);
-                    got.extend_from_slice(&piece[..left]);
-                }
+                let mut got = left_of(&mut portal, &bytes, size);
                 assert_eq!(got, rows, "pieces of {size}");
                 got.extend(if leaves { portal.leave() } else { portal.resume() });
                 let wanted = if leaves { bytes.clone() } else { [rows.clone(), behind.clone()].concat() };

@@ -55,14 +55,19 @@ impl Admin {
 
     /// The ids of the sessions of which this is true, in order; never that of this one.
     fn listed(&mut self, condition: &str) -> Vec<u64> {
-        let (id, list, own) = if self.kind.is_postgres() {
-            ("pid", "pg_stat_activity", "pg_backend_pid()")
+        let (list, own) = if self.kind.is_postgres() {
+            ("pg_stat_activity", "pg_backend_pid()")
         } else {
-            ("id", "information_schema.processlist", "connection_id()")
+            ("information_schema.processlist", "connection_id()")
         };
+        let id = self.id_column();
         let sql = format!("SELECT {id} FROM {list} WHERE {id} <> {own} AND {condition} ORDER BY {id}");
         let ids = self.session.column(&sql).unwrap_or_else(|reason| panic!("{sql}: {reason}"));
         ids.iter().map(|id| id.parse().expect("a number")).collect()
+    }
+
+    fn id_column(&self) -> &'static str {
+        if self.kind.is_postgres() { "pid" } else { "id" }
     }
 
     /// Ends a session. It is gone a moment later: `kill_and_wait` waits for it.
@@ -91,7 +96,7 @@ impl Admin {
 
     /// Waits until the server does not list this session, whoever has it, and wherever it is.
     pub fn wait_gone(&mut self, id: u64) {
-        let column = if self.kind.is_postgres() { "pid" } else { "id" };
+        let column = self.id_column();
         self.wait(
             &format!("session {id} is gone"),
             |admin| admin.listed(&format!("{column} = {id}")),

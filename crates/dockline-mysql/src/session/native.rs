@@ -4,7 +4,6 @@ use dockline_core::Result;
 use mysql::prelude::Queryable;
 
 use super::MysqlSession;
-use super::lent::Lent;
 use crate::ask::ask;
 use crate::error::{Phase, gone};
 use crate::tracking::{TRACKED, is_utc};
@@ -18,18 +17,18 @@ const NOW: &str = "SELECT @@session.session_track_transaction_info, DATABASE(), 
 const UTF8: &str = "utf8mb4,utf8mb4,utf8mb4";
 
 impl MysqlSession {
-    pub(super) fn lend(&mut self) {
-        self.lent = Some(Lent { in_transaction: self.tracking.may_have_transaction() });
-    }
-
     pub(super) fn catch_up(&mut self) -> Result<()> {
-        let Some(lent) = self.lent.take() else { return Ok(()) };
+        if !std::mem::take(&mut self.lent) {
+            return Ok(());
+        }
         if self.wire.as_ref().is_some_and(|wire| !wire.is_same()) {
             // It has not been set up, and may be a connection to anywhere.
             self.broken = true;
             return Err(gone("a closure of native has put another connection into the place of this one"));
         }
         self.ran.note_all();
+        // Nobody has read the news of the server meanwhile, so this is how it was when the object was lent.
+        let was_in_transaction = self.tracking.may_have_transaction();
         let news = self.tracking.read(&self.conn);
         if news.state() {
             self.tracking.holds_unknown();
@@ -39,7 +38,7 @@ impl MysqlSession {
         let (tracked, database, sql_mode, autocommit, charsets) = (next(), next(), next(), next(), next());
         self.tracking.at_utc = is_utc(&next());
         let was_reset = self.tracking.reports() && tracked != "STATE";
-        if was_reset && lent.in_transaction {
+        if was_reset && was_in_transaction {
             // Nobody has asked for that, and what follows would be committed by itself.
             self.broken = true;
             self.tracking.set_open(true);

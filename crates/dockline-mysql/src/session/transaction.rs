@@ -21,7 +21,7 @@ const INTERRUPTED: u16 = 1317;
 impl MysqlSession {
     pub(super) fn switch_autocommit(&mut self, on: bool) -> Result<()> {
         // As Django's driver, which then sends nothing: a BEGIN that was sent as text stays open.
-        if self.tracking.autocommit == on && self.lent.is_none() {
+        if self.tracking.autocommit == on && !self.lent {
             return Ok(());
         }
         self.statement(|session| {

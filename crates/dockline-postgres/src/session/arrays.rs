@@ -13,7 +13,7 @@ use dockline_core::{Error, Result, Value};
 use postgres::types::{ToSql, Type};
 
 use super::PostgresSession;
-use super::direct::{Direct, LONGEST, Taker};
+use super::direct::{Direct, Taker};
 use super::follow::is_plain;
 use super::guess::key;
 use super::prepared::Prepared;
@@ -21,7 +21,6 @@ use super::statement::{How, may_be_stale};
 use crate::array::{Column, array_of, can_hold, columns};
 use crate::error::Phase;
 use crate::info;
-use crate::param::size;
 use crate::protocol::Status;
 
 /// The columns of an INSERT, as arrays.
@@ -118,9 +117,7 @@ impl PostgresSession {
             }
         };
         let (told, columns, statement) = (types.to_vec(), Arc::default(), Some(statement));
-        let prepared = Arc::new(Prepared { text, statement, told, columns, outline, is_plain });
-        self.texts.put(&key, Arc::clone(&prepared));
-        Ok((prepared, false))
+        Ok((self.keep(&key, Prepared { text, statement, told, columns, outline, is_plain })?, false))
     }
 
     /// Where a savepoint was set for preparing it, that stays for the first time that it runs, too: a server that has no function for
@@ -139,8 +136,7 @@ impl PostgresSession {
 
     fn send_arrays(&mut self, prepared: &Prepared, rows: &[Value], width: usize) -> Result<u64> {
         let arrays = columns(rows, width);
-        let is_short = rows.iter().map(size).sum::<usize>() <= LONGEST;
-        if is_short && let Direct::Done(count) = self.run_directly_with(prepared, arrays.clone(), &mut Taker::Count) {
+        if let Direct::Done(count) = self.run_directly_with(prepared, rows, arrays.clone(), &mut Taker::Count) {
             return Ok(self.changed_rows(prepared, count));
         }
         let arrays: Vec<Column<'_>> = arrays.collect();

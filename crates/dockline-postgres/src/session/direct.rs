@@ -63,7 +63,7 @@ impl<'s> Each<'s> {
 }
 
 /// Who runs more at once has the driver do it: it reads while it writes.
-pub(super) const LONGEST: usize = 16 * 1024;
+const LONGEST: usize = 16 * 1024;
 /// So much room is there for an answer before any of it has come.
 const ROOM: usize = 8 * 1024;
 /// Larger buffers are not kept.
@@ -162,19 +162,21 @@ enum Found {
 impl PostgresSession {
     /// Runs it, if it can go past the driver.
     pub(super) fn run_directly(&mut self, prepared: &Prepared, params: &[Value], taker: &mut Taker<'_>) -> Direct {
-        // Long ones are not written in vain.
-        if params.iter().map(size).sum::<usize>() > LONGEST {
-            return Direct::Driver;
-        }
-        self.run_directly_with(prepared, numbered(params), taker)
+        self.run_directly_with(prepared, params, numbered(params), taker)
     }
 
+    /// The same, with these values in parameters of another form.
     pub(super) fn run_directly_with<P: ToSql>(
         &mut self,
         prepared: &Prepared,
+        values: &[Value],
         params: impl ExactSizeIterator<Item = P> + Clone,
         taker: &mut Taker<'_>,
     ) -> Direct {
+        // Long ones are not written in vain.
+        if values.iter().map(size).sum::<usize>() > LONGEST {
+            return Direct::Driver;
+        }
         let Some(statement) = &prepared.statement else { return Direct::Driver };
         let Some(name) = statement.name() else { return Direct::Driver };
         if !self.may_go_directly() {

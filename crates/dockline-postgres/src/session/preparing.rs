@@ -67,7 +67,7 @@ impl PostgresSession {
         self.keep(&key, Prepared { text, columns: Arc::default(), told, outline, is_plain, statement })
     }
 
-    fn keep(&mut self, key: &str, mut prepared: Prepared) -> Result<Arc<Prepared>> {
+    pub(super) fn keep(&mut self, key: &str, mut prepared: Prepared) -> Result<Arc<Prepared>> {
         self.look_at_columns(&prepared)?;
         prepared.columns = prepared.statement.as_ref().map(|statement| names(statement.columns())).unwrap_or_default();
         let prepared = Arc::new(prepared);
